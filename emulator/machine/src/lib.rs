@@ -1,0 +1,1 @@
+//! The eBPF machine: loading, guest memory, engines, maps and general helpers

@@ -1,0 +1,1 @@
+//! Runs eBPF datapath programs in the kernel and in user space and shows every difference
