@@ -1,0 +1,173 @@
+//! What a backend saw: the same shape for the kernel and for the emulator.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
+
+/// All that one run of a plan left behind.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    /// One for each stimulus of the plan, in its order.
+    pub journeys: Vec<Journey>,
+    /// The maps at the end of the run.
+    pub maps: BTreeMap<MapRef, MapContents>,
+}
+
+/// All that one stimulus caused.
+#[derive(Debug, Clone, Default)]
+pub struct Journey {
+    /// The hooks that the packet and its copies met, in order.
+    pub hops: Vec<Hop>,
+    /// Where the packet and its copies ended, in order.
+    pub ends: Vec<End>,
+    /// Records that programs wrote to ring buffers and perf event arrays, in order.
+    pub events: Vec<Event>,
+}
+
+/// One program run.
+#[derive(Debug, Clone)]
+pub struct Hop {
+    /// The node.
+    pub node: NodeName,
+    /// Where on the node.
+    pub hook: Hook,
+    /// The attached program.
+    pub program: String,
+    /// What it returned.
+    pub verdict: Verdict,
+    /// The frame after the program ran, from the link-layer header on.
+    pub bytes: Vec<u8>,
+    /// What it cost; only an engine that counts knows.
+    pub cost: Option<Cost>,
+}
+
+/// A program's return value, read as its hook reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// The kind of hook, which decides what the code means.
+    pub hook: HookKind,
+    /// The return value.
+    pub code: i32,
+}
+
+/// Exact counts of what a program run cost, equal on each machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// eBPF instructions executed, helpers not included.
+    pub instructions: u64,
+    /// Helper calls.
+    pub helpers: u64,
+    /// Those of the helper calls that read or changed a map.
+    pub map_operations: u64,
+}
+
+/// Where a packet, or a copy of one, ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// It left by a device towards its far end.
+    Left {
+        /// The node.
+        node: NodeName,
+        /// The device that sent it.
+        device: DeviceName,
+        /// As the far end received it.
+        bytes: Vec<u8>,
+    },
+    /// It went up to the node's network stack.
+    Stack {
+        /// The node.
+        node: NodeName,
+        /// The device that received it.
+        device: DeviceName,
+        /// As the stack received it.
+        bytes: Vec<u8>,
+    },
+    /// A program's verdict, or the kernel on its behalf, dropped it.
+    Dropped {
+        /// The node.
+        node: NodeName,
+        /// Where.
+        hook: Hook,
+    },
+}
+
+/// A record that a program wrote for user space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The ring buffer or perf event array.
+    pub map: MapRef,
+    /// The record's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A map of an object on a node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapRef {
+    /// The node.
+    pub node: NodeName,
+    /// The object that defines the map.
+    pub object: ObjectName,
+    /// The map's name in the object.
+    pub map: String,
+}
+
+/// What stands in a map.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MapContents {
+    /// By key; one value, or one for each CPU in a per-CPU map. An array's all-zero elements are left out.
+    pub entries: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    /// Whether the values are per CPU.
+    pub per_cpu: bool,
+}
+
+impl Verdict {
+    /// The name in the kernel's headers (`linux/bpf.h`, `linux/pkt_cls.h`), or the number where it has none.
+    pub fn name(self) -> String {
+        let names: &[(i32, &str)] = match self.hook {
+            HookKind::Xdp | HookKind::XdpGeneric => &[
+                (0, "XDP_ABORTED"),
+                (1, "XDP_DROP"),
+                (2, "XDP_PASS"),
+                (3, "XDP_TX"),
+                (4, "XDP_REDIRECT"),
+            ],
+            HookKind::TcIngress | HookKind::TcEgress => &[
+                (-1, "TC_ACT_UNSPEC"),
+                (0, "TC_ACT_OK"),
+                (1, "TC_ACT_RECLASSIFY"),
+                (2, "TC_ACT_SHOT"),
+                (3, "TC_ACT_PIPE"),
+                (4, "TC_ACT_STOLEN"),
+                (5, "TC_ACT_QUEUED"),
+                (6, "TC_ACT_REPEAT"),
+                (7, "TC_ACT_REDIRECT"),
+                (8, "TC_ACT_TRAP"),
+            ],
+        };
+        names
+            .iter()
+            .find(|(code, _)| *code == self.code)
+            .map_or_else(|| self.code.to_string(), |(_, name)| (*name).to_owned())
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name())
+    }
+}
+
+impl fmt::Display for MapRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.object, self.map)
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.instructions += other.instructions;
+        self.helpers += other.helpers;
+        self.map_operations += other.map_operations;
+    }
+}
