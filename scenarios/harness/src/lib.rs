@@ -2,3 +2,4 @@
 pub mod backend;
 pub mod plan;
 pub mod recording;
+pub mod scenario;

@@ -38,6 +38,21 @@ pub struct NodePlan {
     pub maps: Vec<MapWrite>,
     /// Programs to attach, in this order.
     pub attachments: Vec<Attachment>,
+    /// Where the programs read the time instead of asking the kernel for it.
+    pub clock: Option<ClockCell>,
+}
+
+/// A map element that stands in for the kernel's clock. Before each stimulus a backend writes the
+/// stimulus' time into it, in nanoseconds since the start of the run, as a `u64` in the machine's byte
+/// order. The programs' switch to read it is set like any other global variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockCell {
+    /// The object that defines the map.
+    pub object: ObjectName,
+    /// The map's name in the object.
+    pub map: String,
+    /// The key of the element.
+    pub key: Vec<u8>,
 }
 
 /// A device of a node. Its far end is the harness: what enters there is a stimulus, what leaves is recorded.

@@ -1,0 +1,40 @@
+//! What two honest runs may differ in. Anything that is not listed here is a difference.
+
+use std::fmt;
+
+/// A way in which recordings are made comparable before they are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// Which CPU's slot holds a value of a per-CPU map is not compared, nor how many empty slots there are.
+    PerCpuSlot,
+    /// Copies that one packet leaves by different devices are compared device by device, not in one order.
+    OrderOfEnds,
+    /// A hop that only one side can observe is not compared. The kernel shows no frame between two hooks.
+    UnobservedBytes,
+}
+
+impl Rule {
+    /// The rule's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PerCpuSlot => "per-cpu-slot",
+            Self::OrderOfEnds => "order-of-ends",
+            Self::UnobservedBytes => "unobserved-bytes",
+        }
+    }
+
+    /// What the rule leaves out, and why two honest runs may differ in it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::PerCpuSlot => "which CPU's slot holds a per-CPU value depends on where the packet was handled",
+            Self::OrderOfEnds => "copies that leave by different devices have no common order",
+            Self::UnobservedBytes => "a backend cannot see the frame at this hop",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,147 @@
+//! What a scenario expects of a packet and of the end of the run.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, de};
+
+use super::literal::Bytes;
+use super::source::Located;
+
+/// What is expected of a packet. What is left out is not looked at.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PacketExpect {
+    /// The verdict of each program that the packet meets, in order: "XDP_TX", or `["XDP_PASS", "TC_ACT_SHOT"]`.
+    pub verdict: Option<Located<OneOrMore>>,
+    /// Where the packet, and each copy of it, ends: "leaves eth1", "stack", "dropped".
+    pub ends: Option<Located<OneOrMore>>,
+    /// Fields of the frame that leaves or reaches the stack: `{ "ip.ttl" = 63, "ip.dst" = "10.0.0.2" }`.
+    pub fields: Fields,
+    /// Whether the frame comes out byte by byte as it went in.
+    pub unchanged: Option<Located<bool>>,
+    /// How many records the programs write to user space.
+    pub events: Option<Located<usize>>,
+    /// The reason that the one drop event gives, by the name that the event's decoder prints.
+    pub reason: Option<Located<String>>,
+}
+
+/// What is expected after the last step.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FinalExpect {
+    /// Map contents as bytes.
+    #[serde(rename = "map")]
+    pub maps: Vec<Located<MapExpect>>,
+}
+
+/// What a map holds at the end. With a key: what stands there. Without: how many entries it has.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MapExpect {
+    /// The map's name in the object; `object:map` when several objects have one of this name.
+    pub map: Located<String>,
+    /// The key.
+    pub key: Option<Located<Bytes>>,
+    /// The value under the key; in a per-CPU map, the 64-bit sum over the CPUs if it is 8 bytes.
+    pub value: Option<Located<Bytes>>,
+    /// Whether there is nothing under the key.
+    #[serde(default)]
+    pub absent: bool,
+    /// How many entries the map has; elements of an array that are all zero do not count.
+    pub entries: Option<Located<usize>>,
+}
+
+/// Header fields by name, with the values that they should have.
+pub type Fields = BTreeMap<String, Located<FieldValue>>;
+
+/// A field's value as text; numbers and truth values are taken as their text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldValue(pub String);
+
+/// One text, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOrMore(pub Vec<String>);
+
+struct FieldValueVisitor;
+
+impl Visitor<'_> for FieldValueVisitor {
+    type Value = FieldValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's value: a text, a number or a truth value")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<FieldValue, E> {
+        Ok(FieldValue(text.to_owned()))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<FieldValue, E> {
+        Ok(FieldValue(number.to_string()))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<FieldValue, E> {
+        Ok(FieldValue(number.to_string()))
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<FieldValue, E> {
+        Ok(FieldValue(truth.to_string()))
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldValueVisitor)
+    }
+}
+
+impl JsonSchema for FieldValue {
+    fn schema_name() -> Cow<'static, str> {
+        "FieldValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer", "boolean"] })
+    }
+}
+
+struct OneOrMoreVisitor;
+
+impl<'de> Visitor<'de> for OneOrMoreVisitor {
+    type Value = OneOrMore;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMore, E> {
+        Ok(OneOrMore(vec![text.to_owned()]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMore, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = items.next_element()? {
+            texts.push(text);
+        }
+        Ok(OneOrMore(texts))
+    }
+}
+
+impl<'de> Deserialize<'de> for OneOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrMoreVisitor)
+    }
+}
+
+impl JsonSchema for OneOrMore {
+    fn schema_name() -> Cow<'static, str> {
+        "OneOrMore".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+    }
+}

@@ -1,0 +1,154 @@
+//! The scenario file: what may be written in it.
+//!
+//! Names stay names here; [`super::build`] resolves them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use twinpath_node::Mac;
+
+use super::expect::{FinalExpect, PacketExpect};
+use super::literal::{self, Bytes};
+use super::numbers::Numbers;
+use super::source::Located;
+use super::time::Delay;
+
+/// A scenario: devices with programs on them, map contents, packets, and what is expected of each packet.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ScenarioFile {
+    /// What the scenario shows, in a sentence or two.
+    pub description: String,
+    /// Seed of everything random that a program can see.
+    #[serde(default)]
+    pub seed: u64,
+    /// The object files. Without any, the built-in datapath is used.
+    #[serde(default, rename = "object")]
+    pub objects: Vec<ObjectEntry>,
+    /// The node's devices, in the order of their interface indexes.
+    #[serde(rename = "device")]
+    pub devices: Vec<DeviceEntry>,
+    /// Map contents as bytes, for objects other than the built-in datapath.
+    #[serde(default, rename = "map")]
+    pub maps: Vec<MapEntry>,
+    /// What happens, in this order.
+    #[serde(rename = "step")]
+    pub steps: Vec<Located<Step>>,
+    /// What is expected at the end.
+    #[serde(default)]
+    pub expect: FinalExpect,
+}
+
+/// An object file and the values of its global variables.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ObjectEntry {
+    /// How the rest of the scenario refers to the object; the file's name without its ending if left out.
+    pub name: Option<Located<String>>,
+    /// The object file, relative to the scenario file.
+    pub path: Located<PathBuf>,
+    /// Values of global variables, set before the object is loaded.
+    #[serde(default)]
+    pub globals: BTreeMap<String, Located<Bytes>>,
+}
+
+/// A network device, and the programs on it. A program of an object with a certain name is `object:program`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DeviceEntry {
+    /// At most 15 bytes, as Linux has it.
+    pub name: Located<String>,
+    /// Hardware address. If left out, 02:00:00:00:00:NN with NN the interface index.
+    #[serde(default, deserialize_with = "some_mac")]
+    #[schemars(with = "Option<String>")]
+    pub mac: Option<Mac>,
+    /// Largest packet without the Ethernet header, in bytes.
+    #[serde(default = "ethernet_mtu")]
+    #[schemars(range(min = 68, max = 65535))]
+    pub mtu: u16,
+    /// Addresses of the node on this device, with their prefix lengths.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub addresses: Vec<IpNet>,
+    /// The interface index. If left out, the one after the device before it; the first device has 10.
+    #[schemars(range(min = 2))]
+    pub ifindex: Option<Located<u32>>,
+    /// The program at XDP in the driver.
+    pub xdp: Option<Located<String>>,
+    /// The program at XDP in the generic receive path.
+    pub xdp_generic: Option<Located<String>>,
+    /// The program on what the device receives.
+    pub tc_ingress: Option<Located<String>>,
+    /// The program on what the device sends.
+    pub tc_egress: Option<Located<String>>,
+}
+
+/// One entry of a map. Of an array, the key is the index: `{ u32 = 0 }`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MapEntry {
+    /// The map's name in the object; `object:map` when several objects have one of this name.
+    pub map: Located<String>,
+    /// The key.
+    pub key: Located<Bytes>,
+    /// The value; a per-CPU map gets it on each CPU.
+    pub value: Located<Bytes>,
+}
+
+/// Something that happens: a frame arrives (`send` or `send-hex`), or a capture is replayed (`replay`).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Step {
+    /// One frame as text: `tcp 10.0.0.1:1234 > 10.0.0.2:80 SYN`.
+    pub send: Option<Located<String>>,
+    /// One frame as hex digits, from the destination MAC address on.
+    #[serde(default)]
+    pub send_hex: Option<Located<Hex>>,
+    /// A capture, relative to the scenario file: pcap or pcapng, gzip too.
+    pub replay: Option<Located<PathBuf>>,
+    /// Only these packets of the capture.
+    pub packets: Option<Located<Numbers>>,
+    /// The device where it arrives; not needed if there is only one.
+    pub on: Option<Located<String>>,
+    /// How long after the step before: `10ms`, `6h`.
+    pub after: Option<Delay>,
+    /// What is expected of the packet, or of each packet of the capture.
+    #[serde(default)]
+    pub expect: PacketExpect,
+    /// Packets of the capture of which something else is expected. The first that fits counts, and alone.
+    #[serde(default, rename = "except")]
+    pub exceptions: Vec<Located<Exception>>,
+}
+
+/// Packets of a capture of which something else is expected than of the others.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Exception {
+    /// By number in the capture.
+    pub packets: Option<Located<Numbers>>,
+    /// By their fields as they arrive; all must fit.
+    #[serde(default)]
+    pub when: super::expect::Fields,
+    /// What is expected of them.
+    pub expect: PacketExpect,
+}
+
+/// Bytes as hex digits.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Hex(
+    #[serde(deserialize_with = "literal::hex_bytes")]
+    #[schemars(with = "String")]
+    pub Vec<u8>,
+);
+
+fn ethernet_mtu() -> u16 {
+    1500
+}
+
+fn some_mac<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Mac>, D::Error> {
+    literal::mac(deserializer).map(Some)
+}

@@ -1,0 +1,249 @@
+//! Bytes of map keys, map values and global variables, said by what they mean.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, de};
+use twinpath_node::{Ifindex, Mac};
+
+/// A run of bytes: hex text, one literal (`{ be16 = 80 }`), or a list of both that is put together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bytes(Vec<Literal>);
+
+/// Bytes by meaning. Integers of more than one byte stand in little-endian order, as `bpfel` programs have them, unless `be` is said.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Literal {
+    /// One byte.
+    U8(u8),
+    /// Two bytes, little-endian.
+    U16(u16),
+    /// Four bytes, little-endian.
+    U32(u32),
+    /// Eight bytes, little-endian.
+    U64(u64),
+    /// Two bytes, network order.
+    Be16(u16),
+    /// Four bytes, network order.
+    Be32(u32),
+    /// Eight bytes, network order.
+    Be64(u64),
+    /// The 4 or 16 bytes of an address.
+    Ip(IpAddr),
+    /// The key of a longest-prefix-match trie: the prefix length as `u32`, then the address.
+    Cidr(#[schemars(with = "String")] IpNet),
+    /// The six bytes of an Ethernet address.
+    #[serde(deserialize_with = "mac")]
+    Mac(#[schemars(with = "String")] Mac),
+    /// A device's interface index as `u32`.
+    Device(String),
+    /// The text's bytes, no terminator.
+    Text(String),
+    /// Bytes as hex digits.
+    #[serde(deserialize_with = "hex_bytes")]
+    Hex(#[schemars(with = "String")] Vec<u8>),
+    /// So many zero bytes.
+    Zeros(u16),
+}
+
+impl Bytes {
+    /// The bytes. `device` finds the interface index of a device.
+    ///
+    /// # Errors
+    /// The name of a device that `device` does not find.
+    pub fn encode(&self, device: impl Fn(&str) -> Option<Ifindex>) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        for literal in &self.0 {
+            literal.encode(&device, &mut bytes)?;
+        }
+        Ok(bytes)
+    }
+}
+
+impl Literal {
+    fn encode(
+        &self,
+        device: &impl Fn(&str) -> Option<Ifindex>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        match self {
+            Self::U8(value) => out.push(*value),
+            Self::U16(value) => out.extend(value.to_le_bytes()),
+            Self::U32(value) => out.extend(value.to_le_bytes()),
+            Self::U64(value) => out.extend(value.to_le_bytes()),
+            Self::Be16(value) => out.extend(value.to_be_bytes()),
+            Self::Be32(value) => out.extend(value.to_be_bytes()),
+            Self::Be64(value) => out.extend(value.to_be_bytes()),
+            Self::Ip(address) => push_ip(*address, out),
+            Self::Cidr(net) => {
+                out.extend(u32::from(net.prefix_len()).to_le_bytes());
+                push_ip(net.addr(), out);
+            }
+            Self::Mac(mac) => out.extend(mac.0),
+            Self::Device(name) => {
+                let index = device(name).ok_or_else(|| name.clone())?;
+                out.extend(index.get().to_le_bytes());
+            }
+            Self::Text(text) => out.extend(text.bytes()),
+            Self::Hex(bytes) => out.extend(bytes),
+            Self::Zeros(count) => out.resize(out.len() + usize::from(*count), 0),
+        }
+        Ok(())
+    }
+}
+
+fn push_ip(address: IpAddr, out: &mut Vec<u8>) {
+    match address {
+        IpAddr::V4(address) => out.extend(address.octets()),
+        IpAddr::V6(address) => out.extend(address.octets()),
+    }
+}
+
+/// Reads hex digits; blanks and colons between bytes are allowed.
+pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace() && *byte != b':')
+        .map(|byte| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        })
+        .collect::<Option<_>>()?;
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+}
+
+/// For a field that holds hex digits.
+pub fn hex_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_hex(&text).ok_or_else(|| {
+        de::Error::custom("not hex; expected two hex digits for each byte, such as \"0a 00 ff\"")
+    })
+}
+
+/// For a field that holds an Ethernet address.
+pub fn mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(de::Error::custom)
+}
+
+struct BytesVisitor;
+
+impl<'de> Visitor<'de> for BytesVisitor {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hex digits, a literal such as { be16 = 80 }, or a list of them")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+        parse_hex(text).map(|bytes| Bytes(vec![Literal::Hex(bytes)])).ok_or_else(|| {
+            E::custom("not hex; expected two hex digits for each byte, or a literal such as { be16 = 80 }")
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Bytes, A::Error> {
+        Literal::deserialize(MapAccessDeserializer::new(map)).map(|literal| Bytes(vec![literal]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Bytes, A::Error> {
+        let mut literals = Vec::new();
+        while let Some(Bytes(mut part)) = parts.next_element()? {
+            literals.append(&mut part);
+        }
+        Ok(Bytes(literals))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BytesVisitor)
+    }
+}
+
+impl JsonSchema for Bytes {
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let literal = generator.subschema_for::<Literal>();
+        let bytes = generator.subschema_for::<Self>();
+        json_schema!({
+            "description": "Hex digits, one literal such as { be16 = 80 }, or a list of both that is put together.",
+            "oneOf": [{ "type": "string" }, literal, { "type": "array", "items": bytes }],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct File {
+        value: Bytes,
+    }
+
+    fn encode(text: &str) -> Result<Vec<u8>, String> {
+        let file: File = toml::from_str(&format!("value = {text}"))
+            .map_err(|error| error.message().to_owned())?;
+        file.value
+            .encode(|name| (name == "eth0").then(|| Ifindex::new(10)).flatten())
+    }
+
+    #[test]
+    fn each_literal_has_its_bytes() {
+        for (text, hex) in [
+            (r#""00ff 10""#, "00ff10"),
+            ("{ u8 = 5 }", "05"),
+            ("{ u16 = 5 }", "0500"),
+            ("{ u32 = 5 }", "05000000"),
+            ("{ u64 = 5 }", "0500000000000000"),
+            ("{ be16 = 80 }", "0050"),
+            ("{ be32 = 80 }", "00000050"),
+            ("{ be64 = 80 }", "0000000000000050"),
+            (r#"{ ip = "10.0.0.1" }"#, "0a000001"),
+            (
+                r#"{ ip = "2001:db8::1" }"#,
+                "20010db8000000000000000000000001",
+            ),
+            (r#"{ cidr = "10.0.0.0/8" }"#, "080000000a000000"),
+            (r#"{ mac = "02:00:00:00:00:01" }"#, "020000000001"),
+            (r#"{ device = "eth0" }"#, "0a000000"),
+            (r#"{ text = "ab" }"#, "6162"),
+            (r#"{ hex = "ab" }"#, "ab"),
+            ("{ zeros = 3 }", "000000"),
+            (
+                r#"[{ ip = "10.0.0.1" }, { be16 = 80 }, "ff"]"#,
+                "0a0000010050ff",
+            ),
+        ] {
+            assert_eq!(encode(text), Ok(parse_hex(hex).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_literal_is_refused() {
+        for (text, message) in [
+            (r#"{ device = "eth1" }"#, "eth1"),
+            (r#""abc""#, "not hex"),
+            ("{ u16 = 70000 }", "70000"),
+            ("{ u12 = 5 }", "unknown variant `u12`"),
+            ("5", "hex digits, a literal"),
+            (r#"{ mac = "02:00" }"#, "is not a MAC address"),
+        ] {
+            let error = encode(text).unwrap_err();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+}
