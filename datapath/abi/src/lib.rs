@@ -1,1 +1,92 @@
-//! Map keys and values, configuration, drop reasons and event records of the Twinpath datapath
+//! What the Twinpath datapath and user space share: map keys and values, load-time configuration,
+//! drop reasons and event records. One definition, `no_std`, used by the eBPF programs, by the
+//! cluster model that fills the maps and by whoever reads them.
+//!
+//! # Maps
+//!
+//! | map | kind | key | value | written by |
+//! |---|---|---|---|---|
+//! | [`lxc`](map::LXC) | hash | [`EndpointKey`] (20) | [`EndpointInfo`] (32) | user space |
+//! | [`lxc_device`](map::LXC_DEVICE) | hash | [`Ifindex`] (4) | [`DeviceEndpoint`] (40) | user space |
+//! | [`prefilter`](map::PREFILTER) | LPM trie | [`PrefixKey`] (24) | [`PrefilterRule`] (4) | user space |
+//! | [`lb_services`](map::LB_SERVICES) | hash | [`ServiceKey`] (24) | [`ServiceValue`] (12) | user space |
+//! | [`lb_backends`](map::LB_BACKENDS) | hash | [`BackendId`] (4) | [`Backend`] (32) | user space |
+//! | [`lb_maglev`](map::LB_MAGLEV) | hash | [`RevNatIndex`] (2) | [`MaglevTable`] (4084) | user space |
+//! | [`metrics`](map::METRICS) | per-CPU hash | [`MetricsKey`] (8) | [`MetricsValue`] (16) | programs |
+//! | [`events`](map::EVENTS) | ring buffer | | [`DropRecord`] (176) | programs |
+//! | [`seams`](map::SEAMS) | array | [`Seam`] (4) | `u64` (8) | user space |
+//!
+//! Numbers in brackets are sizes in bytes. Integers are in the byte order of the machine unless the
+//! type says otherwise ([`Port`] is in network byte order); addresses are as they stand in a packet.
+//! No type has padding: every bit of a record is a field, so records can be compared as bytes.
+//!
+//! # Programs
+//!
+//! | program | section | hook | does |
+//! |---|---|---|---|
+//! | [`xdp_entry`](program::XDP_ENTRY) | `xdp` | XDP | deny list, services by Maglev and DNAT, out again |
+//! | [`from_container`](program::FROM_CONTAINER) | `classifier` | tc ingress | anti-spoofing, local delivery |
+//!
+//! # Use
+//!
+//! ```
+//! use core::net::IpAddr;
+//! use twinpath_abi::{Address, EndpointKey, IntoBytes};
+//!
+//! let key = EndpointKey::new("10.0.1.10".parse::<IpAddr>()?);
+//! assert_eq!(key.as_bytes().len(), 20);
+//! assert_eq!(&key.as_bytes()[..4], [10, 0, 1, 10]);
+//! assert_eq!(key.ip.to_ip(key.family), Some("10.0.1.10".parse()?));
+//! # Ok::<(), core::net::AddrParseError>(())
+//! ```
+#![no_std]
+
+mod addr;
+mod config;
+mod endpoint;
+mod event;
+mod hash;
+pub mod map;
+mod metrics;
+mod prefix;
+pub mod program;
+mod reason;
+mod service;
+
+pub use addr::{Address, EndpointId, Family, Identity, Ifindex, Mac, Port, Protocol};
+pub use config::{Seam, global};
+pub use endpoint::{DeviceEndpoint, EndpointFlags, EndpointInfo, EndpointKey};
+pub use event::{CAPTURE_LEN, DropNotify, DropRecord, NotifyFlags, NotifyType, SourceFile};
+pub use hash::{FlowTuple, jhash2};
+pub use metrics::{Direction, MetricsKey, MetricsValue, Verdict};
+pub use prefix::{PREFIX_STATIC_BITS, PrefilterRule, PrefixData, PrefixKey};
+pub use reason::{DropReason, ForwardReason, reason_text};
+pub use service::{
+    Backend, BackendId, MAGLEV_SIZE, MaglevTable, RevNatIndex, Scope, ServiceKey, ServiceValue,
+};
+/// Views of every record as bytes and back, checked by the compiler.
+pub use zerocopy::{FromBytes, IntoBytes};
+
+/// Derives what every record has: a plain copy, comparison, and views as bytes without `unsafe`.
+/// `IntoBytes` does not compile for a type with padding.
+macro_rules! records {
+    ($($item:item)+) => {
+        $(
+            #[derive(
+                Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+                zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout,
+            )]
+            #[repr(C)]
+            $item
+        )+
+    };
+}
+pub(crate) use records;
+
+/// Asserts at compile time that a record has the size that the documentation gives.
+macro_rules! sizes {
+    ($($ty:ty = $size:literal),+ $(,)?) => {
+        $(const _: () = assert!(size_of::<$ty>() == $size);)+
+    };
+}
+pub(crate) use sizes;

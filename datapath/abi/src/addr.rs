@@ -1,0 +1,298 @@
+//! Addresses and numbers with a meaning of their own, so that they cannot be taken for each other.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::{records, sizes};
+
+records! {
+    /// A security identity, as Cilium numbers them: 1 to 255 are reserved, from 256 cluster-wide.
+    #[derive(Default)]
+    pub struct Identity(pub u32);
+
+    /// The kernel's index of a network device; 0 is no device.
+    #[derive(Default)]
+    pub struct Ifindex(pub u32);
+
+    /// An endpoint's number on its node; 0 is none.
+    #[derive(Default)]
+    pub struct EndpointId(pub u16);
+
+    /// The protocol number of IPv4's `protocol` or of the last IPv6 `next header`.
+    #[derive(Default)]
+    pub struct Protocol(pub u8);
+
+    /// Which kind of address an [`Address`] holds.
+    #[derive(Default)]
+    pub struct Family(pub u8);
+}
+
+/// A TCP or UDP port in network byte order, as it stands in a packet.
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+#[repr(transparent)]
+pub struct Port(u16);
+
+/// An IPv4 or IPv6 address in network byte order. IPv4 takes the first four bytes and leaves the
+/// others zero; a [`Family`] beside it says which of the two it is.
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+// Four-byte alignment lets the programs copy and compare it by words.
+#[repr(C, align(4))]
+pub struct Address(pub [u8; 16]);
+
+/// An Ethernet address.
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
+#[repr(C)]
+pub struct Mac(pub [u8; 6]);
+
+sizes!(
+    Identity = 4,
+    Ifindex = 4,
+    EndpointId = 2,
+    Protocol = 1,
+    Family = 1
+);
+sizes!(Port = 2, Address = 16, Mac = 6);
+
+impl Identity {
+    /// Not known (Cilium's `UNKNOWN_ID`).
+    pub const UNKNOWN: Self = Self(0);
+    /// The node itself.
+    pub const HOST: Self = Self(1);
+    /// Anything outside the cluster.
+    pub const WORLD: Self = Self(2);
+
+    /// The name of a reserved identity.
+    pub const fn reserved_name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0 => "unknown",
+            1 => "host",
+            2 => "world",
+            3 => "unmanaged",
+            4 => "health",
+            5 => "init",
+            6 => "remote-node",
+            7 => "kube-apiserver",
+            8 => "ingress",
+            9 => "world-ipv4",
+            10 => "world-ipv6",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reserved_name() {
+            Some(name) => f.pad(name),
+            None => fmt::Display::fmt(&self.0, f),
+        }
+    }
+}
+
+impl fmt::Display for Ifindex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Protocol {
+    /// No protocol in particular (in a service key: the entry of a virtual IP as a whole).
+    pub const ANY: Self = Self(0);
+    /// ICMP.
+    pub const ICMP: Self = Self(1);
+    /// TCP.
+    pub const TCP: Self = Self(6);
+    /// UDP.
+    pub const UDP: Self = Self(17);
+    /// ICMPv6.
+    pub const ICMPV6: Self = Self(58);
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ANY => f.pad("any"),
+            Self::ICMP => f.pad("icmp"),
+            Self::TCP => f.pad("tcp"),
+            Self::UDP => f.pad("udp"),
+            Self::ICMPV6 => f.pad("icmpv6"),
+            Self(other) => fmt::Display::fmt(&other, f),
+        }
+    }
+}
+
+impl Family {
+    /// No address.
+    pub const NONE: Self = Self(0);
+    /// IPv4 (Cilium's `ENDPOINT_KEY_IPV4`).
+    pub const V4: Self = Self(1);
+    /// IPv6 (Cilium's `ENDPOINT_KEY_IPV6`).
+    pub const V6: Self = Self(2);
+
+    /// The family of an address.
+    pub const fn of(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl Port {
+    /// A port given in the machine's byte order.
+    pub const fn new(host_order: u16) -> Self {
+        Self(host_order.to_be())
+    }
+
+    /// A port as its two bytes stand in a packet, loaded as one integer.
+    pub const fn from_network_order(raw: u16) -> Self {
+        Self(raw)
+    }
+
+    /// The integer whose bytes in memory are those of a packet.
+    pub const fn network_order(self) -> u16 {
+        self.0
+    }
+
+    /// The port in the machine's byte order.
+    pub const fn get(self) -> u16 {
+        u16::from_be(self.0)
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Port").field(&self.get()).finish()
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.get(), f)
+    }
+}
+
+impl PartialOrd for Port {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Port {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.get().cmp(&other.get())
+    }
+}
+
+impl Address {
+    /// No address: all bytes zero.
+    pub const UNSPECIFIED: Self = Self([0; 16]);
+
+    /// An IPv4 address from its four bytes in network byte order.
+    pub const fn v4(octets: [u8; 4]) -> Self {
+        let [a, b, c, d] = octets;
+        Self([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// An IPv6 address from its sixteen bytes in network byte order.
+    pub const fn v6(octets: [u8; 16]) -> Self {
+        Self(octets)
+    }
+
+    /// The address, if `family` is one of the two that exist.
+    pub fn to_ip(self, family: Family) -> Option<IpAddr> {
+        let [a, b, c, d, ..] = self.0;
+        match family {
+            Family::V4 => Some(Ipv4Addr::new(a, b, c, d).into()),
+            Family::V6 => Some(Ipv6Addr::from(self.0).into()),
+            _ => None,
+        }
+    }
+
+    /// The address as four words, each with the bytes in memory as they stand in a packet.
+    pub const fn words(self) -> [u32; 4] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
+        [
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
+            u32::from_ne_bytes([m, n, o, p]),
+        ]
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::v4(ip.octets()),
+            IpAddr::V6(ip) => Self::v6(ip.octets()),
+        }
+    }
+}
+
+impl Mac {
+    /// No address: all bytes zero.
+    pub const NONE: Self = Self([0; 6]);
+
+    /// Whether this is [`Mac::NONE`].
+    pub fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}

@@ -1,0 +1,23 @@
+//! A decision to drop a packet: why, and which line decided it.
+
+use twinpath_abi::{DropReason, SourceFile};
+
+/// Why a packet is dropped and where that was decided.
+#[derive(Clone, Copy)]
+pub struct Drop {
+    pub reason: DropReason,
+    pub file: SourceFile,
+    pub line: u16,
+}
+
+/// A [`Drop`] decided on this line of the file with this name in [`SourceFile`].
+macro_rules! drop_packet {
+    ($file:ident, $reason:ident) => {
+        $crate::drops::Drop {
+            reason: twinpath_abi::DropReason::$reason,
+            file: twinpath_abi::SourceFile::$file,
+            line: line!() as u16,
+        }
+    };
+}
+pub(crate) use drop_packet;

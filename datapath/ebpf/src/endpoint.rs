@@ -1,0 +1,53 @@
+//! Endpoints of this node: what they may send, and delivery to them.
+
+use core::mem::offset_of;
+
+use twinpath_abi::{DeviceEndpoint, EndpointInfo, EndpointKey, Family};
+
+use crate::context::{Tc, WriteError};
+use crate::drops::{Drop, drop_packet};
+use crate::l3::Hop;
+use crate::maps;
+use crate::parse::L3;
+use crate::wire::{Ethernet, Ipv4, Ipv6};
+
+/// Refuses a packet whose source address is not the sender's own.
+#[inline(always)]
+pub fn check_source(sender: &DeviceEndpoint, l3: &L3) -> Result<(), Drop> {
+    let (own, flag) = match l3.family {
+        Family::V6 => (sender.ipv6, DeviceEndpoint::HAS_V6),
+        _ => (sender.ipv4, DeviceEndpoint::HAS_V4),
+    };
+    if sender.flags & flag == 0 || own.words() != l3.saddr.words() {
+        return Err(drop_packet!(Endpoint, InvalidSourceIp));
+    }
+    Ok(())
+}
+
+/// The endpoint of this node that the packet is for.
+#[inline(always)]
+pub fn destination(l3: &L3) -> Option<&'static EndpointInfo> {
+    maps::endpoint(EndpointKey::from_parts(l3.daddr, l3.family))
+}
+
+/// Rewrites the packet to go to the endpoint, as the node's router would send it on.
+#[inline(always)]
+pub fn route(ctx: &Tc, l3: &L3, endpoint: &EndpointInfo) -> Result<(), Drop> {
+    let hop = Hop::after(l3)?;
+    write(ctx, l3, endpoint, hop).map_err(|WriteError| drop_packet!(Endpoint, WriteError))
+}
+
+/// The writes of [`route`]. Helpers, as they keep the stack's checksum of the packet right.
+#[inline(always)]
+fn write(ctx: &Tc, l3: &L3, endpoint: &EndpointInfo, hop: Hop) -> Result<(), WriteError> {
+    match l3.family {
+        Family::V6 => ctx.store(l3.offset + offset_of!(Ipv6, hop_limit), &[hop.ttl])?,
+        _ => {
+            let check = l3.offset + offset_of!(Ipv4, check);
+            ctx.replace_l3_csum(check, hop.from, hop.to)?;
+            ctx.store_balanced(l3.offset + offset_of!(Ipv4, ttl), &[hop.ttl])?;
+        }
+    }
+    ctx.store_balanced(offset_of!(Ethernet, dst), &endpoint.mac.0)?;
+    ctx.store_balanced(offset_of!(Ethernet, src), &endpoint.node_mac.0)
+}

@@ -1,0 +1,77 @@
+//! XDP: everything that reaches the device. Denied sources are dropped, packets for a service go to
+//! a backend, and the rest is the stack's.
+//!
+//! | packet | becomes |
+//! |---|---|
+//! | frame or IP header truncated, or its lengths are wrong | drop 134 |
+//! | neither IPv4 nor IPv6, or behind more than two VLAN tags | pass |
+//! | source in the deny list | drop 181 |
+//! | to no virtual IP, or to a port without a service | pass |
+//! | ICMP to a virtual IP; a frame to a group address | pass |
+//! | to a virtual IP: a fragment / extension headers broken or more than four / TCP or UDP header truncated / other protocol | drop 157 / 156 / 135 / 142 |
+//! | to a service without backends / with a TTL of 1 or 0 | drop 158 / 196 |
+//! | to a service | rewritten, out again |
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
+use twinpath_abi::{Direction, Verdict};
+
+use crate::context::{Context, Xdp};
+use crate::drops::Drop;
+use crate::events::{self, Flow};
+use crate::packet::Packet;
+use crate::parse::{self, L2, L3};
+use crate::{maps, metrics, prefilter, service};
+
+/// Decides about a packet; returns the XDP action.
+#[inline(always)]
+pub fn run(ctx: &Xdp) -> u32 {
+    let mut flow = Flow::UNKNOWN;
+    match decide(ctx, &mut flow) {
+        Ok(verdict) => {
+            metrics::forwarded(ctx, verdict, Direction::Ingress);
+            match verdict {
+                Verdict::Transmit => XDP_TX,
+                _ => XDP_PASS,
+            }
+        }
+        Err(drop) => {
+            metrics::dropped(ctx, drop, Direction::Ingress);
+            events::dropped(ctx, &flow, drop);
+            XDP_DROP
+        }
+    }
+}
+
+#[inline(always)]
+fn decide(ctx: &Xdp, flow: &mut Flow) -> Result<Verdict, Drop> {
+    let packet = ctx.packet();
+    let l2 = parse::l2(&packet)?;
+    let Some(l3) = parse::l3(&packet, &l2)? else {
+        return Ok(Verdict::Pass);
+    };
+    flow.family = l3.family;
+    flow.hash = l3.flow().hash(maps::hash_seed());
+    prefilter::check(&l3)?;
+    if l2.is_multicast() {
+        return Ok(Verdict::Pass);
+    }
+    balance(&packet, &l2, &l3, flow)
+}
+
+/// Sends a packet for a service to a backend.
+#[inline(always)]
+fn balance(packet: &Packet, l2: &L2, l3: &L3, flow: &mut Flow) -> Result<Verdict, Drop> {
+    let l4 = match parse::l4(packet, l3) {
+        Ok(Some(l4)) => l4,
+        Ok(None) => return Ok(Verdict::Pass),
+        Err(drop) if service::is_virtual_ip(l3) => return Err(drop),
+        Err(_) => return Ok(Verdict::Pass),
+    };
+    let Some(service) = service::lookup(l3, &l4) else {
+        return Ok(Verdict::Pass);
+    };
+    flow.hash = l4.flow(l3).hash(maps::hash_seed());
+    let backend = service::backend(service, flow.hash)?;
+    service::dnat(packet, l2, l3, &l4, backend)?;
+    Ok(Verdict::Transmit)
+}
