@@ -1,0 +1,80 @@
+//! Engines: what executes a program's instructions.
+
+mod checked;
+
+pub use checked::{Checked, Step};
+
+use crate::fault::Fault;
+use crate::machine::{Cost, Cpu, Environment, Machine};
+use crate::memory::{Layout, Object};
+use crate::program::ProgramId;
+
+/// How many tail calls a run may make (`MAX_TAIL_CALL_CNT`).
+pub const MAX_TAIL_CALLS: u32 = 33;
+
+/// Something that executes programs.
+pub trait Engine: Send {
+    /// The engine's name in reports.
+    fn name(&self) -> &'static str;
+
+    /// Runs a program once.
+    ///
+    /// # Errors
+    /// The fault that ended the run early.
+    fn run(
+        &mut self,
+        machine: &mut Machine,
+        environment: &mut dyn Environment,
+        invocation: &Invocation<'_>,
+    ) -> Result<Outcome, Box<Fault>>;
+}
+
+/// One run to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// The program.
+    pub program: ProgramId,
+    /// The CPU that it runs on.
+    pub cpu: Cpu,
+    /// What r1 points to.
+    pub context: Context,
+    /// Where packet pointers of the context may reach, from the metadata's start to the packet's end.
+    pub packet: Option<(u32, u32)>,
+    /// Objects to which fields of the context point.
+    pub bound: &'a [Object],
+}
+
+/// The argument of a program.
+#[derive(Debug, Clone, Copy)]
+pub enum Context {
+    /// A structure with rules for its fields at a guest address.
+    Struct(u32, &'static Layout),
+    /// Plain memory at a guest address; r2 is its length, as user-space machines do it.
+    Memory(u32, u32),
+    /// Nothing: r1 and r2 are 0.
+    None,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// r0 at the end.
+    pub result: u64,
+    /// What it cost. An engine that does not count leaves the instructions at 0.
+    pub cost: Cost,
+    /// Whether `cost.instructions` was counted.
+    pub counted: bool,
+    /// Reads of stack that was never written.
+    pub warnings: Vec<UninitializedStack>,
+}
+
+/// A read of stack that was never written. The kernel lets privileged programs do it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UninitializedStack {
+    /// The instruction's slot.
+    pub instruction: u32,
+    /// From the frame pointer, in bytes.
+    pub offset: i32,
+    /// Bytes.
+    pub size: u32,
+}

@@ -1,0 +1,175 @@
+//! What a helper sees of its call.
+
+use crate::errno::Errno;
+use crate::fault::{Access, FaultKind};
+use crate::helpers::HelperId;
+use crate::machine::{Cost, Cpu, Machine};
+use crate::maps::MapId;
+use crate::memory::{By, Checked, Object, ObjectKind, Pointer, Tag};
+use crate::program::Program;
+
+/// A call of a helper.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The machine.
+    pub machine: &'a mut Machine,
+    /// What the run has cost so far; map operations are counted by whoever does them.
+    pub cost: &'a mut Cost,
+    /// The program that calls.
+    pub program: &'a Program,
+    /// The helper.
+    pub helper: HelperId,
+    /// The instruction that calls.
+    pub at: u32,
+    /// The CPU that the program runs on.
+    pub cpu: Cpu,
+    /// r1 to r5.
+    pub args: [u64; 5],
+}
+
+/// The largest key of a map whose helpers take keys from the stack; larger ones are looked up in place.
+const MAX_KEY: usize = 512;
+
+/// A copy of a key, so that the map may change memory while it is looked up.
+#[derive(Debug)]
+pub(crate) struct Key {
+    bytes: [u8; MAX_KEY],
+    len: usize,
+}
+
+impl std::ops::Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Call<'_> {
+    /// An argument, 1 to 5.
+    #[inline]
+    pub fn arg(&self, number: u8) -> u64 {
+        self.args[usize::from(number) - 1]
+    }
+
+    /// On whose behalf a pointer argument is followed.
+    fn by(&self, number: u8) -> By {
+        By {
+            at: self.at,
+            argument: Some((self.helper, number)),
+        }
+    }
+
+    /// Checks that `len` bytes behind a pointer argument may be accessed and returns their address.
+    ///
+    /// # Errors
+    /// The fault that ends the run.
+    pub fn range(&mut self, number: u8, len: u32, access: Access) -> Checked<u32> {
+        let (pointer, by) = (Pointer(self.arg(number)), self.by(number));
+        self.machine.memory.check(pointer, len, access, by)
+    }
+
+    /// The `len` bytes behind a pointer argument.
+    ///
+    /// # Errors
+    /// The fault that ends the run.
+    pub fn bytes(&mut self, number: u8, len: u32) -> Checked<&[u8]> {
+        let address = self.range(number, len, Access::Read)?;
+        Ok(self.machine.memory.raw(address, len))
+    }
+
+    /// The `len` bytes behind a pointer argument, to be written as a whole.
+    ///
+    /// # Errors
+    /// The fault that ends the run.
+    pub fn bytes_mut(&mut self, number: u8, len: u32) -> Checked<&mut [u8]> {
+        let address = self.range(number, len, Access::Write)?;
+        Ok(self.machine.memory.raw_mut(address, len))
+    }
+
+    /// Loads `N` bytes behind a pointer argument.
+    ///
+    /// # Errors
+    /// The fault that ends the run.
+    pub fn array<const N: usize>(&mut self, number: u8) -> Checked<[u8; N]> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.bytes(number, N as u32)?);
+        Ok(array)
+    }
+
+    /// The map that an argument refers to.
+    ///
+    /// # Errors
+    /// When the argument is no reference to a map.
+    #[inline]
+    pub fn map(&mut self, number: u8) -> Checked<MapId> {
+        let pointer = Pointer(self.arg(number));
+        if pointer.tag() == Tag::MAP && (pointer.address() as usize) < self.machine.maps.len() {
+            Ok(MapId(pointer.address()))
+        } else {
+            Err(self.refuse(number, format!("{pointer:?} is not a map")))
+        }
+    }
+
+    /// A copy of the key of `map` behind a pointer argument.
+    #[inline]
+    pub(crate) fn key(&mut self, number: u8, map: MapId) -> Checked<Key> {
+        let len = self.machine.maps[map].def().key_size;
+        let mut key = Key {
+            bytes: [0; MAX_KEY],
+            len: len as usize,
+        };
+        let bytes = self.bytes(number, len)?;
+        key.bytes[..len as usize].copy_from_slice(bytes);
+        Ok(key)
+    }
+
+    /// Whether a pointer argument is the context.
+    ///
+    /// # Errors
+    /// When it is another pointer.
+    pub fn context(&mut self, number: u8) -> Checked<()> {
+        if Pointer(self.arg(number)) == self.machine.memory.context() {
+            Ok(())
+        } else {
+            let pointer = Pointer(self.arg(number));
+            Err(self.refuse(number, format!("{pointer:?} is not the program's context")))
+        }
+    }
+
+    /// A pointer to one value of a map, or null.
+    #[inline]
+    pub fn value_pointer(&mut self, map: MapId, address: Option<u32>) -> u64 {
+        let Some(address) = address else {
+            self.machine.memory.note_null(self.helper, self.at);
+            return 0;
+        };
+        let def = self.machine.maps[map].def();
+        let kind = ObjectKind::MapValue(map);
+        let mut object = Object::new(kind, address, def.value_size, self.at);
+        if def.flags.read_only_for_programs() {
+            object.writable = 0;
+        }
+        if def.flags.write_only_for_programs() {
+            object.readable = 0;
+        }
+        self.machine.memory.push(object).0
+    }
+
+    /// The fault of an argument that the helper's contract forbids.
+    #[cold]
+    pub fn refuse(&self, argument: u8, problem: impl Into<String>) -> Box<FaultKind> {
+        Box::new(FaultKind::Argument {
+            helper: self.helper,
+            argument,
+            problem: problem.into(),
+        })
+    }
+}
+
+impl From<Errno> for u64 {
+    /// An error as a helper returns it: a negative number.
+    fn from(errno: Errno) -> Self {
+        -i64::from(errno.get()) as Self
+    }
+}

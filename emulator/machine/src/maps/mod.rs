@@ -1,0 +1,64 @@
+//! Maps with the kernel's semantics (`kernel/bpf/*map*.c`, `arraymap.c`, `hashtab.c`, `lpm_trie.c`).
+//!
+//! Values lie in guest memory, so that a program can hold a pointer to one; keys and indexes lie in
+//! the host's. Each map has two faces: what a program's helpers do, and what the `bpf()` system call
+//! does for user space.
+
+mod array;
+mod def;
+mod map;
+
+pub use def::{MapDef, MapFlags, MapType};
+pub use map::{Map, MapError};
+
+/// A map of a machine, by order of creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapId(pub u32);
+
+/// Where the bytes of a new value come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Value<'a> {
+    /// Guest memory, checked for the map's value size.
+    Guest(u32),
+    /// The host's memory; exactly the map's value size.
+    Host(&'a [u8]),
+}
+
+/// The maps of a machine.
+#[derive(Debug, Default)]
+pub struct Maps(Vec<Map>);
+
+impl Maps {
+    /// How many maps there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a map.
+    pub fn push(&mut self, map: Map) -> MapId {
+        self.0.push(map);
+        MapId(self.0.len() as u32 - 1)
+    }
+}
+
+impl std::ops::Index<MapId> for Maps {
+    type Output = Map;
+
+    #[inline]
+    fn index(&self, id: MapId) -> &Map {
+        &self.0[id.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<MapId> for Maps {
+    #[inline]
+    fn index_mut(&mut self, id: MapId) -> &mut Map {
+        &mut self.0[id.0 as usize]
+    }
+}

@@ -1,0 +1,306 @@
+//! Checked loads and stores: the program's own, and those of helpers on its behalf.
+
+use super::object::{BEFORE, Object, ObjectKind};
+use super::stack::{FRAME_SIZE, UninitializedRead};
+use super::{FieldValue, Layout, Memory, Placement, Pointer, Tag};
+use crate::fault::{Access, FaultKind};
+use crate::helpers::HelperId;
+
+/// The result of an access; the fault is boxed to keep the good path in registers.
+pub type Checked<T> = Result<T, Box<FaultKind>>;
+
+/// On whose behalf memory is accessed: the instruction, and the helper's argument if it is a helper's.
+#[derive(Debug, Clone, Copy)]
+pub struct By {
+    /// The instruction.
+    pub at: u32,
+    /// The helper and which of its arguments, 1 to 5, the pointer was.
+    pub argument: Option<(HelperId, u8)>,
+}
+
+impl By {
+    /// The program's own load or store.
+    pub(crate) const fn program(at: u32) -> Self {
+        Self { at, argument: None }
+    }
+}
+
+impl Memory {
+    /// Loads `N` bytes, little-endian, zero-extended.
+    #[inline(always)]
+    pub(crate) fn load<const N: usize>(&mut self, pointer: u64, at: u32) -> Checked<u64> {
+        let pointer = Pointer(pointer);
+        if let Some(object) = self.objects.get(pointer.tag().0 as usize) {
+            let offset = pointer.address().wrapping_sub(object.base);
+            if u64::from(offset) + N as u64 <= u64::from(object.readable) {
+                return Ok(self.fetch::<N>(pointer.address()));
+            }
+        }
+        self.load_special::<N>(pointer, By::program(at))
+    }
+
+    /// Stores the low `N` bytes of `value`, little-endian.
+    #[inline(always)]
+    pub(crate) fn store<const N: usize>(
+        &mut self,
+        pointer: u64,
+        value: u64,
+        at: u32,
+    ) -> Checked<()> {
+        let pointer = Pointer(pointer);
+        if let Some(object) = self.objects.get(pointer.tag().0 as usize) {
+            let offset = pointer.address().wrapping_sub(object.base);
+            if u64::from(offset) + N as u64 <= u64::from(object.writable) {
+                self.put::<N>(pointer.address(), value);
+                return Ok(());
+            }
+        }
+        self.store_special::<N>(pointer, value, By::program(at))
+    }
+
+    /// Loads from the current frame at a distance below the frame pointer that decoding has checked.
+    #[inline(always)]
+    pub(crate) fn load_frame<const N: usize>(
+        &mut self,
+        depth: usize,
+        offset: u32,
+        at: u32,
+    ) -> Checked<u64> {
+        if !self.stack.is_written(depth, offset, N as u32) {
+            self.uninitialized(depth, offset, N as u32, By::program(at))?;
+        }
+        Ok(self.fetch::<N>(self.stack.frame(depth) + offset))
+    }
+
+    /// Stores into the current frame at a distance below the frame pointer that decoding has checked.
+    #[inline(always)]
+    pub(crate) fn store_frame<const N: usize>(&mut self, depth: usize, offset: u32, value: u64) {
+        self.stack.mark(depth, offset, N as u32);
+        self.put::<N>(self.stack.frame(depth) + offset, value);
+    }
+
+    #[inline(always)]
+    fn fetch<const N: usize>(&self, address: u32) -> u64 {
+        let start = address.wrapping_sub(self.arena.base()) as usize;
+        let mut bytes = [0; 8];
+        bytes[..N].copy_from_slice(&self.arena[start..start + N]);
+        u64::from_le_bytes(bytes)
+    }
+
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, address: u32, value: u64) {
+        let start = address.wrapping_sub(self.arena.base()) as usize;
+        self.arena[start..start + N].copy_from_slice(&value.to_le_bytes()[..N]);
+    }
+
+    #[inline(never)]
+    fn load_special<const N: usize>(&mut self, pointer: Pointer, by: By) -> Checked<u64> {
+        let object = self.object(pointer);
+        let offset = pointer.address().wrapping_sub(object.base);
+        match object.kind {
+            ObjectKind::Struct(layout) => self.load_field::<N>(layout, object.base, offset),
+            _ => {
+                let address = self.check(pointer, N as u32, Access::Read, by)?;
+                Ok(self.fetch::<N>(address))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn store_special<const N: usize>(
+        &mut self,
+        pointer: Pointer,
+        value: u64,
+        by: By,
+    ) -> Checked<()> {
+        let object = self.object(pointer);
+        let offset = pointer.address().wrapping_sub(object.base);
+        match object.kind {
+            ObjectKind::Struct(layout) => {
+                let allowed = layout.field_at(offset).is_some_and(|field| {
+                    field.write.contains(N as u32) && field.covers(offset, N as u32)
+                });
+                if !allowed {
+                    return Err(refused_field(layout, offset, N as u32, Access::Write));
+                }
+                self.put::<N>(pointer.address(), value);
+                Ok(())
+            }
+            _ => {
+                let address = self.check(pointer, N as u32, Access::Write, by)?;
+                self.put::<N>(address, value);
+                Ok(())
+            }
+        }
+    }
+
+    fn load_field<const N: usize>(
+        &mut self,
+        layout: &'static Layout,
+        base: u32,
+        offset: u32,
+    ) -> Checked<u64> {
+        let refused = || refused_field(layout, offset, N as u32, Access::Read);
+        let field = layout.field_at(offset).ok_or_else(refused)?;
+        if !field.read.contains(N as u32) || !field.covers(offset, N as u32) {
+            return Err(refused());
+        }
+        let value = self.fetch::<N>(base + offset);
+        Ok(match field.value {
+            FieldValue::Plain => value,
+            FieldValue::Packet => Pointer::new(self.packet, value as u32).0,
+            FieldValue::Object if value == 0 => 0,
+            FieldValue::Object => {
+                let address = value as u32;
+                let tag = self.bound.iter().rev().find(|(at, _)| *at == address);
+                Pointer::new(tag.map_or(Tag::NONE, |(_, tag)| *tag), address).0
+            }
+        })
+    }
+
+    /// Checks that all of a range may be accessed and returns its address.
+    ///
+    /// A range of no bytes is always accessible. Structures with field rules are not: their fields
+    /// are accessed one by one.
+    pub(crate) fn check(
+        &mut self,
+        pointer: Pointer,
+        len: u32,
+        access: Access,
+        by: By,
+    ) -> Checked<u32> {
+        if self.placement == Placement::Identity && pointer.tag() == Tag::NONE {
+            return self.check_native(pointer, len, access, by);
+        }
+        let object = self.object(pointer);
+        let offset = pointer.address().wrapping_sub(object.base);
+        let end = u64::from(offset) + u64::from(len);
+        match object.kind {
+            ObjectKind::Frame(depth) if end <= u64::from(FRAME_SIZE) => {
+                match access {
+                    Access::Write => self.stack.mark(depth as usize, offset, len),
+                    Access::Read if self.stack.is_written(depth as usize, offset, len) => {}
+                    Access::Read => self.uninitialized(depth as usize, offset, len, by)?,
+                }
+                Ok(pointer.address())
+            }
+            _ => {
+                let limit = match access {
+                    Access::Read => object.readable,
+                    Access::Write => object.writable,
+                };
+                if end <= u64::from(limit) {
+                    Ok(pointer.address())
+                } else {
+                    Err(self.refused(pointer, len, access, by))
+                }
+            }
+        }
+    }
+
+    /// Native pointers carry no object: all that can be checked is that the bytes are guest memory.
+    fn check_native(&self, pointer: Pointer, len: u32, access: Access, by: By) -> Checked<u32> {
+        let inside = pointer.address() >= self.arena.base()
+            && u64::from(pointer.address()) + u64::from(len) <= u64::from(self.next);
+        if inside {
+            Ok(pointer.address())
+        } else {
+            Err(self.refused(pointer, len, access, by))
+        }
+    }
+
+    #[cold]
+    fn refused(&self, pointer: Pointer, size: u32, access: Access, by: By) -> Box<FaultKind> {
+        const NULL_PAGE: u64 = 1 << 16;
+        let near_null = pointer.0.wrapping_add(NULL_PAGE) < 2 * NULL_PAGE;
+        Box::new(if near_null {
+            FaultKind::Null {
+                access,
+                pointer,
+                size,
+                lookup: self.last_null,
+                argument: by.argument,
+            }
+        } else {
+            FaultKind::Memory {
+                access,
+                pointer,
+                size,
+                object: self.object(pointer),
+                argument: by.argument,
+            }
+        })
+    }
+
+    /// Bytes that were never written read as zero: the same on each run, unlike in the kernel.
+    #[cold]
+    fn uninitialized(&mut self, depth: usize, offset: u32, len: u32, by: By) -> Checked<()> {
+        let from_fp = offset as i32 - FRAME_SIZE as i32;
+        if self.stack.policy == UninitializedRead::Fault {
+            return Err(Box::new(FaultKind::Uninitialized {
+                offset: from_fp,
+                frame: depth as u32,
+                size: len,
+            }));
+        }
+        if !self.stack.warnings.iter().any(|(at, ..)| *at == by.at) {
+            self.stack.warnings.push((by.at, from_fp, len));
+        }
+        for byte in offset..offset + len {
+            if !self.stack.is_byte_written(depth, byte) {
+                self.put::<1>(self.stack.frame(depth) + byte, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what reading unwritten stack does from now on.
+    pub fn set_uninitialized_read(&mut self, policy: UninitializedRead) {
+        self.stack.policy = policy;
+    }
+
+    /// The instructions of this run that read unwritten stack: instruction, offset from the frame
+    /// pointer, bytes.
+    pub fn take_warnings(&mut self) -> Vec<(u32, i32, u32)> {
+        std::mem::take(&mut self.stack.warnings)
+    }
+
+    /// Begins the frame of a function at this call depth and returns its frame pointer.
+    pub(crate) fn push_frame(&mut self, depth: usize) -> Pointer {
+        self.stack.clear(depth);
+        let base = self.stack.frame(depth);
+        let tag = Tag(Tag::FRAME.0 + depth as u32);
+        let kind = ObjectKind::Frame(depth as u32);
+        self.objects[tag.0 as usize] = Object::new(kind, base, 0, BEFORE);
+        Pointer::new(tag, base + FRAME_SIZE)
+    }
+
+    /// The frame pointer of the frame at this call depth.
+    pub(crate) fn frame_pointer(&self, depth: usize) -> Pointer {
+        let tag = Tag(Tag::FRAME.0 + depth as u32);
+        Pointer::new(tag, self.stack.frame(depth) + FRAME_SIZE)
+    }
+
+    /// Ends the frame at this call depth.
+    pub(crate) fn pop_frame(&mut self, depth: usize) {
+        let tag = Tag(Tag::FRAME.0 + depth as u32);
+        let returned = self.objects[tag.0 as usize].closed(ObjectKind::Returned);
+        self.objects[tag.0 as usize] = returned;
+    }
+}
+
+#[cold]
+fn refused_field(
+    layout: &'static Layout,
+    offset: u32,
+    size: u32,
+    access: Access,
+) -> Box<FaultKind> {
+    Box::new(FaultKind::Field {
+        access,
+        structure: layout.name,
+        field: layout.field_at(offset).map(|field| field.name),
+        offset,
+        size,
+    })
+}

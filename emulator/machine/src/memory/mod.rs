@@ -1,0 +1,272 @@
+//! Guest memory: one arena of bytes, and the objects that lie in it.
+//!
+//! A guest address fits in 32 bits, so that the UAPI contexts, whose packet pointers are 32 bits
+//! wide, need no rewriting. Which object a pointer may reach is kept in the pointer's upper half; see
+//! [`Pointer`].
+
+mod access;
+mod arena;
+mod layout;
+mod object;
+mod pointer;
+mod stack;
+
+pub use access::{By, Checked};
+pub use arena::{ArenaError, Placement};
+pub use layout::{Field, FieldValue, Layout, Widths};
+pub use object::{BEFORE, Object, ObjectKind};
+pub use pointer::{Pointer, Tag};
+pub use stack::{FRAME_SIZE, MAX_FRAMES, UninitializedRead};
+
+use arena::Arena;
+use stack::Stack;
+
+use crate::helpers::HelperId;
+
+/// Guest memory and the table of its objects.
+#[derive(Debug)]
+pub struct Memory {
+    arena: Arena,
+    /// First byte that is not allocated.
+    next: u32,
+    placement: Placement,
+    stack: Stack,
+    /// By tag: the fixed ones, the static ones (globals of loaded programs), then those of the current run.
+    objects: Vec<Object>,
+    /// How many of `objects` outlive a run.
+    statics: usize,
+    /// The tag of the current packet.
+    packet: Tag,
+    /// Objects that fields of contexts point to, by address.
+    bound: Vec<(u32, Tag)>,
+    /// The last helper that returned null in this run, and its instruction.
+    last_null: Option<(HelperId, u32)>,
+}
+
+/// The arena is full.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("allocate {wanted} bytes of guest memory: {free} of {size} are free")]
+pub struct OutOfMemory {
+    /// Bytes asked for.
+    pub wanted: u64,
+    /// Bytes left.
+    pub free: u32,
+    /// Bytes in all.
+    pub size: u32,
+}
+
+impl Memory {
+    /// Reserves `size` bytes of guest memory; they cost nothing until they are used.
+    ///
+    /// # Errors
+    /// When the host has no room for the arena.
+    pub fn new(placement: Placement, size: u32) -> Result<Self, ArenaError> {
+        let arena = Arena::new(placement, size.max(stack::AREA))?;
+        let stack = Stack::new(arena.base());
+        let mut objects = vec![Object::NOTHING; Tag::FIRST_FREE];
+        objects[Tag::MAP.0 as usize].kind = ObjectKind::Map;
+        objects[Tag::FUNCTION.0 as usize].kind = ObjectKind::Function;
+        Ok(Self {
+            next: arena.base() + stack::AREA,
+            arena,
+            placement,
+            stack,
+            statics: objects.len(),
+            objects,
+            packet: Tag::NONE,
+            bound: Vec::new(),
+            last_null: None,
+        })
+    }
+
+    /// Whether native code can follow guest addresses.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// Takes `len` zeroed bytes for good, aligned to 8.
+    ///
+    /// # Errors
+    /// When the arena is full.
+    pub fn allocate(&mut self, len: u64) -> Result<u32, OutOfMemory> {
+        let size = self.arena.len() as u32;
+        let free = size - (self.next - self.arena.base());
+        let refused = OutOfMemory {
+            wanted: len,
+            free,
+            size,
+        };
+        let rounded = len.checked_next_multiple_of(8).ok_or(refused)?;
+        if rounded > u64::from(free) {
+            return Err(refused);
+        }
+        let address = self.next;
+        self.next += rounded as u32;
+        Ok(address)
+    }
+
+    /// The bytes at an address that [`Memory::allocate`] returned, unchecked by any object.
+    ///
+    /// # Panics
+    /// When the range is not in the arena: the caller owns the allocation.
+    #[inline]
+    pub fn raw(&self, address: u32, len: u32) -> &[u8] {
+        let start = (address - self.arena.base()) as usize;
+        &self.arena[start..start + len as usize]
+    }
+
+    /// The same bytes, to write.
+    ///
+    /// # Panics
+    /// When the range is not in the arena: the caller owns the allocation.
+    #[inline]
+    pub fn raw_mut(&mut self, address: u32, len: u32) -> &mut [u8] {
+        let start = (address - self.arena.base()) as usize;
+        &mut self.arena[start..start + len as usize]
+    }
+
+    /// Copies bytes between two allocations, which may overlap.
+    ///
+    /// # Panics
+    /// When a range is not in the arena: the caller owns the allocations.
+    #[inline]
+    pub fn raw_copy(&mut self, from: u32, to: u32, len: u32) {
+        let (from, to) = (from - self.arena.base(), to - self.arena.base());
+        self.arena
+            .copy_within(from as usize..(from + len) as usize, to as usize);
+    }
+
+    /// Bytes of the arena that are handed out.
+    pub fn used(&self) -> u32 {
+        self.next - self.arena.base()
+    }
+
+    /// Adds an object that outlives the runs, such as a program's global data.
+    pub fn add_static(&mut self, object: Object) -> Pointer {
+        self.objects.truncate(self.statics);
+        self.statics += 1;
+        self.push(object)
+    }
+
+    /// Adds an object of the current run.
+    #[inline]
+    pub fn push(&mut self, object: Object) -> Pointer {
+        let address = object.base;
+        if self.placement == Placement::Identity {
+            return Pointer::new(Tag::NONE, address);
+        }
+        let tag = Tag(self.objects.len() as u32);
+        self.objects.push(object);
+        Pointer::new(tag, address)
+    }
+
+    /// The object that a pointer was made for.
+    #[inline]
+    pub fn object(&self, pointer: Pointer) -> Object {
+        self.objects
+            .get(pointer.tag().0 as usize)
+            .copied()
+            .unwrap_or(Object::NOTHING)
+    }
+
+    /// Changes what the rest of the run may do with an object.
+    pub fn replace(&mut self, tag: Tag, object: Object) {
+        if let Some(slot) = self.objects.get_mut(tag.0 as usize) {
+            *slot = object;
+        }
+    }
+
+    /// Ends an object's life: what pointed to it is now reported as used after `helper` took it back.
+    pub fn release(&mut self, pointer: Pointer, what: &'static str, helper: HelperId, at: u32) {
+        if pointer.tag() != Tag::NONE {
+            let closed = self
+                .object(pointer)
+                .closed(ObjectKind::Released { what, helper, at });
+            self.replace(pointer.tag(), closed);
+        }
+    }
+
+    /// Names the range from metadata to end that packet pointers of the current run may reach.
+    pub fn set_packet(&mut self, start: u32, end: u32) {
+        let packet = Object::new(ObjectKind::Packet, start, end - start, BEFORE);
+        self.packet = self.push(packet).tag();
+    }
+
+    /// As [`Memory::set_packet`], after a helper that makes the program's packet pointers stale.
+    pub fn move_packet(&mut self, start: u32, end: u32, helper: HelperId, at: u32) {
+        if self.packet != Tag::NONE {
+            let old = self.object(Pointer::new(self.packet, 0));
+            let stale = old.closed(ObjectKind::StalePacket { helper, at });
+            self.replace(self.packet, stale);
+        }
+        self.set_packet(start, end);
+    }
+
+    /// Makes the object at `object.base` reachable through context fields that hold its address.
+    pub fn bind(&mut self, object: Object) -> Pointer {
+        let pointer = self.push(object);
+        self.bound.push((object.base, pointer.tag()));
+        pointer
+    }
+
+    /// Names the context of the current run.
+    pub fn set_context(&mut self, address: u32, layout: &'static Layout) {
+        let context = Object {
+            base: address,
+            ..Object::NOTHING
+        };
+        self.objects[Tag::CONTEXT.0 as usize] = Object {
+            kind: ObjectKind::Struct(layout),
+            ..context
+        };
+    }
+
+    /// The pointer that the program gets in r1.
+    pub fn context(&self) -> Pointer {
+        let base = self.objects[Tag::CONTEXT.0 as usize].base;
+        match self.placement {
+            Placement::Anywhere => Pointer::new(Tag::CONTEXT, base),
+            Placement::Identity => Pointer::new(Tag::NONE, base),
+        }
+    }
+
+    /// Notes that a helper returned null, for the message if the program follows it.
+    #[inline]
+    pub fn note_null(&mut self, helper: HelperId, at: u32) {
+        self.last_null = Some((helper, at));
+    }
+
+    /// Begins a run. The returned state is given back to [`Memory::leave`]; runs nest.
+    pub fn enter(&mut self) -> Outer {
+        let fixed = std::array::from_fn(|tag| self.objects[tag]);
+        Outer {
+            fixed,
+            objects: self.objects.len(),
+            packet: std::mem::replace(&mut self.packet, Tag::NONE),
+            bound: self.bound.len(),
+            last_null: self.last_null.take(),
+            stack: self.stack.enter(),
+        }
+    }
+
+    /// Ends the run that `outer` was returned for.
+    pub fn leave(&mut self, outer: Outer) {
+        self.objects.truncate(outer.objects.max(self.statics));
+        self.objects[..Tag::FIRST_FREE].copy_from_slice(&outer.fixed);
+        self.packet = outer.packet;
+        self.bound.truncate(outer.bound);
+        self.last_null = outer.last_null;
+        self.stack.leave(outer.stack);
+    }
+}
+
+/// The state of the run around a nested run.
+#[derive(Debug)]
+pub struct Outer {
+    fixed: [Object; Tag::FIRST_FREE],
+    objects: usize,
+    packet: Tag,
+    bound: usize,
+    last_null: Option<(HelperId, u32)>,
+    stack: stack::Outer,
+}
