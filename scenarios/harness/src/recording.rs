@@ -121,34 +121,73 @@ pub struct MapContents {
     pub per_cpu: bool,
 }
 
+/// `enum xdp_action` of `linux/bpf.h`.
+const XDP_NAMES: &[(i32, &str)] = &[
+    (0, "XDP_ABORTED"),
+    (1, "XDP_DROP"),
+    (2, "XDP_PASS"),
+    (3, "XDP_TX"),
+    (4, "XDP_REDIRECT"),
+];
+
+/// `TC_ACT_*` of `linux/pkt_cls.h`.
+const TC_NAMES: &[(i32, &str)] = &[
+    (-1, "TC_ACT_UNSPEC"),
+    (0, "TC_ACT_OK"),
+    (1, "TC_ACT_RECLASSIFY"),
+    (2, "TC_ACT_SHOT"),
+    (3, "TC_ACT_PIPE"),
+    (4, "TC_ACT_STOLEN"),
+    (5, "TC_ACT_QUEUED"),
+    (6, "TC_ACT_REPEAT"),
+    (7, "TC_ACT_REDIRECT"),
+    (8, "TC_ACT_TRAP"),
+];
+
 impl Verdict {
+    /// All names that a verdict can have at any hook.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        XDP_NAMES.iter().chain(TC_NAMES).map(|(_, name)| *name)
+    }
+
     /// The name in the kernel's headers (`linux/bpf.h`, `linux/pkt_cls.h`), or the number where it has none.
     pub fn name(self) -> String {
-        let names: &[(i32, &str)] = match self.hook {
-            HookKind::Xdp | HookKind::XdpGeneric => &[
-                (0, "XDP_ABORTED"),
-                (1, "XDP_DROP"),
-                (2, "XDP_PASS"),
-                (3, "XDP_TX"),
-                (4, "XDP_REDIRECT"),
-            ],
-            HookKind::TcIngress | HookKind::TcEgress => &[
-                (-1, "TC_ACT_UNSPEC"),
-                (0, "TC_ACT_OK"),
-                (1, "TC_ACT_RECLASSIFY"),
-                (2, "TC_ACT_SHOT"),
-                (3, "TC_ACT_PIPE"),
-                (4, "TC_ACT_STOLEN"),
-                (5, "TC_ACT_QUEUED"),
-                (6, "TC_ACT_REPEAT"),
-                (7, "TC_ACT_REDIRECT"),
-                (8, "TC_ACT_TRAP"),
-            ],
+        let names = match self.hook {
+            HookKind::Xdp | HookKind::XdpGeneric => XDP_NAMES,
+            HookKind::TcIngress | HookKind::TcEgress => TC_NAMES,
         };
         names
             .iter()
             .find(|(code, _)| *code == self.code)
             .map_or_else(|| self.code.to_string(), |(_, name)| (*name).to_owned())
+    }
+}
+
+impl Journey {
+    /// What all its hops cost together, if all of them were counted.
+    pub fn cost(&self) -> Option<Cost> {
+        self.hops.iter().try_fold(Cost::default(), |mut sum, hop| {
+            sum += hop.cost?;
+            Some(sum)
+        })
+    }
+}
+
+impl End {
+    /// The frame, unless it was dropped.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Left { bytes, .. } | Self::Stack { bytes, .. } => Some(bytes),
+            Self::Dropped { .. } => None,
+        }
+    }
+
+    /// The node and the device where it ended.
+    pub fn place(&self) -> (&NodeName, &DeviceName) {
+        match self {
+            Self::Left { node, device, .. } | Self::Stack { node, device, .. } => (node, device),
+            Self::Dropped { node, hook } => (node, &hook.device),
+        }
     }
 }
 

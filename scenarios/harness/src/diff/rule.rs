@@ -26,7 +26,9 @@ impl Rule {
     /// What the rule leaves out, and why two honest runs may differ in it.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::PerCpuSlot => "which CPU's slot holds a per-CPU value depends on where the packet was handled",
+            Self::PerCpuSlot => {
+                "which CPU's slot holds a per-CPU value depends on where the packet was handled"
+            }
             Self::OrderOfEnds => "copies that leave by different devices have no common order",
             Self::UnobservedBytes => "a backend cannot see the frame at this hop",
         }

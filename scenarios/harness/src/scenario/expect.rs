@@ -36,6 +36,24 @@ pub struct FinalExpect {
     /// Map contents as bytes.
     #[serde(rename = "map")]
     pub maps: Vec<Located<MapExpect>>,
+    /// Map entries by the names of their fields, for maps of the built-in datapath.
+    #[serde(rename = "entry")]
+    pub entries: Vec<Located<EntryExpect>>,
+}
+
+/// The one entry of a map whose key has certain fields, at the end.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct EntryExpect {
+    /// The map's name.
+    pub map: Located<String>,
+    /// Fields of the key: `{ reason = "Invalid source ip" }`.
+    pub key: Fields,
+    /// Fields of the value, in a per-CPU map of the sum over the CPUs: `{ count = 2 }`.
+    pub value: Option<Fields>,
+    /// Whether there is no such entry.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 /// What a map holds at the end. With a key: what stands there. Without: how many entries it has.
@@ -46,7 +64,7 @@ pub struct MapExpect {
     pub map: Located<String>,
     /// The key.
     pub key: Option<Located<Bytes>>,
-    /// The value under the key; in a per-CPU map, the 64-bit sum over the CPUs if it is 8 bytes.
+    /// The value under the key; in a per-CPU map, the one that is not all zero.
     pub value: Option<Located<Bytes>>,
     /// Whether there is nothing under the key.
     #[serde(default)]

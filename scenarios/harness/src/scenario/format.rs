@@ -71,8 +71,7 @@ pub struct DeviceEntry {
     pub mtu: u16,
     /// Addresses of the node on this device, with their prefix lengths.
     #[serde(default)]
-    #[schemars(with = "Vec<String>")]
-    pub addresses: Vec<IpNet>,
+    pub addresses: Vec<Network>,
     /// The interface index. If left out, the one after the device before it; the first device has 10.
     #[schemars(range(min = 2))]
     pub ifindex: Option<Located<u32>>,
@@ -143,6 +142,15 @@ pub struct Hex(
     #[serde(deserialize_with = "literal::hex_bytes")]
     #[schemars(with = "String")]
     pub Vec<u8>,
+);
+
+/// An address with its prefix length: `192.0.2.1/24`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Network(
+    #[serde(deserialize_with = "literal::net")]
+    #[schemars(with = "String")]
+    pub IpNet,
 );
 
 fn ethernet_mtu() -> u16 {

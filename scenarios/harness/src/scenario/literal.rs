@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -34,8 +35,10 @@ pub enum Literal {
     /// Eight bytes, network order.
     Be64(u64),
     /// The 4 or 16 bytes of an address.
-    Ip(IpAddr),
+    #[serde(deserialize_with = "ip")]
+    Ip(#[schemars(with = "String")] IpAddr),
     /// The key of a longest-prefix-match trie: the prefix length as `u32`, then the address.
+    #[serde(deserialize_with = "net")]
     Cidr(#[schemars(with = "String")] IpNet),
     /// The six bytes of an Ethernet address.
     #[serde(deserialize_with = "mac")]
@@ -131,9 +134,34 @@ pub fn hex_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, 
 
 /// For a field that holds an Ethernet address.
 pub fn mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(de::Error::custom)
+    parsed(deserializer, "a MAC address", "02:00:00:00:00:01")
+}
+
+/// For a field that holds an IP address.
+pub fn ip<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
+    parsed(deserializer, "an IP address", "192.0.2.1")
+}
+
+/// For a field that holds an IP address and a prefix length.
+pub fn net<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
+    parsed(
+        deserializer,
+        "an address with a prefix length",
+        "192.0.2.0/24",
+    )
+}
+
+fn parsed<'de, D: Deserializer<'de>, T: FromStr>(
+    deserializer: D,
+    what: &str,
+    example: &str,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        de::Error::custom(format!(
+            "`{text}` is not {what}; expected one such as \"{example}\""
+        ))
+    })
 }
 
 struct BytesVisitor;
@@ -240,7 +268,7 @@ mod tests {
             ("{ u16 = 70000 }", "70000"),
             ("{ u12 = 5 }", "unknown variant `u12`"),
             ("5", "hex digits, a literal"),
-            (r#"{ mac = "02:00" }"#, "is not a MAC address"),
+            (r#"{ mac = "02:00" }"#, "`02:00` is not a MAC address"),
         ] {
             let error = encode(text).unwrap_err();
             assert!(error.contains(message), "{text}: {error}");

@@ -1,16 +1,20 @@
 //! The scenario format: from a TOML file to a [`Plan`](crate::plan::Plan) and what is expected of it.
 
+mod build;
 mod error;
 mod expect;
 mod format;
 mod literal;
 mod numbers;
 mod parse;
+mod schema;
 mod source;
 mod suggest;
 mod time;
 
+pub use build::Case;
 pub use error::{Mistake, Problem, ScenarioError};
 pub use format::ScenarioFile;
 pub use parse::{Scenario, name};
+pub use schema::schema;
 pub use source::{Located, Source};

@@ -1,0 +1,75 @@
+//! Expectations with every name resolved.
+
+use std::fmt;
+
+use crate::plan::DeviceName;
+use crate::recording::MapRef;
+
+/// What is expected of one packet. What is `None` or empty is not looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expectation {
+    /// The line of the scenario file that says so.
+    pub line: usize,
+    /// One for each hop, in order.
+    pub verdicts: Option<Vec<String>>,
+    /// One for each end, in order.
+    pub ends: Option<Vec<ExpectedEnd>>,
+    /// Of each frame that does not end as dropped.
+    pub fields: Vec<(String, String)>,
+    /// Whether such a frame is the one that came in.
+    pub unchanged: Option<bool>,
+    /// How many records the programs write.
+    pub events: Option<usize>,
+    /// The reason in the one event that is a drop.
+    pub reason: Option<String>,
+}
+
+/// Where a packet should end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedEnd {
+    /// It leaves by this device.
+    Leaves(DeviceName),
+    /// It goes up to the network stack.
+    Stack,
+    /// It is dropped.
+    Dropped,
+}
+
+/// What is expected of a map at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapExpectation {
+    /// The line of the scenario file that says so.
+    pub line: usize,
+    /// The map.
+    pub map: MapRef,
+    /// What should hold.
+    pub claim: Claim,
+}
+
+/// Something that holds for a map, or does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// It has so many entries.
+    Entries(usize),
+    /// Under the key stands the value.
+    Value(Vec<u8>, Vec<u8>),
+    /// Nothing stands under the key.
+    Absent(Vec<u8>),
+    /// One entry has these key fields, and its value has those fields. No value: there is no such entry.
+    Fields {
+        /// Fields of the key by decoded name.
+        key: Vec<(String, String)>,
+        /// Fields of the value by decoded name.
+        value: Option<Vec<(String, String)>>,
+    },
+}
+
+impl fmt::Display for ExpectedEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leaves(device) => write!(f, "leaves {device}"),
+            Self::Stack => f.write_str("stack"),
+            Self::Dropped => f.write_str("dropped"),
+        }
+    }
+}

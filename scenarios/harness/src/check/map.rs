@@ -1,0 +1,106 @@
+//! A map at the end of a run against what is expected of it.
+
+use crate::decode::Decoder;
+use crate::diff::{Difference, Values};
+use crate::recording::{MapContents, MapRef, Recording};
+
+use super::expectation::{Claim, MapExpectation};
+
+/// In what a map is not as expected.
+pub(super) fn check(
+    expected: &MapExpectation,
+    recording: &Recording,
+    decoder: &Decoder,
+) -> Option<Difference> {
+    let nothing = MapContents::default();
+    let contents = recording.maps.get(&expected.map).unwrap_or(&nothing);
+    let map = &expected.map;
+    match &expected.claim {
+        Claim::Entries(count) => Difference::of(
+            format!("map {map}"),
+            Values::unequal("entries", count, contents.entries.len()),
+        ),
+        Claim::Absent(key) => {
+            let there = contents
+                .entries
+                .get(key)
+                .map(|slots| line(map, slots, decoder));
+            Difference::of(
+                place(map, key, decoder),
+                there.map(|line| Values::only_right("entry", line)),
+            )
+        }
+        Claim::Value(key, value) => Difference::of(
+            place(map, key, decoder),
+            check_value(map, value, contents.entries.get(key), decoder),
+        ),
+        Claim::Fields { key, value } => check_fields(map, key, value.as_deref(), contents, decoder),
+    }
+}
+
+fn place(map: &MapRef, key: &[u8], decoder: &Decoder) -> String {
+    format!("map {map}, key {}", decoder.key_line(map, key))
+}
+
+fn line(map: &MapRef, slots: &[Vec<u8>], decoder: &Decoder) -> String {
+    decoder.value_line(map, slots)
+}
+
+fn check_value(
+    map: &MapRef,
+    expected: &[u8],
+    slots: Option<&Vec<Vec<u8>>>,
+    decoder: &Decoder,
+) -> Option<Values> {
+    let expected_line = line(map, &[expected.to_vec()], decoder);
+    let Some(slots) = slots else {
+        // An array's elements that are all zero are not in a recording.
+        let zero = expected.iter().all(|&byte| byte == 0);
+        return (!zero).then(|| Values::only_left("value", expected_line));
+    };
+    Values::unequal("value", expected_line, line(map, slots, decoder))
+}
+
+fn check_fields(
+    map: &MapRef,
+    key: &[(String, String)],
+    value: Option<&[(String, String)]>,
+    contents: &MapContents,
+    decoder: &Decoder,
+) -> Option<Difference> {
+    let text = |fields: &[(String, String)]| {
+        fields
+            .iter()
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let found: Vec<_> = contents
+        .entries
+        .iter()
+        .filter(|(bytes, _)| {
+            let decoded = decoder.key(map, bytes);
+            key.iter().all(|field| decoded.contains(field))
+        })
+        .collect();
+    let place = format!("map {map}, key with {}", text(key));
+    match (found.as_slice(), value) {
+        ([], None) => None,
+        ([], Some(value)) => Difference::of(place, [Values::only_left("entry", text(value))]),
+        ([(_, slots), ..], None) => Difference::of(
+            place,
+            [Values::only_right("entry", line(map, slots, decoder))],
+        ),
+        ([(_, slots)], Some(value)) => {
+            let decoded = decoder.value(map, slots);
+            let unequal = value.iter().filter_map(|(name, expected)| {
+                match decoded.iter().find(|(other, _)| other == name) {
+                    Some((_, got)) => Values::unequal(name, expected, got),
+                    None => Some(Values::only_left(name, expected)),
+                }
+            });
+            Difference::of(place, unequal)
+        }
+        (several, Some(_)) => Difference::of(place, Values::unequal("entries", 1, several.len())),
+    }
+}

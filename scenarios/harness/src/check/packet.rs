@@ -1,0 +1,145 @@
+//! One journey against what is expected of it.
+
+use crate::decode::Decoder;
+use crate::describe;
+use crate::diff::{Difference, Values};
+use crate::frame;
+use crate::recording::{End, Journey};
+
+use super::expectation::{Expectation, ExpectedEnd};
+
+/// In what a journey is not as expected; `input` is the frame that set out.
+pub(super) fn check(
+    expected: &Expectation,
+    input: &[u8],
+    journey: &Journey,
+    decoder: &Decoder,
+) -> Vec<Difference> {
+    let whole = [
+        expected
+            .verdicts
+            .as_ref()
+            .and_then(|verdicts| check_verdicts(verdicts, journey)),
+        expected
+            .ends
+            .as_ref()
+            .and_then(|ends| check_ends(ends, &journey.ends)),
+        expected
+            .reason
+            .as_ref()
+            .and_then(|reason| check_reason(reason, journey, decoder)),
+        expected
+            .events
+            .and_then(|count| check_events(count, journey, decoder)),
+    ];
+    let outputs = check_outputs(expected, input, &journey.ends);
+    whole.into_iter().flatten().chain(outputs).collect()
+}
+
+fn check_verdicts(expected: &[String], journey: &Journey) -> Option<Difference> {
+    let got: Vec<String> = journey.hops.iter().map(|hop| hop.verdict.name()).collect();
+    let first = expected
+        .iter()
+        .zip(&got)
+        .position(|(expected, got)| expected != got);
+    let place = match first.or((got.len() > expected.len()).then_some(expected.len())) {
+        Some(index) => {
+            let hop = journey.hops.get(index)?;
+            format!("hop {}, {} {}", index + 1, hop.hook, hop.program)
+        }
+        None => "hops".to_owned(),
+    };
+    Difference::of(
+        place,
+        Values::unequal("verdict", expected.join(", "), got.join(", ")),
+    )
+}
+
+fn check_ends(expected: &[ExpectedEnd], ends: &[End]) -> Option<Difference> {
+    let mut expected: Vec<String> = expected.iter().map(ExpectedEnd::to_string).collect();
+    let mut got: Vec<String> = ends.iter().map(|end| kind(end).to_string()).collect();
+    // The order of copies is nobody's promise.
+    expected.sort();
+    got.sort();
+    Difference::of(
+        "ends",
+        Values::unequal("ends", expected.join(", "), got.join(", ")),
+    )
+}
+
+fn kind(end: &End) -> ExpectedEnd {
+    match end {
+        End::Left { device, .. } => ExpectedEnd::Leaves(device.clone()),
+        End::Stack { .. } => ExpectedEnd::Stack,
+        End::Dropped { .. } => ExpectedEnd::Dropped,
+    }
+}
+
+fn check_reason(expected: &str, journey: &Journey, decoder: &Decoder) -> Option<Difference> {
+    let got: Vec<String> = journey
+        .events
+        .iter()
+        .filter_map(|event| decoder.drop_reason(event))
+        .collect();
+    let values = match got.as_slice() {
+        [] => Some(Values::only_left("reason", expected)),
+        [reason] => Values::unequal("reason", expected, reason),
+        several => Values::unequal("reason", expected, several.join(", ")),
+    };
+    Difference::of("drop event", values)
+}
+
+fn check_events(expected: usize, journey: &Journey, decoder: &Decoder) -> Option<Difference> {
+    if journey.events.len() == expected {
+        return None;
+    }
+    let lines = journey
+        .events
+        .iter()
+        .map(|event| Values::only_right("event", decoder.event_line(event)));
+    Difference::of(
+        "events",
+        Values::unequal("count", expected, journey.events.len())
+            .into_iter()
+            .chain(lines),
+    )
+}
+
+fn check_outputs(expected: &Expectation, input: &[u8], ends: &[End]) -> Vec<Difference> {
+    if expected.fields.is_empty() && expected.unchanged.is_none() {
+        return Vec::new();
+    }
+    let outputs: Vec<(String, &[u8])> = ends
+        .iter()
+        .filter_map(|end| Some((describe::way(end), end.bytes()?)))
+        .collect();
+    if outputs.is_empty() {
+        let lost = Values::only_left("frame", "a frame that leaves or reaches the stack");
+        return Difference::of("ends", [lost]).into_iter().collect();
+    }
+    outputs
+        .iter()
+        .filter_map(|(way, output)| {
+            Difference::of(way.as_str(), check_output(expected, input, output))
+        })
+        .collect()
+}
+
+fn check_output(expected: &Expectation, input: &[u8], output: &[u8]) -> Vec<Values> {
+    let mut values: Vec<Values> = expected
+        .fields
+        .iter()
+        .filter_map(|(name, expected)| match frame::field(output, name) {
+            Some(got) => Values::unequal(name, expected, got),
+            None => Some(Values::only_left(name, expected)),
+        })
+        .collect();
+    match expected.unchanged {
+        Some(true) => values.extend(frame::differences(input, output)),
+        Some(false) if input == output => {
+            values.extend(Values::unequal("frame", "changed", "unchanged"))
+        }
+        _ => {}
+    }
+    values
+}

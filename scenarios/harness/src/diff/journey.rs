@@ -1,0 +1,190 @@
+//! Two journeys of the same packet, hop by hop.
+
+use std::collections::BTreeSet;
+
+use crate::decode::Decoder;
+use crate::describe;
+use crate::frame;
+use crate::recording::{End, Event, Hop, Journey};
+
+use super::difference::{Difference, Values};
+use super::rule::Rule;
+
+/// What two journeys have in common at the beginning, and in what they differ.
+pub(super) struct JourneyDiff {
+    pub before: Vec<String>,
+    pub differences: Vec<Difference>,
+}
+
+/// Compares hops, then ends, then events.
+pub(super) fn compare(
+    left: &Journey,
+    right: &Journey,
+    decoder: &Decoder,
+    rules: &mut BTreeSet<Rule>,
+) -> JourneyDiff {
+    let mut walk = Walk::default();
+    for (index, pair) in pairs(&left.hops, &right.hops).enumerate() {
+        walk.step(hop(index + 1, pair), || {
+            left.hops.get(index).map(describe::hop)
+        });
+    }
+    let (left_ends, right_ends) = (ordered(&left.ends, rules), ordered(&right.ends, rules));
+    for (index, pair) in pairs(&left_ends, &right_ends).enumerate() {
+        walk.step(end(index + 1, pair), || {
+            left_ends.get(index).map(|end| describe::end(end))
+        });
+    }
+    for (index, pair) in pairs(&left.events, &right.events).enumerate() {
+        walk.step(event(index + 1, pair, decoder), || {
+            left.events
+                .get(index)
+                .map(|event| decoder.event_line(event))
+        });
+    }
+    walk.result
+}
+
+#[derive(Default)]
+struct Walk {
+    result: JourneyDiff,
+}
+
+impl Default for JourneyDiff {
+    fn default() -> Self {
+        Self {
+            before: Vec::new(),
+            differences: Vec::new(),
+        }
+    }
+}
+
+impl Walk {
+    fn step(&mut self, difference: Option<Difference>, line: impl FnOnce() -> Option<String>) {
+        match difference {
+            Some(difference) => self.result.differences.push(difference),
+            None if self.result.differences.is_empty() => self.result.before.extend(line()),
+            None => {}
+        }
+    }
+}
+
+/// Both sides at the same position, as long as one of them goes on.
+enum Pair<'a, T> {
+    Both(&'a T, &'a T),
+    Left(&'a T),
+    Right(&'a T),
+}
+
+fn pairs<'a, T>(left: &'a [T], right: &'a [T]) -> impl Iterator<Item = Pair<'a, T>> {
+    (0..left.len().max(right.len())).filter_map(|index| match (left.get(index), right.get(index)) {
+        (Some(left), Some(right)) => Some(Pair::Both(left, right)),
+        (Some(left), None) => Some(Pair::Left(left)),
+        (None, Some(right)) => Some(Pair::Right(right)),
+        (None, None) => None,
+    })
+}
+
+fn hop(number: usize, pair: Pair<'_, Hop>) -> Option<Difference> {
+    match pair {
+        Pair::Left(hop) => one(
+            format!("hop {number}"),
+            Values::only_left("hop", describe::hop(hop)),
+        ),
+        Pair::Right(hop) => one(
+            format!("hop {number}"),
+            Values::only_right("hop", describe::hop(hop)),
+        ),
+        Pair::Both(left, right) => {
+            let place = format!("hop {number}, {} {}", left.hook, left.program);
+            let named = [
+                Values::unequal("node", &left.node, &right.node),
+                Values::unequal("hook", &left.hook, &right.hook),
+                Values::unequal("program", &left.program, &right.program),
+                Values::unequal("verdict", left.verdict, right.verdict),
+                left.cost.zip(right.cost).and_then(|(left, right)| {
+                    Values::unequal("cost", describe::cost(left), describe::cost(right))
+                }),
+            ];
+            let bytes = frame::differences(&left.bytes, &right.bytes);
+            Difference::of(place, named.into_iter().flatten().chain(bytes))
+        }
+    }
+}
+
+fn end(number: usize, pair: Pair<'_, &End>) -> Option<Difference> {
+    let place = format!("end {number}");
+    match pair {
+        Pair::Left(end) => one(place, Values::only_left("end", describe::end(end))),
+        Pair::Right(end) => one(place, Values::only_right("end", describe::end(end))),
+        Pair::Both(left, right) => {
+            let way = Values::unequal("end", describe::way(left), describe::way(right));
+            let bytes = match (left.bytes(), right.bytes()) {
+                (Some(left), Some(right)) => frame::differences(left, right),
+                _ => Vec::new(),
+            };
+            Difference::of(
+                format!("{place}, {}", describe::way(left)),
+                way.into_iter().chain(bytes),
+            )
+        }
+    }
+}
+
+fn event(number: usize, pair: Pair<'_, Event>, decoder: &Decoder) -> Option<Difference> {
+    let place = format!("event {number}");
+    match pair {
+        Pair::Left(event) => one(place, Values::only_left("event", decoder.event_line(event))),
+        Pair::Right(event) => one(
+            place,
+            Values::only_right("event", decoder.event_line(event)),
+        ),
+        Pair::Both(left, right) if left == right => None,
+        Pair::Both(left, right) => {
+            let map = Values::unequal("map", &left.map, &right.map);
+            let fields = fields(&decoder.event(left), &decoder.event(right));
+            Difference::of(
+                format!("{place}, {}", left.map),
+                map.into_iter().chain(fields),
+            )
+        }
+    }
+}
+
+/// The fields of two records of the same kind that are not equal.
+pub(super) fn fields(left: &[(String, String)], right: &[(String, String)]) -> Vec<Values> {
+    let find = |fields: &[(String, String)], name: &str| {
+        fields
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.clone())
+    };
+    let names: Vec<&String> = {
+        let mut seen = BTreeSet::new();
+        let all = left.iter().chain(right).map(|(name, _)| name);
+        all.filter(|name| seen.insert(name.as_str())).collect()
+    };
+    names
+        .into_iter()
+        .map(|name| Values {
+            name: name.clone(),
+            left: find(left, name),
+            right: find(right, name),
+        })
+        .filter(|values| values.left != values.right)
+        .collect()
+}
+
+fn one(place: String, values: Values) -> Option<Difference> {
+    Difference::of(place, [values])
+}
+
+/// Ends device by device; the order on one device stays.
+fn ordered<'a>(ends: &'a [End], rules: &mut BTreeSet<Rule>) -> Vec<&'a End> {
+    let mut sorted: Vec<&End> = ends.iter().collect();
+    sorted.sort_by_key(|end| end.place());
+    if !sorted.iter().copied().eq(ends) {
+        rules.insert(Rule::OrderOfEnds);
+    }
+    sorted
+}

@@ -1,0 +1,92 @@
+//! The maps at the end of two runs, entry by entry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::decode::Decoder;
+use crate::recording::{MapContents, MapRef};
+
+use super::difference::{Difference, Values};
+use super::journey::fields;
+use super::rule::Rule;
+
+/// Compares all maps that either side has.
+pub(super) fn compare(
+    left: &BTreeMap<MapRef, MapContents>,
+    right: &BTreeMap<MapRef, MapContents>,
+    decoder: &Decoder,
+    rules: &mut BTreeSet<Rule>,
+) -> Vec<Difference> {
+    let maps: BTreeSet<&MapRef> = left.keys().chain(right.keys()).collect();
+    maps.into_iter()
+        .flat_map(|map| match (left.get(map), right.get(map)) {
+            (Some(left), Some(right)) => contents(map, left, right, decoder, rules),
+            (Some(_), None) => missing(map, Values::only_left("map", "exists")),
+            _ => missing(map, Values::only_right("map", "exists")),
+        })
+        .collect()
+}
+
+fn missing(map: &MapRef, values: Values) -> Vec<Difference> {
+    Difference::of(format!("map {map}"), [values])
+        .into_iter()
+        .collect()
+}
+
+fn contents(
+    map: &MapRef,
+    left: &MapContents,
+    right: &MapContents,
+    decoder: &Decoder,
+    rules: &mut BTreeSet<Rule>,
+) -> Vec<Difference> {
+    let keys: BTreeSet<&Vec<u8>> = left.entries.keys().chain(right.entries.keys()).collect();
+    keys.into_iter()
+        .filter_map(|key| {
+            let left = left
+                .entries
+                .get(key)
+                .map(|values| slots(values, left.per_cpu, rules));
+            let right = right
+                .entries
+                .get(key)
+                .map(|values| slots(values, right.per_cpu, rules));
+            let place = format!("map {map}, key {}", decoder.key_line(map, key));
+            Difference::of(
+                place,
+                entry(map, left.as_deref(), right.as_deref(), decoder),
+            )
+        })
+        .collect()
+}
+
+/// The values as they are compared: of a per-CPU map without empty slots, in no CPU's order.
+fn slots(values: &[Vec<u8>], per_cpu: bool, rules: &mut BTreeSet<Rule>) -> Vec<Vec<u8>> {
+    if !per_cpu {
+        return values.to_vec();
+    }
+    let mut filled: Vec<Vec<u8>> = values
+        .iter()
+        .filter(|value| value.iter().any(|&byte| byte != 0))
+        .cloned()
+        .collect();
+    filled.sort();
+    if filled != values {
+        rules.insert(Rule::PerCpuSlot);
+    }
+    filled
+}
+
+fn entry(
+    map: &MapRef,
+    left: Option<&[Vec<u8>]>,
+    right: Option<&[Vec<u8>]>,
+    decoder: &Decoder,
+) -> Vec<Values> {
+    match (left, right) {
+        (Some(left), Some(right)) if left == right => Vec::new(),
+        (Some(left), Some(right)) => fields(&decoder.value(map, left), &decoder.value(map, right)),
+        (Some(left), None) => vec![Values::only_left("entry", decoder.value_line(map, left))],
+        (None, Some(right)) => vec![Values::only_right("entry", decoder.value_line(map, right))],
+        (None, None) => Vec::new(),
+    }
+}

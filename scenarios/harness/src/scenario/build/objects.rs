@@ -1,0 +1,203 @@
+//! Object files: read, named, and asked what they offer.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::object::{Contents, MapShape, ProgramKind};
+use crate::plan::{HookKind, ObjectName, ObjectPlan};
+use crate::scenario::error::{Problem, ScenarioError};
+use crate::scenario::format::ObjectEntry;
+use crate::scenario::source::{Located, Source};
+
+use super::datapath;
+
+/// The objects of a scenario, by name.
+pub(super) struct Objects {
+    source: Arc<Source>,
+    loaded: BTreeMap<ObjectName, Contents>,
+}
+
+impl Objects {
+    /// Reads the objects that the scenario names, or takes the built-in datapath when it names none.
+    pub fn read(
+        source: &Arc<Source>,
+        entries: &[ObjectEntry],
+        device: &dyn Fn(&str) -> Option<twinpath_node::Ifindex>,
+    ) -> Result<(Self, Vec<ObjectPlan>), ScenarioError> {
+        let mut objects = Self {
+            source: Arc::clone(source),
+            loaded: BTreeMap::new(),
+        };
+        if entries.is_empty() {
+            let plan = datapath::object();
+            objects.add(&plan, 0..0)?;
+            return Ok((objects, vec![plan]));
+        }
+        let mut plans = Vec::new();
+        for entry in entries {
+            let plan = objects.entry(entry, device)?;
+            plans.push(plan);
+        }
+        Ok((objects, plans))
+    }
+
+    fn entry(
+        &mut self,
+        entry: &ObjectEntry,
+        device: &dyn Fn(&str) -> Option<twinpath_node::Ifindex>,
+    ) -> Result<ObjectPlan, ScenarioError> {
+        let path = beside(&self.source.path, &entry.path);
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Problem::new(
+                format!("failed to read {}: {error}", path.display()),
+                "expected an object file, relative to the scenario",
+            )
+            .at(&self.source, entry.path.span())
+        })?;
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let name = entry
+            .name
+            .as_ref()
+            .map_or(stem, |name| name.value().clone());
+        let mut plan = ObjectPlan {
+            name: ObjectName::new(name),
+            path,
+            bytes: bytes.into(),
+            globals: BTreeMap::new(),
+        };
+        let span = entry.name.as_ref().map_or(entry.path.span(), Located::span);
+        if self.loaded.contains_key(&plan.name) {
+            return Err(Problem::new(
+                format!("two objects are named `{}`", plan.name),
+                "expected a `name` of its own for each",
+            )
+            .at(&self.source, span));
+        }
+        let contents = self.add(&plan, entry.path.span())?;
+        let mut globals = BTreeMap::new();
+        for (symbol, value) in &entry.globals {
+            let at = |problem: Problem| problem.at(&self.source, value.span());
+            let bytes = value
+                .encode(device)
+                .map_err(|name| at(unknown_device(&name)))?;
+            contents.check_global(symbol, &bytes).map_err(|error| {
+                at(Problem::new(
+                    format!("cannot set the global variable `{symbol}`: {error}"),
+                    "expected the name and the size of a global variable in the object",
+                ))
+            })?;
+            globals.insert(symbol.clone(), bytes);
+        }
+        plan.globals = globals;
+        Ok(plan)
+    }
+
+    fn add(&mut self, plan: &ObjectPlan, span: Range<usize>) -> Result<Contents, ScenarioError> {
+        let contents = Contents::read(&plan.bytes).map_err(|error| {
+            Problem::new(format!("{} is {error}", plan.path.display()), "named here")
+                .at(&self.source, span)
+        })?;
+        self.loaded.insert(plan.name.clone(), contents.clone());
+        Ok(contents)
+    }
+
+    /// Finds `program` or `object:program`, and sees that it can be attached at the hook.
+    pub fn program(
+        &self,
+        name: &Located<String>,
+        hook: HookKind,
+    ) -> Result<(ObjectName, String), ScenarioError> {
+        let find = |contents: &Contents, name: &str| contents.programs.get(name).copied();
+        let all = |contents: &Contents| contents.programs.keys().cloned().collect();
+        let (object, program, kind) = self.find("program", name, find, all)?;
+        if kind.fits(hook) {
+            return Ok((object, program));
+        }
+        let kind = match kind {
+            ProgramKind::Xdp => "an XDP program",
+            ProgramKind::Tc => "a tc program",
+            ProgramKind::Other => "of a kind that no hook of a device takes",
+        };
+        Err(Problem::new(
+            format!("`{program}` is {kind}"),
+            format!("expected a program for {hook}"),
+        )
+        .at(&self.source, name.span()))
+    }
+
+    /// Finds `map` or `object:map`.
+    pub fn map(
+        &self,
+        name: &Located<String>,
+    ) -> Result<(ObjectName, String, MapShape), ScenarioError> {
+        let find = |contents: &Contents, name: &str| contents.maps.get(name).copied();
+        let all = |contents: &Contents| contents.maps.keys().cloned().collect();
+        self.find("map", name, find, all)
+    }
+
+    fn find<T>(
+        &self,
+        kind: &str,
+        name: &Located<String>,
+        find: impl Fn(&Contents, &str) -> Option<T>,
+        all: impl Fn(&Contents) -> Vec<String>,
+    ) -> Result<(ObjectName, String, T), ScenarioError> {
+        let at = |problem: Problem| problem.at(&self.source, name.span());
+        let (object, wanted) = match name.split_once(':') {
+            Some((object, wanted)) => (Some(object), wanted),
+            None => (None, name.as_str()),
+        };
+        if let Some(object) = object
+            && !self.loaded.keys().any(|name| name.as_str() == object)
+        {
+            return Err(at(Problem::unknown(
+                "object",
+                object,
+                self.loaded.keys().map(ObjectName::as_str),
+            )));
+        }
+        let candidates = || {
+            self.loaded
+                .iter()
+                .filter(|(name, _)| object.is_none_or(|object| name.as_str() == object))
+        };
+        let mut found = candidates()
+            .filter_map(|(object, contents)| Some((object.clone(), find(contents, wanted)?)));
+        match (found.next(), found.next()) {
+            (Some((object, value)), None) => Ok((object, wanted.to_owned(), value)),
+            (Some((first, _)), Some((second, _))) => Err(at(Problem::new(
+                format!("`{first}` and `{second}` both have a {kind} named `{wanted}`"),
+                format!("expected `{first}:{wanted}` or `{second}:{wanted}`"),
+            ))),
+            (None, _) => {
+                let known: Vec<String> = candidates()
+                    .flat_map(|(_, contents)| all(contents))
+                    .collect();
+                Err(at(Problem::unknown(
+                    kind,
+                    wanted,
+                    known.iter().map(String::as_str),
+                )))
+            }
+        }
+    }
+}
+
+/// A path in a scenario file starts from that file's folder.
+pub(super) fn beside(file: &Path, path: &Path) -> std::path::PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
+}
+
+/// The name in a `{ device = "..." }` literal that is no device.
+pub(super) fn unknown_device(name: &str) -> Problem {
+    Problem::new(
+        format!("no device is named `{name}`"),
+        "expected the name of a device of this scenario",
+    )
+}

@@ -1,0 +1,278 @@
+//! Steps become stimuli, and what each of them should lead to.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::{Expectation, ExpectedEnd};
+use crate::frame;
+use crate::plan::{DeviceName, DevicePlan, NodeName, Stimulus, StimulusKind};
+use crate::scenario::error::{Problem, ScenarioError};
+use crate::scenario::expect::{OneOrMore, PacketExpect};
+use crate::scenario::format::{Exception, Step};
+use crate::scenario::numbers::Numbers;
+use crate::scenario::source::{Located, Source};
+
+use super::maps::texts;
+use super::objects::beside;
+
+/// When the first stimulus happens. Not at zero, which programs take for "never".
+const START: Duration = Duration::from_secs(1);
+
+/// From one step to the next, unless the scenario says otherwise.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Turns steps into stimuli.
+pub(super) struct Steps<'a> {
+    pub source: &'a Arc<Source>,
+    pub devices: &'a [DevicePlan],
+    pub node: &'a NodeName,
+}
+
+/// Stimuli, each with its expectation.
+pub(super) type Expected = (Vec<Stimulus>, Vec<Arc<Expectation>>);
+
+/// A frame before it is known when and where it arrives.
+struct Packet {
+    /// In its capture, from 1.
+    number: usize,
+    /// Since the first packet of the step.
+    at: Duration,
+    bytes: Vec<u8>,
+}
+
+impl Steps<'_> {
+    /// All stimuli in their order, and what is expected of each.
+    pub fn stimuli(&self, steps: &[Located<Step>]) -> Result<Expected, ScenarioError> {
+        let mut now = START;
+        let mut stimuli = Vec::new();
+        let mut expectations = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            let pause = if index == 0 { Duration::ZERO } else { PAUSE };
+            now += step.after.map_or(pause, |delay| delay.0);
+            let device = self.device(step)?;
+            let packets = self.packets(step)?;
+            let expected = StepExpectations::new(self, step)?;
+            let start = now;
+            for packet in packets {
+                now = now.max(start + packet.at);
+                expectations.push(expected.of(&packet));
+                stimuli.push(Stimulus {
+                    at: start + packet.at,
+                    kind: StimulusKind::Frame {
+                        node: self.node.clone(),
+                        device: device.clone(),
+                        bytes: packet.bytes,
+                    },
+                });
+            }
+            expected.all_used(self)?;
+        }
+        Ok((stimuli, expectations))
+    }
+
+    fn device(&self, step: &Located<Step>) -> Result<DeviceName, ScenarioError> {
+        let names = || self.devices.iter().map(|device| device.name.as_str());
+        match (&step.on, self.devices) {
+            (None, [only]) => Ok(only.name.clone()),
+            (None, _) => Err(Problem::new(
+                "this step does not say where its packets arrive",
+                "expected `on = \"DEVICE\"`, as there are several devices",
+            )
+            .at(self.source, step.span())),
+            (Some(name), _) if names().any(|known| known == name.as_str()) => {
+                Ok(DeviceName::new(name.as_str()))
+            }
+            (Some(name), _) => {
+                Err(Problem::unknown("device", name, names()).at(self.source, name.span()))
+            }
+        }
+    }
+
+    fn packets(&self, step: &Located<Step>) -> Result<Vec<Packet>, ScenarioError> {
+        let one = |bytes| {
+            vec![Packet {
+                number: 1,
+                at: Duration::ZERO,
+                bytes,
+            }]
+        };
+        match (&step.send, &step.send_hex, &step.replay) {
+            (Some(text), None, None) => frame::parse(text)
+                .map(one)
+                .map_err(|problem| problem.at(self.source, text.span())),
+            (None, Some(hex), None) => Ok(one(hex.0.clone())),
+            (None, None, Some(path)) => self.capture(path, step.packets.as_ref()),
+            _ => Err(Problem::new(
+                "a step does one thing",
+                "expected one of `send`, `send-hex` and `replay`",
+            )
+            .at(self.source, step.span())),
+        }
+    }
+
+    fn capture(
+        &self,
+        path: &Located<std::path::PathBuf>,
+        wanted: Option<&Located<Numbers>>,
+    ) -> Result<Vec<Packet>, ScenarioError> {
+        let file = beside(&self.source.path, path);
+        let packets = frame::read(&file).map_err(|error| {
+            Problem::new(
+                error.to_string(),
+                "expected a capture, relative to the scenario",
+            )
+            .at(self.source, path.span())
+        })?;
+        if let Some(wanted) = wanted
+            && wanted.highest() > packets.len()
+        {
+            return Err(self.no_such_packet(wanted, packets.len()));
+        }
+        let chosen = packets
+            .into_iter()
+            .zip(1..)
+            .filter(|(_, number)| wanted.is_none_or(|wanted| wanted.contains(*number)));
+        let mut first = None;
+        Ok(chosen
+            .map(|(packet, number)| Packet {
+                number,
+                at: packet.at.saturating_sub(*first.get_or_insert(packet.at)),
+                bytes: packet.bytes,
+            })
+            .collect())
+    }
+
+    fn no_such_packet(&self, numbers: &Located<Numbers>, count: usize) -> ScenarioError {
+        Problem::new(
+            format!("packet {} is not in the capture", numbers.highest()),
+            format!("expected numbers up to {count}"),
+        )
+        .at(self.source, numbers.span())
+    }
+
+    fn expectation(
+        &self,
+        expect: &PacketExpect,
+        line: usize,
+    ) -> Result<Expectation, ScenarioError> {
+        for (name, value) in &expect.fields {
+            if !frame::is_field(name) {
+                return Err(Problem::new(
+                    format!("no header field is named `{name}`"),
+                    "expected of this field",
+                )
+                .at(self.source, value.span()));
+            }
+        }
+        Ok(Expectation {
+            line,
+            verdicts: expect.verdict.as_ref().map(|verdicts| verdicts.0.clone()),
+            ends: expect
+                .ends
+                .as_ref()
+                .map(|ends| self.ends(ends))
+                .transpose()?,
+            fields: texts(&expect.fields),
+            unchanged: expect
+                .unchanged
+                .as_ref()
+                .map(|unchanged| *unchanged.value()),
+            events: expect.events.as_ref().map(|events| *events.value()),
+            reason: expect.reason.as_ref().map(|reason| reason.value().clone()),
+        })
+    }
+
+    fn ends(&self, ends: &Located<OneOrMore>) -> Result<Vec<ExpectedEnd>, ScenarioError> {
+        let names = || self.devices.iter().map(|device| device.name.as_str());
+        ends.0
+            .iter()
+            .map(|end| match (end.as_str(), end.strip_prefix("leaves ")) {
+                ("stack", _) => Ok(ExpectedEnd::Stack),
+                ("dropped", _) => Ok(ExpectedEnd::Dropped),
+                (_, Some(device)) if names().any(|known| known == device) => {
+                    Ok(ExpectedEnd::Leaves(DeviceName::new(device)))
+                }
+                (_, Some(device)) => {
+                    Err(Problem::unknown("device", device, names()).at(self.source, ends.span()))
+                }
+                (other, None) => Err(Problem::new(
+                    format!("a packet cannot end at `{other}`"),
+                    "expected `leaves DEVICE`, `stack` or `dropped`",
+                )
+                .at(self.source, ends.span())),
+            })
+            .collect()
+    }
+}
+
+/// What is expected of the packets of one step.
+struct StepExpectations<'a> {
+    usual: Arc<Expectation>,
+    exceptions: Vec<ExceptionExpectation<'a>>,
+}
+
+struct ExceptionExpectation<'a> {
+    exception: &'a Located<Exception>,
+    expected: Arc<Expectation>,
+    used: Cell<bool>,
+}
+
+impl<'a> StepExpectations<'a> {
+    fn new(steps: &Steps<'_>, step: &'a Located<Step>) -> Result<Self, ScenarioError> {
+        let expectation = |expect: &PacketExpect, place: usize| {
+            steps
+                .expectation(expect, steps.source.line(place))
+                .map(Arc::new)
+        };
+        let exceptions = step
+            .exceptions
+            .iter()
+            .map(|exception| {
+                Ok(ExceptionExpectation {
+                    exception,
+                    expected: expectation(&exception.expect, exception.span().start)?,
+                    used: Cell::new(false),
+                })
+            })
+            .collect::<Result<_, ScenarioError>>()?;
+        Ok(Self {
+            usual: expectation(&step.expect, step.span().start)?,
+            exceptions,
+        })
+    }
+
+    fn of(&self, packet: &Packet) -> Arc<Expectation> {
+        let exception = self
+            .exceptions
+            .iter()
+            .find(|candidate| candidate.fits(packet));
+        Arc::clone(exception.map_or(&self.usual, |exception| {
+            exception.used.set(true);
+            &exception.expected
+        }))
+    }
+
+    /// An exception that fits no packet is a mistake, and would hide the next one.
+    fn all_used(&self, steps: &Steps<'_>) -> Result<(), ScenarioError> {
+        match self.exceptions.iter().find(|exception| !exception.used.get()) {
+            None => Ok(()),
+            Some(unused) => Err(Problem::new(
+                "this exception fits no packet of the step, or only packets of an exception before it",
+                "expected `packets` or `when` to fit some packet",
+            )
+            .at(steps.source, unused.exception.span())),
+        }
+    }
+}
+
+impl ExceptionExpectation<'_> {
+    fn fits(&self, packet: &Packet) -> bool {
+        let numbers = self.exception.packets.as_ref();
+        let when = &self.exception.when;
+        numbers.is_none_or(|numbers| numbers.contains(packet.number))
+            && when.iter().all(|(name, value)| {
+                frame::field(&packet.bytes, name).is_some_and(|field| field == value.0)
+            })
+    }
+}
