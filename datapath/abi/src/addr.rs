@@ -49,20 +49,17 @@ pub struct Port(u16);
     Clone,
     Copy,
     Default,
-    Debug,
     PartialEq,
     Eq,
-    PartialOrd,
-    Ord,
     Hash,
     zerocopy::FromBytes,
     zerocopy::IntoBytes,
     zerocopy::Immutable,
     zerocopy::KnownLayout,
 )]
-// Four-byte alignment lets the programs copy and compare it by words.
-#[repr(C, align(4))]
-pub struct Address(pub [u8; 16]);
+// Words, so that the programs copy and compare it by words.
+#[repr(transparent)]
+pub struct Address([u32; 4]);
 
 /// An Ethernet address.
 #[derive(
@@ -79,7 +76,8 @@ pub struct Address(pub [u8; 16]);
     zerocopy::Immutable,
     zerocopy::KnownLayout,
 )]
-#[repr(C)]
+// By halves, as it stands in an Ethernet header.
+#[repr(C, align(2))]
 pub struct Mac(pub [u8; 6]);
 
 sizes!(
@@ -230,38 +228,68 @@ impl Ord for Port {
 
 impl Address {
     /// No address: all bytes zero.
-    pub const UNSPECIFIED: Self = Self([0; 16]);
+    pub const UNSPECIFIED: Self = Self([0; 4]);
 
     /// An IPv4 address from its four bytes in network byte order.
     pub const fn v4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        Self([u32::from_ne_bytes(octets), 0, 0, 0])
     }
 
     /// An IPv6 address from its sixteen bytes in network byte order.
     pub const fn v6(octets: [u8; 16]) -> Self {
-        Self(octets)
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        Self([
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
+            u32::from_ne_bytes([m, n, o, p]),
+        ])
+    }
+
+    /// An address as four words, each loaded from a packet as one integer.
+    #[inline(always)]
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        Self(words)
+    }
+
+    /// All sixteen bytes, in network byte order.
+    pub fn octets(self) -> [u8; 16] {
+        zerocopy::transmute!(self)
     }
 
     /// The address, if `family` is one of the two that exist.
     pub fn to_ip(self, family: Family) -> Option<IpAddr> {
-        let [a, b, c, d, ..] = self.0;
+        let octets = self.octets();
+        let [a, b, c, d, ..] = octets;
         match family {
             Family::V4 => Some(Ipv4Addr::new(a, b, c, d).into()),
-            Family::V6 => Some(Ipv6Addr::from(self.0).into()),
+            Family::V6 => Some(Ipv6Addr::from(octets).into()),
             _ => None,
         }
     }
 
     /// The address as four words, each with the bytes in memory as they stand in a packet.
+    #[inline(always)]
     pub const fn words(self) -> [u32; 4] {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
-        [
-            u32::from_ne_bytes([a, b, c, d]),
-            u32::from_ne_bytes([e, f, g, h]),
-            u32::from_ne_bytes([i, j, k, l]),
-            u32::from_ne_bytes([m, n, o, p]),
-        ]
+        self.0
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Address").field(&self.octets()).finish()
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.octets().cmp(&other.octets())
     }
 }
 
@@ -278,9 +306,23 @@ impl Mac {
     /// No address: all bytes zero.
     pub const NONE: Self = Self([0; 6]);
 
+    /// An address as three halves, each loaded from a packet as one integer.
+    #[inline(always)]
+    pub fn from_halves(halves: [u16; 3]) -> Self {
+        zerocopy::transmute!(halves)
+    }
+
+    /// The address as three halves, each with the bytes in memory as they stand in a packet.
+    #[inline(always)]
+    pub fn halves(self) -> [u16; 3] {
+        zerocopy::transmute!(self)
+    }
+
     /// Whether this is [`Mac::NONE`].
+    #[inline(always)]
     pub fn is_none(self) -> bool {
-        self == Self::NONE
+        let [a, b, c] = self.halves();
+        a | b | c == 0
     }
 }
 

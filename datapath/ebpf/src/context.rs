@@ -15,6 +15,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::{TcContext, XdpContext};
 use twinpath_abi::{CAPTURE_LEN, DropNotify, DropRecord, Ifindex};
 
+use crate::opaque::opaque;
 use crate::packet::Packet;
 
 /// A packet's context at any hook.
@@ -42,7 +43,10 @@ pub trait Context {
         // SAFETY: the record is the ring buffer's own memory, aligned to 8 and as large as the type;
         // the payload has CAPTURE_LEN bytes.
         unsafe {
-            record.write(DropRecord { notify, payload: [0; CAPTURE_LEN] });
+            record.write(DropRecord {
+                notify,
+                payload: [0; CAPTURE_LEN],
+            });
             let payload = (&raw mut (*record).payload).cast();
             // Two calls, so that the verifier sees a length within bounds in each.
             if len >= CAPTURE_LEN as u32 {
@@ -70,7 +74,8 @@ impl Xdp {
 impl Context for Xdp {
     #[inline(always)]
     fn len(&self) -> u32 {
-        (self.0.data_end() - self.0.data()) as u32
+        // The verifier allows the difference of two packet pointers in 64 bits only.
+        opaque((self.0.data_end() - self.0.data()) as u64) as u32
     }
 
     #[inline(always)]

@@ -1,7 +1,5 @@
 //! Endpoints of this node: what they may send, and delivery to them.
 
-use core::mem::offset_of;
-
 use twinpath_abi::{DeviceEndpoint, EndpointInfo, EndpointKey, Family};
 
 use crate::context::{Tc, WriteError};
@@ -9,7 +7,7 @@ use crate::drops::{Drop, drop_packet};
 use crate::l3::Hop;
 use crate::maps;
 use crate::parse::L3;
-use crate::wire::{Ethernet, Ipv4, Ipv6};
+use crate::wire::at;
 
 /// Refuses a packet whose source address is not the sender's own.
 #[inline(always)]
@@ -18,7 +16,7 @@ pub fn check_source(sender: &DeviceEndpoint, l3: &L3) -> Result<(), Drop> {
         Family::V6 => (sender.ipv6, DeviceEndpoint::HAS_V6),
         _ => (sender.ipv4, DeviceEndpoint::HAS_V4),
     };
-    if sender.flags & flag == 0 || own.words() != l3.saddr.words() {
+    if sender.flags & flag == 0 || own != l3.saddr {
         return Err(drop_packet!(Endpoint, InvalidSourceIp));
     }
     Ok(())
@@ -41,13 +39,13 @@ pub fn route(ctx: &Tc, l3: &L3, endpoint: &EndpointInfo) -> Result<(), Drop> {
 #[inline(always)]
 fn write(ctx: &Tc, l3: &L3, endpoint: &EndpointInfo, hop: Hop) -> Result<(), WriteError> {
     match l3.family {
-        Family::V6 => ctx.store(l3.offset + offset_of!(Ipv6, hop_limit), &[hop.ttl])?,
+        Family::V6 => ctx.store(l3.offset + at::IPV6_HOP_LIMIT, &[hop.ttl])?,
         _ => {
-            let check = l3.offset + offset_of!(Ipv4, check);
+            let check = l3.offset + at::IPV4_CHECK;
             ctx.replace_l3_csum(check, hop.from, hop.to)?;
-            ctx.store_balanced(l3.offset + offset_of!(Ipv4, ttl), &[hop.ttl])?;
+            ctx.store_balanced(l3.offset + at::IPV4_TTL, &[hop.ttl])?;
         }
     }
-    ctx.store_balanced(offset_of!(Ethernet, dst), &endpoint.mac.0)?;
-    ctx.store_balanced(offset_of!(Ethernet, src), &endpoint.node_mac.0)
+    ctx.store_balanced(at::ETHERNET_DST, &endpoint.mac.0)?;
+    ctx.store_balanced(at::ETHERNET_SRC, &endpoint.node_mac.0)
 }

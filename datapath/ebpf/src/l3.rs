@@ -2,7 +2,6 @@
 
 use twinpath_abi::Protocol;
 
-use crate::csum::Difference;
 use crate::drops::{Drop, drop_packet};
 use crate::parse::L3;
 
@@ -14,8 +13,6 @@ pub struct Hop {
     pub from: u16,
     /// The same word after.
     pub to: u16,
-    /// What the change does to the IPv4 header's checksum.
-    pub difference: Difference,
 }
 
 impl Hop {
@@ -28,12 +25,7 @@ impl Hop {
         let ttl = l3.ttl - 1;
         let from = word(l3.ttl, l3.protocol);
         let to = word(ttl, l3.protocol);
-        Ok(Self {
-            ttl,
-            from,
-            to,
-            difference: Difference::default().word(from, to),
-        })
+        Ok(Self { ttl, from, to })
     }
 }
 

@@ -17,9 +17,15 @@
 //! | `endpoint` | who may send what, and delivery to an endpoint |
 //! | `drops`, `events`, `metrics` | a drop with its reason and place, the event, the counters |
 //! | `maps`, `seam` | the maps and load-time constants; the clock |
+//! | `opaque` | a value hidden from the optimiser, for the verifier's sake |
 #![no_std]
 #![no_main]
-#![deny(unsafe_code, unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+#![feature(asm_experimental_arch)]
+#![deny(
+    unsafe_code,
+    unsafe_op_in_unsafe_fn,
+    clippy::undocumented_unsafe_blocks
+)]
 
 mod context;
 mod csum;
@@ -30,6 +36,7 @@ mod from_container;
 mod l3;
 mod maps;
 mod metrics;
+mod opaque;
 mod packet;
 mod parse;
 mod prefilter;
@@ -39,7 +46,10 @@ mod wire;
 mod xdp_entry;
 
 mod entry {
-    #![allow(unsafe_code, reason = "a symbol that the loader looks up must not be mangled")]
+    #![allow(
+        unsafe_code,
+        reason = "a symbol that the loader looks up must not be mangled"
+    )]
 
     use aya_ebpf::macros::{classifier, xdp};
     use aya_ebpf::programs::{TcContext, XdpContext};

@@ -58,7 +58,7 @@ static EVENTS: RingBuf<DropRecord, { max::EVENTS }> = RingBuf::new();
 #[btf_map(name = "seams")]
 static SEAMS: Array<u64, { Seam::COUNT }> = Array::new();
 
-/// A key on the stack where the verifier wants every access aligned to its size.
+/// A key on the stack, aligned so that it is written and hashed by words.
 #[repr(C, align(8))]
 struct Aligned<T>(T);
 
@@ -68,11 +68,10 @@ macro_rules! lookup {
         $(#[$doc])*
         #[inline(always)]
         pub fn $name(key: $key) -> Option<&'static $value> {
-            let key = Aligned(key);
             // SAFETY: no program inserts into or removes from this map, and an entry which user
             // space removes stays readable until the program ends (RCU). Its value may change under
             // us when user space updates it; every field is read as plain data.
-            unsafe { $map.get(&key.0) }
+            unsafe { $map.get(&Aligned(key).0) }
         }
     };
 }
@@ -101,15 +100,14 @@ lookup!(
 /// The longest denied prefix that this address matches in its first `bits` bits.
 #[inline(always)]
 pub fn denied(data: PrefixData, bits: u32) -> Option<&'static PrefilterRule> {
-    let key = Aligned(Key::new(bits, data));
-    PREFILTER.get(&key.0)
+    PREFILTER.get(&Aligned(Key::new(bits, data)).0)
 }
 
 /// Adds a packet of `bytes` to this CPU's counter.
 #[inline(always)]
 pub fn count(key: MetricsKey, bytes: u32) {
-    let key = Aligned(key);
     let bytes = u64::from(bytes);
+    let key = Aligned(key);
     match METRICS.get_ptr_mut(&key.0) {
         // SAFETY: the slot belongs to this CPU and programs at these hooks do not interrupt each
         // other there, so nobody else writes it now.
@@ -117,8 +115,11 @@ pub fn count(key: MetricsKey, bytes: u32) {
             (*value).count += 1;
             (*value).bytes += bytes;
         },
-        // The map is full: the packet's fate does not depend on that.
-        None => drop(METRICS.insert(&key.0, &MetricsValue { count: 1, bytes }, u64::from(BPF_ANY))),
+        // When the map is full the count is lost: the packet's fate does not depend on it.
+        None => {
+            let first = MetricsValue { count: 1, bytes };
+            let _ = METRICS.insert(&key.0, &first, u64::from(BPF_ANY));
+        }
     }
 }
 

@@ -1,7 +1,16 @@
 //! Direct access to a packet, each one checked against its end as the verifier demands.
-#![allow(unsafe_code, reason = "the packet is memory that the kernel hands out by address")]
+//!
+//! A packet may begin at any address, so its fields are not aligned. The verifier does not mind where
+//! the machine does not, but Rust would put every field together from bytes. Hence the loads and
+//! stores are written as the instructions that they are.
+#![allow(
+    unsafe_code,
+    reason = "the packet is memory that the kernel hands out by address"
+)]
 
-use zerocopy::{FromBytes, IntoBytes};
+use core::arch::asm;
+use core::hint::assert_unchecked;
+use core::marker::PhantomData;
 
 /// The directly accessible part of a packet. It is void once a helper has changed the packet.
 #[derive(Clone, Copy)]
@@ -9,6 +18,13 @@ pub struct Packet {
     start: usize,
     end: usize,
     len: u32,
+}
+
+/// A header of type `T` which lies within the packet as a whole. The type gives the places of its
+/// fields and is never made.
+pub struct Header<T> {
+    at: usize,
+    layout: PhantomData<T>,
 }
 
 impl Packet {
@@ -23,30 +39,81 @@ impl Packet {
         self.len as usize
     }
 
-    /// The value at `offset`, or `None` if the packet ends before its end.
+    /// The header at `offset`, or `None` if the packet ends before its end.
     #[inline(always)]
-    pub fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
-        let at = self.at::<T>(offset)?;
-        // SAFETY: `at` checked that the value lies within the packet, any bytes are a `T`, and the
-        // read asks for no alignment.
-        Some(unsafe { at.read_unaligned() })
-    }
-
-    /// Writes a value at `offset`; does nothing and returns `None` if the packet is too short.
-    #[inline(always)]
-    pub fn write<T: IntoBytes + Copy>(&self, offset: usize, value: T) -> Option<()> {
-        let at = self.at::<T>(offset)?;
-        // SAFETY: as in `read`; no reference into the packet exists, as reads copy.
-        unsafe { at.write_unaligned(value) };
-        Some(())
-    }
-
-    #[inline(always)]
-    fn at<T>(&self, offset: usize) -> Option<*mut T> {
+    pub fn header<T>(&self, offset: usize) -> Option<Header<T>> {
         let at = self.start + offset;
         if at + size_of::<T>() > self.end {
             return None;
         }
-        Some(at as *mut T)
+        Some(Header {
+            at,
+            layout: PhantomData,
+        })
     }
+}
+
+/// Defines how fields of one size are read and written.
+macro_rules! access {
+    ($read:ident, $write:ident, $ty:ty, $load:literal, $store:literal) => {
+        /// The field at `AT`, its bytes as they stand in the packet.
+        #[inline(always)]
+        pub fn $read<const AT: usize>(&self) -> $ty {
+            const { assert!(AT + size_of::<$ty>() <= size_of::<T>()) };
+            let value: u32;
+            // SAFETY: the header lies within the packet and the field within the header. A load
+            // leaves no other bits set than those of the field.
+            unsafe {
+                asm!(
+                    $load,
+                    value = out(wreg) value,
+                    at = in(reg) self.at,
+                    field = const AT,
+                    options(pure, readonly, nostack, preserves_flags),
+                );
+                assert_unchecked(value <= <$ty>::MAX as u32);
+            }
+            value as $ty
+        }
+
+        /// Sets the field at `AT`, given as its bytes shall stand in the packet.
+        #[inline(always)]
+        pub fn $write<const AT: usize>(&self, value: $ty) {
+            const { assert!(AT + size_of::<$ty>() <= size_of::<T>()) };
+            // SAFETY: as for reading; nobody holds a reference into the packet.
+            unsafe {
+                asm!(
+                    $store,
+                    value = in(wreg) u32::from(value),
+                    at = in(reg) self.at,
+                    field = const AT,
+                    options(nostack, preserves_flags),
+                );
+            }
+        }
+    };
+}
+
+impl<T> Header<T> {
+    access!(
+        u8,
+        set_u8,
+        u8,
+        "{value} = *(u8 *)({at} + {field})",
+        "*(u8 *)({at} + {field}) = {value}"
+    );
+    access!(
+        u16,
+        set_u16,
+        u16,
+        "{value} = *(u16 *)({at} + {field})",
+        "*(u16 *)({at} + {field}) = {value}"
+    );
+    access!(
+        u32,
+        set_u32,
+        u32,
+        "{value} = *(u32 *)({at} + {field})",
+        "*(u32 *)({at} + {field}) = {value}"
+    );
 }

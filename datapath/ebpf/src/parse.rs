@@ -3,8 +3,8 @@
 use twinpath_abi::{Address, Family, FlowTuple, Mac, Port, Protocol};
 
 use crate::drops::{Drop, drop_packet};
-use crate::packet::Packet;
-use crate::wire::{Ethernet, Extension, Ipv4, Ipv6, Tcp, Udp, Vlan, be16, ethertype, extension};
+use crate::packet::{Header, Packet};
+use crate::wire::{Ethernet, Extension, Ipv4, Ipv6, Tcp, Udp, Vlan, ethertype, extension};
 
 /// How many VLAN tags are looked behind: 802.1Q, or QinQ.
 const MAX_VLAN_TAGS: usize = 2;
@@ -13,8 +13,8 @@ const MAX_VLAN_TAGS: usize = 2;
 const MAX_EXTENSIONS: usize = 4;
 
 /// The link layer.
-#[derive(Clone, Copy)]
 pub struct L2 {
+    pub header: Header<Ethernet>,
     pub dst: Mac,
     pub src: Mac,
     /// The innermost ethertype. A VLAN's, if there are more tags than we look behind.
@@ -104,11 +104,12 @@ fn is_vlan(ethertype: u16) -> bool {
 #[inline(always)]
 pub fn l2(packet: &Packet) -> Result<L2, Drop> {
     let short = drop_packet!(Parse, InvalidPacket);
-    let ethernet: Ethernet = packet.read(0).ok_or(short)?;
+    let header: Header<Ethernet> = packet.header(0).ok_or(short)?;
     let mut l2 = L2 {
-        dst: ethernet.dst,
-        src: ethernet.src,
-        ethertype: be16(ethernet.ethertype),
+        dst: header.dst(),
+        src: header.src(),
+        ethertype: header.ethertype(),
+        header,
         end: size_of::<Ethernet>(),
     };
     for _ in 0..MAX_VLAN_TAGS {
@@ -116,8 +117,8 @@ pub fn l2(packet: &Packet) -> Result<L2, Drop> {
             break;
         }
         let short = drop_packet!(Parse, InvalidPacket);
-        let vlan: Vlan = packet.read(l2.end).ok_or(short)?;
-        l2.ethertype = be16(vlan.ethertype);
+        let vlan: Header<Vlan> = packet.header(l2.end).ok_or(short)?;
+        l2.ethertype = vlan.ethertype();
         l2.end += size_of::<Vlan>();
     }
     Ok(l2)
@@ -136,12 +137,12 @@ pub fn l3(packet: &Packet, l2: &L2) -> Result<Option<L3>, Drop> {
 #[inline(always)]
 fn ipv4(packet: &Packet, offset: usize) -> Result<L3, Drop> {
     let short = drop_packet!(Parse, InvalidPacket);
-    let ip: Ipv4 = packet.read(offset).ok_or(short)?;
+    let ip: Header<Ipv4> = packet.header(offset).ok_or(short)?;
     let header_len = ip.header_len();
-    if ip.version_ihl >> 4 != 4 || header_len < size_of::<Ipv4>() {
+    if ip.version() != 4 || header_len < size_of::<Ipv4>() {
         return Err(drop_packet!(Parse, InvalidPacket));
     }
-    let total_len = usize::from(be16(ip.total_len));
+    let total_len = ip.total_len();
     if total_len < header_len || offset + total_len > packet.len() {
         return Err(drop_packet!(Parse, InvalidPacket));
     }
@@ -149,8 +150,8 @@ fn ipv4(packet: &Packet, offset: usize) -> Result<L3, Drop> {
         family: Family::V4,
         saddr: ip.src(),
         daddr: ip.dst(),
-        protocol: ip.protocol,
-        ttl: ip.ttl,
+        protocol: ip.protocol(),
+        ttl: ip.ttl(),
         offset,
         header_end: offset + header_len,
         end: offset + total_len,
@@ -161,21 +162,21 @@ fn ipv4(packet: &Packet, offset: usize) -> Result<L3, Drop> {
 #[inline(always)]
 fn ipv6(packet: &Packet, offset: usize) -> Result<L3, Drop> {
     let short = drop_packet!(Parse, InvalidPacket);
-    let ip: Ipv6 = packet.read(offset).ok_or(short)?;
-    if ip.version_class_flow[0] >> 4 != 6 {
+    let ip: Header<Ipv6> = packet.header(offset).ok_or(short)?;
+    if ip.version() != 6 {
         return Err(drop_packet!(Parse, InvalidPacket));
     }
     let header_end = offset + size_of::<Ipv6>();
-    let end = header_end + usize::from(be16(ip.payload_len));
+    let end = header_end + ip.payload_len();
     if end > packet.len() {
         return Err(drop_packet!(Parse, InvalidPacket));
     }
     Ok(L3 {
         family: Family::V6,
-        saddr: Address::v6(ip.src),
-        daddr: Address::v6(ip.dst),
-        protocol: ip.next_header,
-        ttl: ip.hop_limit,
+        saddr: ip.src(),
+        daddr: ip.dst(),
+        protocol: ip.next_header(),
+        ttl: ip.hop_limit(),
         offset,
         header_end,
         end,
@@ -216,21 +217,17 @@ fn extensions(packet: &Packet, l3: &L3) -> Result<(Protocol, usize), Drop> {
             _ => return Ok((next, offset)),
         };
         let short = drop_packet!(Parse, InvalidExtensionHeader);
-        let header: Extension = packet.read(offset).ok_or(short)?;
-        let len = match unit {
-            8 => (usize::from(header.len) + 1) * 8,
-            4 => (usize::from(header.len) + 2) * 4,
-            // RFC 6946: one which is all of its packet is no fragment.
-            _ if be16(header.rest) & 0xfff9 != 0 => {
-                return Err(drop_packet!(Parse, FragmentNotSupported));
-            }
+        let header: Header<Extension> = packet.header(offset).ok_or(short)?;
+        offset += match unit {
+            8 => (header.len() + 1) * 8,
+            4 => (header.len() + 2) * 4,
+            _ if header.is_fragment() => return Err(drop_packet!(Parse, FragmentNotSupported)),
             _ => 8,
         };
-        offset += len;
         if offset > l3.end {
             return Err(drop_packet!(Parse, InvalidExtensionHeader));
         }
-        next = header.next_header;
+        next = header.next_header();
     }
     match next.0 {
         extension::HOP_BY_HOP
@@ -245,16 +242,16 @@ fn extensions(packet: &Packet, l3: &L3) -> Result<(Protocol, usize), Drop> {
 #[inline(always)]
 fn tcp(packet: &Packet, l3: &L3, offset: usize) -> Result<L4, Drop> {
     let short = drop_packet!(Parse, CtInvalidHeader);
-    let tcp: Tcp = packet.read(offset).ok_or(short)?;
-    let header_len = usize::from(tcp.data_offset >> 4) * 4;
+    let tcp: Header<Tcp> = packet.header(offset).ok_or(short)?;
+    let header_len = tcp.header_len();
     if header_len < size_of::<Tcp>() || offset + header_len > l3.end {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }
     Ok(L4 {
         protocol: Protocol::TCP,
-        sport: tcp.src,
-        dport: tcp.dst,
-        check: tcp.check,
+        sport: tcp.src(),
+        dport: tcp.dst(),
+        check: tcp.check(),
         offset,
     })
 }
@@ -262,16 +259,16 @@ fn tcp(packet: &Packet, l3: &L3, offset: usize) -> Result<L4, Drop> {
 #[inline(always)]
 fn udp(packet: &Packet, l3: &L3, offset: usize) -> Result<L4, Drop> {
     let short = drop_packet!(Parse, CtInvalidHeader);
-    let udp: Udp = packet.read(offset).ok_or(short)?;
-    let len = usize::from(be16(udp.len));
+    let udp: Header<Udp> = packet.header(offset).ok_or(short)?;
+    let len = udp.len();
     if len < size_of::<Udp>() || offset + len > l3.end {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }
     Ok(L4 {
         protocol: Protocol::UDP,
-        sport: udp.src,
-        dport: udp.dst,
-        check: udp.check,
+        sport: udp.src(),
+        dport: udp.dst(),
+        check: udp.check(),
         offset,
     })
 }

@@ -1,0 +1,83 @@
+//! What can go wrong; each message finishes "failed to build the objects: ...".
+
+use std::io;
+use std::path::PathBuf;
+
+/// A chore that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+
+    #[error(
+        "no compiler for bpfel-unknown-none:\n{tried}\n\
+         run ci/setup-bpf-toolchain.sh. On Debian it installs rustc-web, cargo-web and rust-web-src; \
+         elsewhere a nightly with rust-src:\n  \
+         rustup toolchain install nightly --component rust-src"
+    )]
+    NoCompiler { tried: String },
+
+    #[error("{tool} is missing ({hint}); run ci/setup-bpf-toolchain.sh")]
+    NoTool {
+        tool: &'static str,
+        hint: &'static str,
+    },
+
+    #[error("{command} did not run: {source}")]
+    Spawn { command: String, source: io::Error },
+
+    #[error("{command} failed: {detail}")]
+    Command { command: String, detail: String },
+
+    #[error(
+        "datapath/objects is older than its sources:\n{changes}run `cargo xtask objects` and commit \
+         what it writes"
+    )]
+    Stale { changes: String },
+
+    #[error(
+        "a rebuild of {object} differs from the committed one from byte {offset} on, with the same \
+         sources and the same compiler; run `cargo xtask objects` and commit what it writes"
+    )]
+    NotReproduced { object: String, offset: usize },
+
+    #[error("datapath/objects/SOURCES.sha256 line {line}: expected `<sha256>  <path>`")]
+    BadDigest { line: usize },
+
+    #[error("{object} does not load: {detail}")]
+    Load { object: String, detail: String },
+
+    #[error(
+        "the kernel refuses program {program} of {object}: {errno}\n\
+         the end of the verifier's log:\n{log}"
+    )]
+    Refused {
+        object: String,
+        program: String,
+        errno: String,
+        log: String,
+    },
+
+    #[error("the kernel half of the check needs root, and TWINPATH_KERNEL=require is set")]
+    NeedsRoot,
+
+    #[error("smoke test of {program}, {case}: expected {expected}, got {got}")]
+    Smoke {
+        program: &'static str,
+        case: &'static str,
+        expected: String,
+        got: String,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error: `what` is a verb such as "read".
+    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+}
