@@ -29,16 +29,3 @@ pub fn is_field(_name: &str) -> bool {
 pub fn parse(_text: &str) -> Result<Vec<u8>, Problem> {
     Ok(vec![0; 14])
 }
-
-/// A frame of a capture.
-pub struct Captured {
-    /// Since the epoch of the capture.
-    pub at: std::time::Duration,
-    /// The frame.
-    pub bytes: Vec<u8>,
-}
-
-/// Reads a capture.
-pub fn read(path: &std::path::Path) -> Result<Vec<Captured>, std::io::Error> {
-    std::fs::read(path).map(|_| Vec::new())
-}

@@ -1,8 +1,11 @@
 //! Steps become stimuli, and what each of them should lead to.
 
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use twinpath_pcaps::{Capture, CaptureError, Frame};
 
 use crate::check::{Expectation, ExpectedEnd};
 use crate::frame;
@@ -113,11 +116,11 @@ impl Steps<'_> {
 
     fn capture(
         &self,
-        path: &Located<std::path::PathBuf>,
+        path: &Located<PathBuf>,
         wanted: Option<&Located<Numbers>>,
     ) -> Result<Vec<Packet>, ScenarioError> {
         let file = beside(&self.source.path, path);
-        let packets = frame::read(&file).map_err(|error| {
+        let frames = read(&file).map_err(|error| {
             Problem::new(
                 error.to_string(),
                 "expected a capture, relative to the scenario",
@@ -125,22 +128,25 @@ impl Steps<'_> {
             .at(self.source, path.span())
         })?;
         if let Some(wanted) = wanted
-            && wanted.highest() > packets.len()
+            && wanted.highest() > frames.len()
         {
-            return Err(self.no_such_packet(wanted, packets.len()));
+            return Err(self.no_such_packet(wanted, frames.len()));
         }
-        let chosen = packets
+        let chosen: Vec<(Frame, usize)> = frames
             .into_iter()
             .zip(1..)
-            .filter(|(_, number)| wanted.is_none_or(|wanted| wanted.contains(*number)));
-        let mut first = None;
-        Ok(chosen
-            .map(|(packet, number)| Packet {
-                number,
-                at: packet.at.saturating_sub(*first.get_or_insert(packet.at)),
-                bytes: packet.bytes,
-            })
-            .collect())
+            .filter(|(_, number)| wanted.is_none_or(|wanted| wanted.contains(*number)))
+            .collect();
+        let first = chosen
+            .first()
+            .map(|(frame, _)| Duration::from(frame.at))
+            .unwrap_or_default();
+        let packet = |(frame, number): (Frame, usize)| Packet {
+            number,
+            at: Duration::from(frame.at).saturating_sub(first),
+            bytes: frame.bytes,
+        };
+        Ok(chosen.into_iter().map(packet).collect())
     }
 
     fn no_such_packet(&self, numbers: &Located<Numbers>, count: usize) -> ScenarioError {
@@ -204,6 +210,10 @@ impl Steps<'_> {
             })
             .collect()
     }
+}
+
+fn read(file: &Path) -> Result<Vec<Frame>, CaptureError> {
+    Capture::open(file)?.collect()
 }
 
 /// What is expected of the packets of one step.

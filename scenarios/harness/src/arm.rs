@@ -1,0 +1,56 @@
+//! The ways to run a plan.
+
+use std::fmt;
+
+use crate::backend::Backend;
+use crate::emulated::{EmulatedBackend, Engine};
+use crate::kernel::KernelBackend;
+use crate::plan::Plan;
+use crate::recording::Recording;
+
+/// A backend, and of the emulator its engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arm {
+    /// User space.
+    Emulator(Engine),
+    /// The running kernel.
+    Kernel,
+}
+
+/// Why a backend could not run a plan.
+pub type ArmError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Arm {
+    /// Both engines and the kernel.
+    pub const ALL: [Self; 3] = [
+        Self::Emulator(Engine::Checked),
+        Self::Emulator(Engine::Rbpf),
+        Self::Kernel,
+    ];
+
+    /// `emulator`, `rbpf` or `kernel`. The checked engine is the emulator's own, so it needs no name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Emulator(Engine::Checked) => "emulator",
+            Self::Emulator(Engine::Rbpf) => "rbpf",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    /// Runs a plan from loading to tear-down.
+    ///
+    /// # Errors
+    /// When the backend cannot set the plan up.
+    pub fn run(self, plan: &Plan) -> Result<Recording, ArmError> {
+        match self {
+            Self::Emulator(engine) => EmulatedBackend::new(engine).run(plan).map_err(ArmError::from),
+            Self::Kernel => KernelBackend::new()?.run(plan).map_err(ArmError::from),
+        }
+    }
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,278 @@
+//! An outcome for a program: one JSON object, on a line of its own.
+
+use serde::Serialize;
+
+use crate::decode::{Decoder, hex};
+use crate::diff::{Diff, Difference, PacketDiff, Values};
+use crate::plan::{Stimulus, StimulusKind};
+use crate::recording::{Cost, End, Event, Hop, Journey, Recording, Verdict};
+use crate::runner::{Outcome, Run, Status};
+use crate::scenario::Source;
+
+use super::text::chain;
+
+/// A scenario's line.
+#[derive(Debug, Serialize)]
+pub struct ScenarioLine {
+    scenario: String,
+    file: String,
+    status: &'static str,
+    runs: Vec<RunPart>,
+    comparisons: Vec<ComparisonPart>,
+}
+
+#[derive(Debug, Serialize)]
+struct RunPart {
+    backend: &'static str,
+    error: Option<String>,
+    packets: Vec<PacketPart>,
+    unexpected: DiffPart,
+}
+
+#[derive(Debug, Serialize)]
+struct ComparisonPart {
+    left: &'static str,
+    right: &'static str,
+    #[serde(flatten)]
+    diff: DiffPart,
+}
+
+/// One packet's journey.
+#[derive(Debug, Serialize)]
+struct PacketPart {
+    number: usize,
+    nanoseconds: u128,
+    device: String,
+    bytes: String,
+    hops: Vec<HopPart>,
+    ends: Vec<EndPart>,
+    events: Vec<EventPart>,
+    cost: Option<CostPart>,
+}
+
+#[derive(Debug, Serialize)]
+struct HopPart {
+    node: String,
+    device: String,
+    hook: String,
+    program: String,
+    verdict: VerdictPart,
+    bytes: String,
+    cost: Option<CostPart>,
+}
+
+/// A verdict by name and number.
+#[derive(Debug, Serialize)]
+pub struct VerdictPart {
+    name: String,
+    code: i32,
+}
+
+/// What a program run cost.
+#[derive(Debug, Serialize)]
+pub struct CostPart {
+    instructions: u64,
+    helpers: u64,
+    map_operations: u64,
+}
+
+/// Where a frame ended.
+#[derive(Debug, Serialize)]
+pub struct EndPart {
+    end: &'static str,
+    device: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+}
+
+/// A record for user space.
+#[derive(Debug, Serialize)]
+pub struct EventPart {
+    map: String,
+    text: String,
+    bytes: String,
+}
+
+#[derive(Debug, Serialize)]
+struct DiffPart {
+    packets: Vec<PacketDiffPart>,
+    maps: Vec<DifferencePart>,
+    rules: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PacketDiffPart {
+    number: usize,
+    before: Vec<String>,
+    differences: Vec<DifferencePart>,
+}
+
+#[derive(Debug, Serialize)]
+struct DifferencePart {
+    place: String,
+    values: Vec<ValuesPart>,
+}
+
+#[derive(Debug, Serialize)]
+struct ValuesPart {
+    name: String,
+    left: Option<String>,
+    right: Option<String>,
+}
+
+impl ScenarioLine {
+    /// The line of an outcome.
+    pub fn new(outcome: &Outcome<'_>, source: &Source) -> Self {
+        Self {
+            scenario: outcome.case.plan.name.clone(),
+            file: source.path.display().to_string(),
+            status: match outcome.status() {
+                Status::Passed => "passed",
+                Status::Different => "different",
+                Status::Failed => "failed",
+            },
+            runs: outcome.runs.iter().map(|run| RunPart::new(outcome, run)).collect(),
+            comparisons: outcome
+                .comparisons
+                .iter()
+                .map(|comparison| ComparisonPart {
+                    left: comparison.left.name(),
+                    right: comparison.right.name(),
+                    diff: DiffPart::new(&comparison.diff),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl RunPart {
+    fn new(outcome: &Outcome<'_>, run: &Run) -> Self {
+        let nothing = Recording::default();
+        let recording = run.result.as_ref().unwrap_or(&nothing);
+        let stimuli = outcome.case.plan.stimuli.iter();
+        Self {
+            backend: run.arm.name(),
+            error: run.result.as_ref().err().map(|error| chain(error.as_ref())),
+            packets: stimuli
+                .zip(&recording.journeys)
+                .zip(1..)
+                .map(|((stimulus, journey), number)| {
+                    PacketPart::new(number, stimulus, journey, &outcome.case.decoder)
+                })
+                .collect(),
+            unexpected: DiffPart::new(&run.unexpected),
+        }
+    }
+}
+
+impl PacketPart {
+    fn new(number: usize, stimulus: &Stimulus, journey: &Journey, decoder: &Decoder) -> Self {
+        let StimulusKind::Frame { device, bytes, .. } = &stimulus.kind;
+        Self {
+            number,
+            nanoseconds: stimulus.at.as_nanos(),
+            device: device.to_string(),
+            bytes: hex(bytes),
+            hops: journey.hops.iter().map(HopPart::new).collect(),
+            ends: journey.ends.iter().map(EndPart::new).collect(),
+            events: journey.events.iter().map(|event| EventPart::new(event, decoder)).collect(),
+            cost: journey.cost().map(CostPart::new),
+        }
+    }
+}
+
+impl HopPart {
+    fn new(hop: &Hop) -> Self {
+        Self {
+            node: hop.node.to_string(),
+            device: hop.hook.device.to_string(),
+            hook: hop.hook.kind.to_string(),
+            program: hop.program.clone(),
+            verdict: VerdictPart::new(hop.verdict),
+            bytes: hex(&hop.bytes),
+            cost: hop.cost.map(CostPart::new),
+        }
+    }
+}
+
+impl VerdictPart {
+    /// The part of a verdict.
+    pub fn new(verdict: Verdict) -> Self {
+        Self {
+            name: verdict.name(),
+            code: verdict.code,
+        }
+    }
+}
+
+impl CostPart {
+    /// The part of a cost.
+    pub fn new(cost: Cost) -> Self {
+        Self {
+            instructions: cost.instructions,
+            helpers: cost.helpers,
+            map_operations: cost.map_operations,
+        }
+    }
+}
+
+impl EndPart {
+    /// The part of an end.
+    pub fn new(end: &End) -> Self {
+        let (_, device) = end.place();
+        Self {
+            end: match end {
+                End::Left { .. } => "left",
+                End::Stack { .. } => "stack",
+                End::Dropped { .. } => "dropped",
+            },
+            device: device.to_string(),
+            bytes: end.bytes().map(hex),
+        }
+    }
+}
+
+impl EventPart {
+    /// The part of an event.
+    pub fn new(event: &Event, decoder: &Decoder) -> Self {
+        Self {
+            map: event.map.to_string(),
+            text: decoder.event_line(event),
+            bytes: hex(&event.bytes),
+        }
+    }
+}
+
+impl DiffPart {
+    fn new(diff: &Diff) -> Self {
+        Self {
+            packets: diff.packets.iter().map(PacketDiffPart::new).collect(),
+            maps: diff.maps.iter().map(DifferencePart::new).collect(),
+            rules: diff.rules.iter().map(|rule| rule.name()).collect(),
+        }
+    }
+}
+
+impl PacketDiffPart {
+    fn new(packet: &PacketDiff) -> Self {
+        Self {
+            number: packet.stimulus + 1,
+            before: packet.before.clone(),
+            differences: packet.differences.iter().map(DifferencePart::new).collect(),
+        }
+    }
+}
+
+impl DifferencePart {
+    fn new(difference: &Difference) -> Self {
+        let part = |values: &Values| ValuesPart {
+            name: values.name.clone(),
+            left: values.left.clone(),
+            right: values.right.clone(),
+        };
+        Self {
+            place: difference.place.clone(),
+            values: difference.values.iter().map(part).collect(),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! An outcome for a person: one line, then what differs, the first difference of a packet first.
+
+use std::io::{self, Write};
+
+use crate::describe;
+use crate::diff::{Diff, PacketDiff};
+use crate::frame;
+use crate::plan::{Stimulus, StimulusKind};
+use crate::recording::{Cost, Journey};
+use crate::runner::{Outcome, Status};
+use crate::scenario::Source;
+
+use super::style::{BAD, FAINT, GOOD, Styled};
+use super::table::{self, Frame};
+
+/// How many differing packets are shown in full.
+const SHOWN: usize = 5;
+
+/// What a text report needs to know of its surroundings.
+#[derive(Debug, Clone, Copy)]
+pub struct TextOptions {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether a line for each packet is wanted.
+    pub packets: bool,
+}
+
+/// Writes an outcome; `source` is the scenario's file.
+///
+/// # Errors
+/// When `out` does not take it.
+pub fn outcome(
+    out: &mut impl Write,
+    outcome: &Outcome<'_>,
+    source: &Source,
+    options: TextOptions,
+) -> io::Result<()> {
+    headline(out, outcome)?;
+    if options.packets {
+        packets(out, outcome)?;
+    }
+    let report = Report {
+        outcome,
+        source,
+        options,
+    };
+    for run in &outcome.runs {
+        if let Err(error) = &run.result {
+            writeln!(out, "  {} could not run it: {}", run.arm, chain(error.as_ref()))?;
+        }
+        let name = run.arm.name();
+        report.diff(out, &run.unexpected, "expected", name, &format!("not as expected on {name}"))?;
+    }
+    for comparison in &outcome.comparisons {
+        let (left, right) = (comparison.left.name(), comparison.right.name());
+        report.diff(out, &comparison.diff, left, right, &format!("{left} and {right} differ"))?;
+    }
+    Ok(())
+}
+
+/// The same as a text without colours.
+pub fn plain(outcome: &Outcome<'_>, source: &Source, options: TextOptions) -> String {
+    let mut text = Vec::new();
+    // Writing to memory cannot fail.
+    let _ = self::outcome(&mut text, outcome, source, options);
+    anstream::adapter::strip_str(&String::from_utf8_lossy(&text)).to_string()
+}
+
+/// An error with its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Some errors already say their cause.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn headline(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
+    let word = match outcome.status() {
+        Status::Passed => Styled(GOOD, "   ok"),
+        Status::Different => Styled(BAD, "DIFFS"),
+        Status::Failed => Styled(BAD, "ERROR"),
+    };
+    let count = outcome.case.plan.stimuli.len();
+    let packets = if count == 1 { "packet " } else { "packets" };
+    let arms: Vec<&str> = outcome.runs.iter().map(|run| run.arm.name()).collect();
+    write!(out, "{word} {:44} {count:>5} {packets} on {}", outcome.case.plan.name, arms.join(", "))?;
+    if let Some(costs) = outcome.costs() {
+        write!(out, " {}", Styled(FAINT, cost_of_all(&costs)))?;
+    }
+    let rules: Vec<&str> = rules(outcome);
+    if !rules.is_empty() {
+        write!(out, " {}", Styled(FAINT, format_args!("[{}]", rules.join(", "))))?;
+    }
+    writeln!(out)
+}
+
+/// The canonicalisation rules that any comparison used.
+pub fn rules(outcome: &Outcome<'_>) -> Vec<&'static str> {
+    let used: std::collections::BTreeSet<_> =
+        outcome.comparisons.iter().flat_map(|comparison| &comparison.diff.rules).collect();
+    used.into_iter().map(|rule| rule.name()).collect()
+}
+
+fn cost_of_all(costs: &[Cost]) -> String {
+    let mut sum = Cost::default();
+    costs.iter().for_each(|cost| sum += *cost);
+    describe::cost(sum)
+}
+
+fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
+    let nothing = Vec::new();
+    let journeys = outcome
+        .runs
+        .iter()
+        .find_map(|run| run.result.as_ref().ok())
+        .map_or(&nothing, |recording| &recording.journeys);
+    for (index, (stimulus, journey)) in outcome.case.plan.stimuli.iter().zip(journeys).enumerate() {
+        writeln!(out, "{:>7}  {}", index + 1, arrival(stimulus))?;
+        writeln!(out, "{:9}{}", "", Styled(FAINT, fate(journey)))?;
+    }
+    Ok(())
+}
+
+/// Verdicts, ends and cost of a journey.
+pub fn fate(journey: &Journey) -> String {
+    let verdicts: Vec<String> = journey.hops.iter().map(|hop| hop.verdict.name()).collect();
+    let ends: Vec<String> = journey.ends.iter().map(describe::way).collect();
+    let cost = journey.cost().map(describe::cost);
+    [verdicts.join(", "), ends.join(", ")].into_iter().chain(cost).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// A stimulus in a line.
+pub fn arrival(stimulus: &Stimulus) -> String {
+    let StimulusKind::Frame { device, bytes, .. } = &stimulus.kind;
+    format!("{device} <- {}", frame::line(bytes))
+}
+
+struct Report<'a> {
+    outcome: &'a Outcome<'a>,
+    source: &'a Source,
+    options: TextOptions,
+}
+
+impl Report<'_> {
+    fn diff(
+        &self,
+        out: &mut impl Write,
+        diff: &Diff,
+        left: &str,
+        right: &str,
+        head: &str,
+    ) -> io::Result<()> {
+        if diff.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "  {head}")?;
+        let frame = Frame {
+            left,
+            right,
+            width: self.options.width,
+            indent: 8,
+        };
+        for packet in diff.packets.iter().take(SHOWN) {
+            self.packet(out, packet, frame)?;
+        }
+        if diff.packets.len() > SHOWN {
+            writeln!(out, "    and {} more packets; --json shows all", diff.packets.len() - SHOWN)?;
+        }
+        for difference in &diff.maps {
+            writeln!(out, "    at the end, {}", difference.place)?;
+            frame.write(out, &difference.values)?;
+        }
+        for rule in &diff.rules {
+            writeln!(out, "    {}", Styled(FAINT, format_args!("rule {rule}: {}", rule.reason())))?;
+        }
+        Ok(())
+    }
+
+    fn packet(&self, out: &mut impl Write, packet: &PacketDiff, frame: Frame<'_>) -> io::Result<()> {
+        let plan = &self.outcome.case.plan;
+        let number = packet.stimulus + 1;
+        let arrival = plan.stimuli.get(packet.stimulus).map(arrival).unwrap_or_default();
+        writeln!(out, "    packet {number} of {}: {arrival}", plan.stimuli.len())?;
+        if let Some(expected) = self.outcome.case.expectations.packets.get(packet.stimulus) {
+            let path = self.source.path.display();
+            writeln!(out, "      {}", Styled(FAINT, format_args!("{path}:{}", expected.line)))?;
+        }
+        table::before(out, 6, &packet.before)?;
+        for difference in &packet.differences {
+            writeln!(out, "      {}", difference.place)?;
+            frame.write(out, &difference.values)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! Runs a case on some arms, checks each recording and compares them.
+
+use crate::arm::{Arm, ArmError};
+use crate::check;
+use crate::diff::{self, Diff};
+use crate::recording::{Cost, Recording};
+use crate::scenario::Case;
+
+/// All that came of a case.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    /// What was run.
+    pub case: &'a Case,
+    /// In the order in which they ran.
+    pub runs: Vec<Run>,
+    /// The first arm that ran against each other one.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// What came of a case on one arm.
+#[derive(Debug)]
+pub struct Run {
+    /// The arm.
+    pub arm: Arm,
+    /// What it saw, or why it could not run.
+    pub result: Result<Recording, ArmError>,
+    /// In what the recording is not as expected; empty if there is none.
+    pub unexpected: Diff,
+}
+
+/// Two arms next to each other.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The left side.
+    pub left: Arm,
+    /// The right side.
+    pub right: Arm,
+    /// In what they differ.
+    pub diff: Diff,
+}
+
+/// What an outcome comes down to, the worse the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// All as expected and equal.
+    Passed,
+    /// Something is not as expected, or the arms differ.
+    Different,
+    /// An arm could not run the case.
+    Failed,
+}
+
+/// Runs a case on each arm. An arm that cannot run does not keep the others from it.
+pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
+    let runs: Vec<Run> = arms.iter().map(|arm| run_arm(case, *arm)).collect();
+    let mut recordings =
+        runs.iter().filter_map(|run| Some((run.arm, run.result.as_ref().ok()?)));
+    let comparisons = match recordings.next() {
+        None => Vec::new(),
+        Some((left, first)) => recordings
+            .map(|(right, other)| Comparison {
+                left,
+                right,
+                diff: diff::compare(first, other, &case.decoder),
+            })
+            .collect(),
+    };
+    Outcome {
+        case,
+        runs,
+        comparisons,
+    }
+}
+
+fn run_arm(case: &Case, arm: Arm) -> Run {
+    let result = arm.run(&case.plan);
+    let unexpected = match &result {
+        Ok(recording) => check::check(&case.expectations, &case.plan, recording, &case.decoder),
+        Err(_) => Diff::default(),
+    };
+    Run {
+        arm,
+        result,
+        unexpected,
+    }
+}
+
+impl Outcome<'_> {
+    /// What it comes down to.
+    pub fn status(&self) -> Status {
+        if self.runs.iter().any(|run| run.result.is_err()) {
+            return Status::Failed;
+        }
+        let as_expected = self.runs.iter().all(|run| run.unexpected.is_empty());
+        let equal = self.comparisons.iter().all(|comparison| comparison.diff.is_empty());
+        if as_expected && equal { Status::Passed } else { Status::Different }
+    }
+
+    /// The cost of each stimulus, by the first arm that counts.
+    pub fn costs(&self) -> Option<Vec<Cost>> {
+        self.runs.iter().find_map(|run| costs(run.result.as_ref().ok()?))
+    }
+}
+
+/// The cost of each journey, if the backend counted.
+fn costs(recording: &Recording) -> Option<Vec<Cost>> {
+    recording.journeys.iter().map(|journey| journey.cost()).collect()
+}

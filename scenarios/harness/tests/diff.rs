@@ -1,0 +1,239 @@
+//! How two recordings are compared and what is told about it.
+
+use std::collections::BTreeMap;
+
+use twinpath::decode::Decoder;
+use twinpath::diff::{self, Diff, Rule};
+use twinpath::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
+use twinpath::recording::{
+    Cost, End, Event, Hop, Journey, MapContents, MapRef, Recording, Verdict,
+};
+
+fn node() -> NodeName {
+    NodeName::new("node")
+}
+
+fn hook(device: &str) -> Hook {
+    Hook {
+        device: DeviceName::new(device),
+        kind: HookKind::Xdp,
+    }
+}
+
+fn hop(device: &str, code: i32, bytes: &[u8]) -> Hop {
+    Hop {
+        node: node(),
+        hook: hook(device),
+        program: "entry".to_owned(),
+        verdict: Verdict {
+            hook: HookKind::Xdp,
+            code,
+        },
+        bytes: bytes.to_vec(),
+        cost: None,
+    }
+}
+
+fn left(device: &str, bytes: &[u8]) -> End {
+    End::Left {
+        node: node(),
+        device: DeviceName::new(device),
+        bytes: bytes.to_vec(),
+    }
+}
+
+fn map(name: &str) -> MapRef {
+    MapRef {
+        node: node(),
+        object: ObjectName::new("foreign"),
+        map: name.to_owned(),
+    }
+}
+
+fn recording(journey: Journey) -> Recording {
+    Recording {
+        journeys: vec![journey],
+        maps: BTreeMap::new(),
+    }
+}
+
+fn journey(hops: Vec<Hop>, ends: Vec<End>) -> Journey {
+    Journey {
+        hops,
+        ends,
+        events: Vec::new(),
+    }
+}
+
+fn compare(left: Journey, right: Journey) -> Diff {
+    diff::compare(&recording(left), &recording(right), &Decoder::default())
+}
+
+/// `place: name left right` for each value that differs.
+fn told(diff: &Diff) -> Vec<String> {
+    let differences = diff
+        .packets
+        .iter()
+        .flat_map(|packet| &packet.differences)
+        .chain(&diff.maps);
+    differences
+        .flat_map(|difference| {
+            difference.values.iter().map(move |values| {
+                let side = |side: &Option<String>| side.clone().unwrap_or("-".to_owned());
+                let (left, right) = (side(&values.left), side(&values.right));
+                format!("{}: {} {left} {right}", difference.place, values.name)
+            })
+        })
+        .collect()
+}
+
+const FRAME: &[u8] = &[0xff; 14];
+
+#[test]
+fn equal_journeys_do_not_differ() {
+    let one = || journey(vec![hop("eth0", 3, FRAME)], vec![left("eth0", FRAME)]);
+    assert_eq!(compare(one(), one()), Diff::default());
+}
+
+#[test]
+fn the_first_difference_stands_first_with_what_came_before() {
+    let diff = compare(
+        journey(
+            vec![hop("eth0", 2, FRAME), hop("eth0", 2, FRAME)],
+            vec![left("eth0", FRAME)],
+        ),
+        journey(vec![hop("eth0", 2, FRAME), hop("eth0", 1, FRAME)], vec![]),
+    );
+    let [packet] = diff.packets.as_slice() else {
+        panic!("{diff:?}")
+    };
+    let [before] = packet.before.as_slice() else {
+        panic!("{packet:?}")
+    };
+    assert!(before.starts_with("eth0 xdp entry -> XDP_PASS"), "{before}");
+    let told = told(&diff);
+    assert_eq!(told[0], "hop 2, eth0 xdp entry: verdict XDP_PASS XDP_DROP");
+    assert!(told[1].starts_with("end 1: end leaves eth0"), "{told:?}");
+}
+
+#[test]
+fn a_hop_that_one_side_lacks_is_a_difference() {
+    let diff = compare(
+        journey(vec![], vec![]),
+        journey(vec![hop("eth0", 2, FRAME)], vec![]),
+    );
+    assert!(
+        told(&diff)[0].starts_with("hop 1: hop - eth0 xdp entry -> XDP_PASS"),
+        "{diff:?}"
+    );
+}
+
+#[test]
+fn costs_are_compared_where_both_sides_count() {
+    let counted = |instructions| Hop {
+        cost: Some(Cost {
+            instructions,
+            ..Cost::default()
+        }),
+        ..hop("eth0", 2, FRAME)
+    };
+    let uncounted = hop("eth0", 2, FRAME);
+    let differ = |left: &Hop, right: &Hop| {
+        !compare(
+            journey(vec![left.clone()], vec![]),
+            journey(vec![right.clone()], vec![]),
+        )
+        .is_empty()
+    };
+    assert!(!differ(&counted(7), &uncounted));
+    assert!(!differ(&counted(7), &counted(7)));
+    assert!(differ(&counted(7), &counted(8)));
+}
+
+#[test]
+fn copies_by_different_devices_have_no_common_order() {
+    let diff = compare(
+        journey(vec![], vec![left("a", FRAME), left("b", FRAME)]),
+        journey(vec![], vec![left("b", FRAME), left("a", FRAME)]),
+    );
+    assert!(diff.is_empty());
+    assert!(diff.rules.contains(&Rule::OrderOfEnds));
+}
+
+#[test]
+fn events_are_compared_in_order() {
+    let with = |bytes: &[u8]| Journey {
+        events: vec![Event {
+            map: map("events"),
+            bytes: bytes.to_vec(),
+        }],
+        ..Journey::default()
+    };
+    assert!(compare(with(&[1]), with(&[1])).is_empty());
+    assert_eq!(
+        told(&compare(with(&[1]), with(&[2]))),
+        ["event 1, foreign/events: bytes 01 02"]
+    );
+    assert_eq!(
+        told(&compare(with(&[1]), Journey::default())),
+        ["event 1: event foreign/events: 01 -"]
+    );
+}
+
+#[test]
+fn which_cpu_counted_is_not_compared() {
+    let counted = |slots: &[&[u8]]| Recording {
+        journeys: Vec::new(),
+        maps: BTreeMap::from([(
+            map("metrics"),
+            MapContents {
+                entries: BTreeMap::from([(
+                    vec![1],
+                    slots.iter().map(|slot| slot.to_vec()).collect(),
+                )]),
+                per_cpu: true,
+            },
+        )]),
+    };
+    let compare = |left: &[&[u8]], right: &[&[u8]]| {
+        diff::compare(&counted(left), &counted(right), &Decoder::default())
+    };
+    let same = compare(&[&[5]], &[&[0], &[5]]);
+    assert!(same.is_empty());
+    assert!(same.rules.contains(&Rule::PerCpuSlot));
+    let different = compare(&[&[5]], &[&[0], &[6]]);
+    assert_eq!(
+        told(&different),
+        ["map foreign/metrics, key 01: bytes 05 06"]
+    );
+}
+
+#[test]
+fn map_entries_are_compared_by_key() {
+    let with = |entries: &[(u8, u8)]| Recording {
+        journeys: Vec::new(),
+        maps: BTreeMap::from([(
+            map("table"),
+            MapContents {
+                entries: entries
+                    .iter()
+                    .map(|(key, value)| (vec![*key], vec![vec![*value]]))
+                    .collect(),
+                per_cpu: false,
+            },
+        )]),
+    };
+    let diff = diff::compare(
+        &with(&[(1, 1), (2, 2)]),
+        &with(&[(2, 3), (4, 4)]),
+        &Decoder::default(),
+    );
+    assert_eq!(
+        told(&diff),
+        [
+            "map foreign/table, key 01: entry 01 -",
+            "map foreign/table, key 02: bytes 02 03",
+            "map foreign/table, key 04: entry - 04",
+        ]
+    );
+}
