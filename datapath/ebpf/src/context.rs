@@ -116,9 +116,8 @@ impl Tc {
     /// The packet, with its first `len` bytes (or all, if there are fewer) directly accessible.
     #[inline(always)]
     pub fn pull(&self, len: u32) -> Packet {
-        let linear = self.0.data_end() - self.0.data();
-        if linear < len as usize {
-            let len = len.min(self.len());
+        let len = len.min(self.len());
+        if self.0.data() + len as usize > self.0.data_end() {
             // A failure leaves the packet as it was, and then parsing finds it too short.
             // SAFETY: the context is valid; no pointer into the packet is alive.
             unsafe { bpf_skb_pull_data(self.0.skb.skb, len) };

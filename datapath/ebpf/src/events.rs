@@ -1,7 +1,7 @@
 //! Events for user space.
 
 use twinpath_abi::{
-    CAPTURE_LEN, DropNotify, EndpointId, Family, Identity, NotifyFlags, NotifyType,
+    CAPTURE_LEN, DropNotify, EndpointId, Family, FlowTuple, Identity, NotifyFlags, NotifyType,
 };
 
 use crate::context::Context;
@@ -9,9 +9,8 @@ use crate::drops::Drop;
 use crate::{maps, seam};
 
 /// What is known of a packet's flow so far, for the event if it is dropped.
-#[derive(Clone, Copy)]
 pub struct Flow {
-    pub hash: u32,
+    pub tuple: Option<FlowTuple>,
     pub source: EndpointId,
     pub src_label: Identity,
     pub dst_label: Identity,
@@ -21,7 +20,7 @@ pub struct Flow {
 
 impl Flow {
     pub const UNKNOWN: Self = Self {
-        hash: 0,
+        tuple: None,
         source: EndpointId(0),
         src_label: Identity::UNKNOWN,
         dst_label: Identity::UNKNOWN,
@@ -31,7 +30,9 @@ impl Flow {
 }
 
 /// Reports a dropped packet. When the ring buffer is full the event is lost; the counter is not.
-#[inline(always)]
+///
+/// A function of its own: inlined, the compiler would copy it to every place that drops.
+#[inline(never)]
 pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
     let Some(mut entry) = maps::reserve_event() else {
         return;
@@ -41,12 +42,16 @@ pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
         Family::V6 => NotifyFlags::IS_IPV6,
         _ => NotifyFlags(0),
     };
+    let hash = match &flow.tuple {
+        Some(tuple) => tuple.hash(maps::hash_seed()),
+        None => 0,
+    };
     let record = entry.as_mut_ptr();
     let notify = DropNotify {
         r#type: NotifyType::Drop as u8,
         subtype: drop.reason.code(),
         source: flow.source,
-        hash: flow.hash,
+        hash,
         len_orig: len,
         len_cap: len.min(CAPTURE_LEN as u32) as u16,
         version: DropNotify::VERSION,

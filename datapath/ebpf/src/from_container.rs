@@ -70,7 +70,7 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Route, Drop> {
     }
     let l3 = parse::l3(&packet, &l2)?.ok_or(drop_packet!(FromContainer, UnsupportedL3))?;
     flow.family = l3.family;
-    flow.hash = l3.flow().hash(maps::hash_seed());
+    flow.tuple = Some(l3.flow());
     endpoint::check_source(sender, &l3)?;
 
     let Some(endpoint) = endpoint::destination(&l3) else {

@@ -50,7 +50,7 @@ fn decide(ctx: &Xdp, flow: &mut Flow) -> Result<Verdict, Drop> {
         return Ok(Verdict::Pass);
     };
     flow.family = l3.family;
-    flow.hash = l3.flow().hash(maps::hash_seed());
+    flow.tuple = Some(l3.flow());
     prefilter::check(&l3)?;
     if l2.is_multicast() {
         return Ok(Verdict::Pass);
@@ -70,8 +70,9 @@ fn balance(packet: &Packet, l2: &L2, l3: &L3, flow: &mut Flow) -> Result<Verdict
     let Some(service) = service::lookup(l3, &l4) else {
         return Ok(Verdict::Pass);
     };
-    flow.hash = l4.flow(l3).hash(maps::hash_seed());
-    let backend = service::backend(service, flow.hash)?;
+    let tuple = l4.flow(l3);
+    flow.tuple = Some(tuple);
+    let backend = service::backend(service, tuple.hash(maps::hash_seed()))?;
     service::dnat(packet, l2, l3, &l4, backend)?;
     Ok(Verdict::Transmit)
 }
