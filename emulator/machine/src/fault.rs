@@ -15,8 +15,21 @@ pub struct Fault {
     pub program: String,
     /// The instruction, counted in 8-byte slots from the program's start.
     pub instruction: u32,
-    /// r0 to r10 when it happened.
-    pub registers: [u64; 11],
+    /// r0 to r10 when it happened, as far as the engine knows them.
+    pub registers: [Option<u64>; 11],
+}
+
+impl Fault {
+    /// A fault of a program that did not get to its first instruction.
+    #[cold]
+    pub(crate) fn before_start(program: &str, kind: FaultKind) -> Box<Self> {
+        Box::new(Self {
+            kind,
+            program: program.to_owned(),
+            instruction: 0,
+            registers: [None; 11],
+        })
+    }
 }
 
 /// What a [`Fault`] is about.

@@ -1,16 +1,22 @@
 //! Engines: what executes a program's instructions.
 
 mod checked;
+mod rbpf;
 
 pub use checked::{Checked, Step};
+pub use rbpf::{Rbpf, RbpfError};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::machine::{Cost, Cpu, Environment, Machine};
-use crate::memory::{Layout, Object};
+use crate::memory::{BEFORE, Layout, Object, ObjectKind};
 use crate::program::ProgramId;
 
 /// How many tail calls a run may make (`MAX_TAIL_CALL_CNT`).
 pub const MAX_TAIL_CALLS: u32 = 33;
+/// Instructions that a run may execute unless set otherwise.
+pub const BUDGET: u64 = 1_000_000;
+/// How often `may_goto` falls through (`BPF_MAX_LOOPS`).
+const MAX_ITERATIONS: u32 = 8 * 1024 * 1024;
 
 /// Something that executes programs.
 pub trait Engine: Send {
@@ -77,4 +83,32 @@ pub struct UninitializedStack {
     pub offset: i32,
     /// Bytes.
     pub size: u32,
+}
+
+/// Names the run's packet, context and bound objects; r1 to r5 at the start.
+fn begin(machine: &mut Machine, invocation: &Invocation<'_>) -> [u64; 5] {
+    if let Some((start, end)) = invocation.packet {
+        machine.memory.set_packet(start, end);
+    }
+    for object in invocation.bound {
+        machine.memory.bind(*object);
+    }
+    match invocation.context {
+        Context::Struct(address, layout) => {
+            machine.memory.set_context(address, layout);
+            [machine.memory.context().0, 0, 0, 0, 0]
+        }
+        Context::Memory(address, len) => {
+            let kind = ObjectKind::Buffer("the program's memory");
+            let pointer = machine.memory.push(Object::new(kind, address, len, BEFORE));
+            [pointer.0, u64::from(len), 0, 0, 0]
+        }
+        Context::None => [0; 5],
+    }
+}
+
+#[cold]
+fn no_program(invocation: &Invocation<'_>) -> Box<Fault> {
+    let number = format!("program number {}", invocation.program.0);
+    Fault::before_start("", FaultKind::Unsupported(number))
 }

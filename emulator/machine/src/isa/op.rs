@@ -40,6 +40,14 @@ pub enum Code {
     CallHelper, CallLocal, CallRegister, TailCall, Exit,
 }
 
+impl Code {
+    /// Whether the operation may go on at the operation that `off` names.
+    pub const fn is_jump(self) -> bool {
+        let code = self as u8;
+        code >= Self::Jump as u8 && code <= Self::MayGoto as u8
+    }
+}
+
 /// A decoded instruction.
 #[derive(Debug, Clone, Copy)]
 pub struct Op {

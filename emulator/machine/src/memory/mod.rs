@@ -7,6 +7,7 @@
 mod access;
 mod arena;
 mod layout;
+mod native;
 mod object;
 mod pointer;
 mod stack;
@@ -16,6 +17,7 @@ pub use arena::{ArenaError, Placement};
 pub use layout::{Field, FieldValue, Layout, Widths};
 pub use object::{BEFORE, Object, ObjectKind};
 pub use pointer::{Pointer, Tag};
+pub(crate) use stack::GAP;
 pub use stack::{FRAME_SIZE, MAX_FRAMES, UninitializedRead};
 
 use arena::Arena;

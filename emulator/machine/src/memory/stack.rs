@@ -7,8 +7,8 @@ pub const MAX_FRAMES: usize = 8;
 
 /// Runs that nest: a helper that sends a packet may meet another program (`XMIT_RECURSION_LIMIT`).
 const LEVELS: usize = 10;
-/// Unused bytes below each frame, so that native engines do not run from one into the next unseen.
-const GAP: u32 = 512;
+/// Bytes below each frame for native engines, which keep registers and their control block there.
+pub(crate) const GAP: u32 = 512;
 const FRAMES: usize = LEVELS * MAX_FRAMES;
 
 /// Bytes of the arena that stacks take.

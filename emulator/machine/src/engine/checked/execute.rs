@@ -83,7 +83,7 @@ impl Run<'_> {
                     Ok(value) => value,
                     Err(kind) => {
                         self.cost.instructions += (pc - start) as u64;
-                        return Err(self.fault(kind, program, pc - 1, regs));
+                        return Err(self.fault(*kind, program, pc - 1, regs));
                     }
                 }
             };
@@ -93,12 +93,7 @@ impl Run<'_> {
                 self.cost.instructions += (pc - start) as u64;
                 if self.cost.instructions > self.budget {
                     let budget = self.budget;
-                    return Err(self.fault(
-                        Box::new(FaultKind::Budget { budget }),
-                        program,
-                        pc - 1,
-                        regs,
-                    ));
+                    return Err(self.fault(FaultKind::Budget { budget }, program, pc - 1, regs));
                 }
                 pc = $target as usize;
                 start = pc;
@@ -200,7 +195,7 @@ impl Run<'_> {
         loop {
             let Some(&op) = ops.get(pc) else {
                 self.cost.instructions += (pc - start) as u64;
-                return Err(self.fault(Box::new(FaultKind::Wild), program, pc, regs));
+                return Err(self.fault(FaultKind::Wild, program, pc, regs));
             };
             pc += 1;
             if self.trace.is_some() {
@@ -512,18 +507,12 @@ impl Run<'_> {
     }
 
     #[cold]
-    fn fault(
-        &self,
-        kind: Box<FaultKind>,
-        program: &Program,
-        op: usize,
-        regs: &Registers,
-    ) -> Box<Fault> {
+    fn fault(&self, kind: FaultKind, program: &Program, op: usize, regs: &Registers) -> Box<Fault> {
         Box::new(Fault {
-            kind: *kind,
+            kind,
             program: program.name.clone(),
             instruction: program.decoded.slots.get(op).copied().unwrap_or(0),
-            registers: std::array::from_fn(|register| regs[register]),
+            registers: std::array::from_fn(|register| Some(regs[register])),
         })
     }
 }

@@ -6,10 +6,11 @@ mod frames;
 
 use std::sync::Arc;
 
-use super::{Context, Engine, Invocation, Outcome, UninitializedStack};
-use crate::fault::{Fault, FaultKind};
+use super::{
+    BUDGET, Engine, Invocation, MAX_ITERATIONS, Outcome, UninitializedStack, begin, no_program,
+};
+use crate::fault::Fault;
 use crate::machine::{Cost, Cpu, Environment, Machine};
-use crate::memory::{BEFORE, Object, ObjectKind};
 use crate::program::Program;
 
 /// The checked engine.
@@ -34,7 +35,7 @@ pub struct Step {
 impl Default for Checked {
     fn default() -> Self {
         Self {
-            budget: 1_000_000,
+            budget: BUDGET,
             trace: None,
         }
     }
@@ -65,9 +66,6 @@ struct Run<'a> {
     trace: Option<&'a mut Vec<Step>>,
 }
 
-/// `BPF_MAX_LOOPS`: how often `may_goto` falls through.
-const MAX_ITERATIONS: u32 = 8 * 1024 * 1024;
-
 impl Engine for Checked {
     fn name(&self) -> &'static str {
         "checked"
@@ -83,7 +81,7 @@ impl Engine for Checked {
             return Err(no_program(invocation));
         };
         let outer = machine.memory.enter();
-        let arguments = arguments(machine, invocation);
+        let arguments = begin(machine, invocation);
         let mut run = Run {
             machine,
             environment,
@@ -108,44 +106,12 @@ impl Engine for Checked {
     }
 }
 
-/// r1 to r5 at the start.
-fn arguments(machine: &mut Machine, invocation: &Invocation<'_>) -> [u64; 5] {
-    if let Some((start, end)) = invocation.packet {
-        machine.memory.set_packet(start, end);
-    }
-    for object in invocation.bound {
-        machine.memory.bind(*object);
-    }
-    match invocation.context {
-        Context::Struct(address, layout) => {
-            machine.memory.set_context(address, layout);
-            [machine.memory.context().0, 0, 0, 0, 0]
-        }
-        Context::Memory(address, len) => {
-            let kind = ObjectKind::Buffer("the program's memory");
-            let pointer = machine.memory.push(Object::new(kind, address, len, BEFORE));
-            [pointer.0, u64::from(len), 0, 0, 0]
-        }
-        Context::None => [0; 5],
-    }
-}
-
 fn warning((instruction, offset, size): (u32, i32, u32)) -> UninitializedStack {
     UninitializedStack {
         instruction,
         offset,
         size,
     }
-}
-
-#[cold]
-fn no_program(invocation: &Invocation<'_>) -> Box<Fault> {
-    Box::new(Fault {
-        kind: FaultKind::Unsupported(format!("program number {}", invocation.program.0)),
-        program: String::new(),
-        instruction: 0,
-        registers: [0; 11],
-    })
 }
 
 impl Run<'_> {

@@ -1,0 +1,37 @@
+//! What native engines need to know of guest memory.
+
+use std::ops::Range;
+
+use super::Memory;
+use super::stack::{FRAME_SIZE, MAX_FRAMES};
+
+impl Memory {
+    /// Guest address of the bytes below all frames, `GAP` of them, which a native engine may use.
+    pub(crate) fn control(&self) -> u32 {
+        self.arena.base()
+    }
+
+    /// The addresses at which an access of up to 8 bytes may begin.
+    pub(crate) fn native_range(&self) -> Range<u64> {
+        let base = u64::from(self.arena.base());
+        base..base + self.arena.len() as u64 - 8
+    }
+
+    /// Zeroes the highest `frames` frames of the current run and returns the first frame pointer.
+    ///
+    /// Native frames grow downwards, one for each call, `GAP` bytes apart.
+    pub(crate) fn native_stack(&mut self, frames: usize) -> u64 {
+        for depth in 0..frames.min(MAX_FRAMES) {
+            let frame = self.stack.frame(MAX_FRAMES - 1 - depth);
+            self.raw_mut(frame, FRAME_SIZE).fill(0);
+        }
+        u64::from(self.stack.frame(MAX_FRAMES - 1) + FRAME_SIZE)
+    }
+
+    /// The bytes at an address of an allocation, unchecked by any object.
+    pub(crate) fn raw_array<const N: usize>(&self, address: u32) -> [u8; N] {
+        let mut array = [0; N];
+        array.copy_from_slice(self.raw(address, N as u32));
+        array
+    }
+}
