@@ -17,6 +17,6 @@ pub use errno::Errno;
 pub use fault::{Access, Fault, FaultKind};
 pub use helpers::{Call, HelperId};
 pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions};
-pub use maps::{Map, MapDef, MapError, MapFlags, MapId, MapType};
+pub use maps::{Entry, Map, MapDef, MapError, MapFlags, MapId, MapType, Maps, Record};
 pub use memory::{Checked, Memory, Placement, Pointer, Tag};
 pub use program::{Function, Line, Program, ProgramId, ProgramType};

@@ -21,6 +21,33 @@ pub struct MapDef {
     pub inner: Option<Box<MapDef>>,
     /// `map_extra`: the number of hash functions of a bloom filter.
     pub extra: u64,
+    /// Where in a value its `struct bpf_spin_lock` lies, if it has one; BTF tells.
+    pub lock: Option<u32>,
+}
+
+impl MapDef {
+    /// A map of this type and these sizes, without a name and with nothing else set.
+    pub fn new(kind: MapType, key_size: u32, value_size: u32, max_entries: u32) -> Self {
+        Self {
+            name: String::new(),
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: MapFlags::default(),
+            inner: None,
+            extra: 0,
+            lock: None,
+        }
+    }
+
+    /// The same under a name.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..self
+        }
+    }
 }
 
 /// Flags of creation (`BPF_F_*`).

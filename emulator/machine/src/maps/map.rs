@@ -1,7 +1,13 @@
-//! One map, whatever its type.
+//! One map, whatever its type: what programs do with it.
 
 use super::array::Array;
-use super::{MapDef, MapType, Value};
+use super::hash::Hash;
+use super::lpm::Lpm;
+use super::perf::PerfEvents;
+use super::programs::Programs;
+use super::ringbuf::RingBuf;
+use super::value::New;
+use super::{MapDef, MapError, MapType, Positions, Value};
 use crate::errno::Errno;
 use crate::machine::Cpu;
 use crate::memory::{Memory, OutOfMemory};
@@ -10,47 +16,20 @@ use crate::program::ProgramId;
 /// A map.
 #[derive(Debug)]
 pub struct Map {
-    def: MapDef,
-    storage: Storage,
+    pub(super) def: MapDef,
+    pub(super) storage: Storage,
+    /// User space may not write any more.
+    pub(super) frozen: bool,
 }
 
 #[derive(Debug)]
-enum Storage {
+pub(super) enum Storage {
     Array(Array),
-}
-
-/// Why a map cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum MapError {
-    /// The kernel refuses the definition.
-    #[error("create {kind} map {name:?}: {reason} ({errno})")]
-    Invalid {
-        /// The map's name.
-        name: String,
-        /// Its type.
-        kind: MapType,
-        /// What is wrong with the definition.
-        reason: String,
-        /// The kernel's error.
-        errno: Errno,
-    },
-    /// The emulator does not have this type or flag.
-    #[error("create map {name:?}: {what} is not supported by the emulator")]
-    Unsupported {
-        /// The map's name.
-        name: String,
-        /// What is missing.
-        what: String,
-    },
-    /// Guest memory is too small for the map.
-    #[error("create map {name:?}")]
-    Memory {
-        /// The map's name.
-        name: String,
-        /// How much is missing.
-        #[source]
-        source: OutOfMemory,
-    },
+    Hash(Hash),
+    Lpm(Lpm),
+    Programs(Programs),
+    RingBuf(RingBuf),
+    PerfEvents(PerfEvents),
 }
 
 impl Map {
@@ -58,22 +37,19 @@ impl Map {
     ///
     /// # Errors
     /// When the definition is not valid or not supported, or memory is short.
-    pub fn new(def: MapDef, memory: &mut Memory, _cpus: u32) -> Result<Self, MapError> {
-        let storage = match def.kind {
-            MapType::Array => {
-                Storage::Array(Array::new(&def, memory).map_err(|source| MapError::Memory {
-                    name: def.name.clone(),
-                    source,
-                })?)
-            }
-            kind => {
-                return Err(MapError::Unsupported {
-                    name: def.name,
-                    what: format!("map type {kind}"),
-                });
-            }
-        };
-        Ok(Self { def, storage })
+    pub fn new(def: MapDef, memory: &mut Memory, cpus: u32) -> Result<Self, MapError> {
+        super::check::definition(&def)?;
+        match Storage::new(&def, memory, cpus) {
+            Ok(storage) => Ok(Self {
+                def,
+                storage,
+                frozen: false,
+            }),
+            Err(source) => Err(MapError::Memory {
+                name: def.name,
+                source,
+            }),
+        }
     }
 
     /// What the map was made from.
@@ -84,9 +60,12 @@ impl Map {
 
     /// Guest address of the value that a program on this CPU sees under `key` (`bpf_map_lookup_elem`).
     #[inline]
-    pub fn lookup(&mut self, _memory: &mut Memory, key: &[u8], _cpu: Cpu) -> Option<u32> {
+    pub fn lookup(&mut self, _memory: &mut Memory, key: &[u8], cpu: Cpu) -> Option<u32> {
         match &mut self.storage {
-            Storage::Array(array) => array.lookup(key),
+            Storage::Array(array) => array.lookup(key, cpu),
+            Storage::Hash(hash) => hash.lookup(key, cpu),
+            Storage::Lpm(lpm) => lpm.find(key),
+            Storage::Programs(_) | Storage::RingBuf(_) | Storage::PerfEvents(_) => None,
         }
     }
 
@@ -100,10 +79,42 @@ impl Map {
         key: &[u8],
         value: Value<'_>,
         flags: u64,
-        _cpu: Cpu,
+        cpu: Cpu,
+    ) -> Result<(), Errno> {
+        self.write(memory, key, New::One(value, cpu), flags)
+    }
+
+    pub(super) fn write(
+        &mut self,
+        memory: &mut Memory,
+        key: &[u8],
+        new: New<'_>,
+        flags: u64,
     ) -> Result<(), Errno> {
         match &mut self.storage {
-            Storage::Array(array) => array.update(memory, key, value, flags),
+            Storage::Array(array) => array.update(memory, key, new, flags),
+            Storage::Hash(hash) => hash.update(memory, key, new, flags),
+            Storage::Lpm(lpm) => lpm.update(memory, key, new, flags),
+            // Their values are file descriptors, which neither face of this map has.
+            Storage::Programs(_) | Storage::PerfEvents(_) => Err(Errno::EBADF),
+            Storage::RingBuf(_) => Err(Errno::ENOTSUPP),
+        }
+    }
+
+    /// Removes an entry from a program (`bpf_map_delete_elem`).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn delete(&mut self, _memory: &mut Memory, key: &[u8]) -> Result<(), Errno> {
+        match &mut self.storage {
+            Storage::Array(_) => Err(Errno::EINVAL),
+            Storage::Hash(hash) => hash.delete(key),
+            Storage::Lpm(lpm) => lpm.delete(key),
+            Storage::Programs(programs) => programs.delete(key),
+            Storage::PerfEvents(events) => {
+                events.close(super::array::index(key).ok_or(Errno::EINVAL)?)
+            }
+            Storage::RingBuf(_) => Err(Errno::ENOTSUPP),
         }
     }
 
@@ -111,20 +122,67 @@ impl Map {
     ///
     /// # Errors
     /// What is wrong when this is no program array.
-    pub fn program_at(&self, _index: u32) -> Result<Option<ProgramId>, String> {
-        Err(format!(
-            "{} is a {}, not a prog_array",
-            self.def.name, self.def.kind
-        ))
+    pub fn program_at(&self, index: u32) -> Result<Option<ProgramId>, String> {
+        match &self.storage {
+            Storage::Programs(programs) => Ok(programs.get(index)),
+            _ => Err(format!(
+                "{} is a {}, not a prog_array",
+                self.def.name, self.def.kind
+            )),
+        }
     }
 
-    /// Removes an entry from a program (`bpf_map_delete_elem`).
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn delete(&mut self, _memory: &mut Memory, _key: &[u8]) -> Result<(), Errno> {
+    /// Reserves a record of a ring buffer and returns the guest address of its bytes; none when it is
+    /// full, or the map is no ring buffer.
+    pub(crate) fn reserve(&mut self, memory: &mut Memory, len: u64, cpu: Cpu) -> Option<u32> {
         match &mut self.storage {
-            Storage::Array(_) => Err(Errno::EINVAL),
+            Storage::RingBuf(ring) => ring.reserve(memory, len, cpu),
+            _ => None,
         }
+    }
+
+    /// Submits or discards a record that [`Map::reserve`] returned.
+    pub(crate) fn commit(&self, memory: &mut Memory, record: u32, discard: bool) {
+        if let Storage::RingBuf(ring) = &self.storage {
+            ring.commit(memory, record, discard);
+        }
+    }
+
+    /// How full a ring buffer is.
+    pub(crate) fn positions(&self) -> Option<Positions> {
+        match &self.storage {
+            Storage::RingBuf(ring) => Some(ring.positions()),
+            _ => None,
+        }
+    }
+
+    /// Sends an event of `len` bytes through a perf event array.
+    pub(crate) fn output_event(
+        &mut self,
+        index: u32,
+        cpu: Cpu,
+        len: u64,
+        bytes: impl FnOnce() -> Vec<u8>,
+    ) -> Result<(), Errno> {
+        match &mut self.storage {
+            Storage::PerfEvents(events) => events.output(index, cpu, len, bytes),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+impl Storage {
+    fn new(def: &MapDef, memory: &mut Memory, cpus: u32) -> Result<Self, OutOfMemory> {
+        Ok(match def.kind {
+            MapType::Hash | MapType::PerCpuHash | MapType::LruHash | MapType::LruPerCpuHash => {
+                Self::Hash(Hash::new(def, memory, cpus)?)
+            }
+            MapType::LpmTrie => Self::Lpm(Lpm::new(def)),
+            MapType::ProgArray => Self::Programs(Programs::new(def.max_entries)),
+            MapType::PerfEventArray => Self::PerfEvents(PerfEvents::new(def.max_entries)),
+            MapType::RingBuf => Self::RingBuf(RingBuf::new(def, memory)?),
+            // `check::definition` has refused the types that are not here.
+            _ => Self::Array(Array::new(def, memory, cpus)?),
+        })
     }
 }

@@ -5,24 +5,36 @@
 //! does for user space.
 
 mod array;
+mod bitmap;
+mod check;
 mod def;
+mod error;
+mod hash;
+mod lpm;
+mod lpm_trie;
+mod lru;
 mod map;
+mod perf;
+mod pool;
+mod programs;
+mod records;
+mod ringbuf;
+mod table;
+mod user;
+mod value;
 
 pub use def::{MapDef, MapFlags, MapType};
-pub use map::{Map, MapError};
+pub use error::MapError;
+pub use map::Map;
+pub use records::Record;
+pub(crate) use ringbuf::Positions;
+pub use user::Entry;
+pub use value::Value;
+use value::When;
 
 /// A map of a machine, by order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MapId(pub u32);
-
-/// Where the bytes of a new value come from.
-#[derive(Debug, Clone, Copy)]
-pub enum Value<'a> {
-    /// Guest memory, checked for the map's value size.
-    Guest(u32),
-    /// The host's memory; exactly the map's value size.
-    Host(&'a [u8]),
-}
 
 /// The maps of a machine.
 #[derive(Debug, Default)]
@@ -44,6 +56,18 @@ impl Maps {
     pub fn push(&mut self, map: Map) -> MapId {
         self.0.push(map);
         MapId(self.0.len() as u32 - 1)
+    }
+
+    /// All maps by their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (MapId, &Map)> {
+        (0..).map(MapId).zip(&self.0)
+    }
+
+    /// The map of that name, the first if several have it.
+    pub fn by_name(&self, name: &str) -> Option<MapId> {
+        let mut maps = self.iter();
+        maps.find(|(_, map)| map.def().name == name)
+            .map(|(id, _)| id)
     }
 }
 
