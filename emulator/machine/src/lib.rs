@@ -7,6 +7,7 @@ pub mod isa;
 pub mod maps;
 pub mod memory;
 
+mod bare;
 mod clock;
 mod fault;
 mod machine;

@@ -1,4 +1,5 @@
 //! The instruction set, on both engines.
+#![allow(clippy::unwrap_used)] // A test that cannot set itself up has failed.
 
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Outcome, Rbpf};
 use twinpath_machine::isa::{Insn, decode};

@@ -198,16 +198,12 @@ impl<'a> Decoder<'a> {
 
     fn call(&self, slot: u32, insn: Insn) -> Result<Op, Problem> {
         if insn.code == insn::CALLX {
-            // clang before 19 puts the register into the immediate, later ones into `dst`.
-            let register = if insn.imm != 0 {
-                insn.imm
-            } else {
-                i32::from(insn.dst)
-            };
-            reserved(
-                insn,
-                insn.src == 0 && insn.off == 0 && (insn.imm == 0 || insn.dst == 0),
-            )?;
+            // clang before 19 puts the register into the immediate, later ones into `dst`, some
+            // assemblers into `src`.
+            let fields = [i32::from(insn.dst), i32::from(insn.src), insn.imm];
+            let named = fields.iter().filter(|&&field| field != 0).count();
+            reserved(insn, insn.off == 0 && named <= 1)?;
+            let register: i32 = fields.iter().sum();
             let register = u8::try_from(register).unwrap_or(u8::MAX);
             if register > 10 {
                 return Err(Problem::Register(register));

@@ -1,0 +1,191 @@
+//! A plug-in for public eBPF conformance runners: runs one program and prints r0 in hexadecimal.
+//!
+//! `conformance_plugin [MEMORY] [--program HEX] [--elf] [--debug] [--engine checked|rbpf]`
+//!
+//! MEMORY is hex bytes, spaces allowed. The program comes as hex bytes, 8 a slot, on standard input or
+//! after `--program`; with `--elf` they are an object file's, of which the first program runs. r1 holds
+//! the memory's address or 0, r2 its length, r10 the top of the stack. Helper 5 and the machine's other
+//! helpers are callable. A program that is refused or faults: the reason on standard error, exit 1; a
+//! wrong argument: exit 2.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // It is a command.
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Rbpf};
+use twinpath_machine::isa;
+use twinpath_machine::{
+    Alone, Cpu, Machine, MachineOptions, Placement, Program, ProgramId, ProgramType,
+};
+
+/// Guest memory besides the program's own: stacks, and maps of an object file.
+const ROOM: usize = 64 << 20;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(result) => {
+            println!("{result:x}");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Default)]
+struct Options {
+    memory: Vec<u8>,
+    program: Option<String>,
+    elf: bool,
+    debug: bool,
+    rbpf: bool,
+}
+
+impl Options {
+    /// Runners pass their plug-in options as one argument, which may be empty.
+    fn parse(args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut memory_seen = false;
+        let mut words: Vec<String> = Vec::new();
+        for arg in args {
+            if arg.starts_with("--") {
+                words.extend(arg.split_whitespace().map(str::to_owned));
+            } else {
+                words.push(arg);
+            }
+        }
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (word.as_str(), None),
+            };
+            let mut value = || value.clone().or_else(|| words.next()).unwrap_or_default();
+            match name {
+                "--program" => options.program = Some(value()),
+                "--elf" => options.elf = true,
+                "--debug" => options.debug = true,
+                "--engine" => {
+                    options.rbpf = match value().as_str() {
+                        "checked" => false,
+                        "rbpf" => true,
+                        other => return Err(format!("engine {other:?} is not checked or rbpf")),
+                    }
+                }
+                "" => {}
+                _ if name.starts_with("--") => return Err(format!("unknown option {name:?}")),
+                _ if memory_seen => return Err(format!("unexpected argument {word:?}")),
+                _ => {
+                    memory_seen = true;
+                    options.memory = hex(&word).map_err(|problem| format!("memory: {problem}"))?;
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    /// The program's bytes.
+    fn program(&self) -> Result<Vec<u8>, String> {
+        let mut text = String::new();
+        let text = match &self.program {
+            Some(program) => program,
+            None => {
+                let read = std::io::stdin().read_to_string(&mut text);
+                read.map_err(|error| format!("read the program: {error}"))?;
+                &text
+            }
+        };
+        hex(text).map_err(|problem| format!("program: {problem}"))
+    }
+}
+
+fn hex(text: &str) -> Result<Vec<u8>, String> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16).map(|digit| digit as u8))
+        .collect::<Option<_>>()
+        .ok_or("something that is no hexadecimal digit")?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if rest.is_empty() {
+        Ok(pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    } else {
+        Err("half a byte at the end".to_owned())
+    }
+}
+
+fn run(options: &Options) -> Result<u64, String> {
+    let bytes = options.program()?;
+    let mut machine = Machine::new(MachineOptions {
+        placement: if options.rbpf {
+            Placement::Identity
+        } else {
+            Placement::Anywhere
+        },
+        memory: u32::try_from(ROOM + options.memory.len()).map_err(|_| "too much memory")?,
+        ..MachineOptions::default()
+    })
+    .map_err(|error| error.to_string())?;
+    let program = if options.elf {
+        load_object(&mut machine, &bytes)?
+    } else {
+        load_slots(&mut machine, &bytes)?
+    };
+    let invocation = Invocation {
+        program,
+        cpu: Cpu(0),
+        context: context(&mut machine, &options.memory)?,
+        packet: None,
+        bound: &[],
+    };
+    let mut engine: Box<dyn Engine> = if options.rbpf {
+        Box::new(Rbpf::default())
+    } else {
+        Box::new(Checked::default())
+    };
+    let outcome = engine.run(&mut machine, &mut Alone, &invocation);
+    match outcome {
+        Ok(outcome) => {
+            if options.debug {
+                eprintln!("{:?}", outcome.cost);
+            }
+            Ok(outcome.result)
+        }
+        Err(fault) => Err(fault.kind.to_string()),
+    }
+}
+
+/// Copies the program's memory into the machine.
+fn context(machine: &mut Machine, memory: &[u8]) -> Result<Context, String> {
+    if memory.is_empty() {
+        return Ok(Context::None);
+    }
+    let len = memory.len() as u32;
+    let address = machine.memory.allocate(u64::from(len));
+    let address = address.map_err(|error| error.to_string())?;
+    machine.memory.raw_mut(address, len).copy_from_slice(memory);
+    Ok(Context::Memory(address, len))
+}
+
+fn load_slots(machine: &mut Machine, bytes: &[u8]) -> Result<ProgramId, String> {
+    let insns = isa::parse(bytes).map_err(|rest| format!("{rest} bytes after the last slot"))?;
+    let program = Program::bare("test", ProgramType::Unspecified, insns);
+    let program = program.map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })?;
+    Ok(machine.add_program(program))
+}
+
+fn load_object(_machine: &mut Machine, _bytes: &[u8]) -> Result<ProgramId, String> {
+    Err("object files".to_owned())
+}
