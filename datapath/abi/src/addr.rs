@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
 
 use crate::{records, sizes};
 
@@ -323,6 +324,38 @@ impl Mac {
     pub fn is_none(self) -> bool {
         let [a, b, c] = self.halves();
         a | b | c == 0
+    }
+}
+
+/// A text that is no Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MacError;
+
+impl fmt::Display for MacError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected six bytes in hex between colons, such as 02:00:00:00:00:0a")
+    }
+}
+
+impl core::error::Error for MacError {}
+
+impl FromStr for Mac {
+    type Err = MacError;
+
+    fn from_str(text: &str) -> Result<Self, MacError> {
+        let mut mac = Self::NONE;
+        let mut parts = text.split(':');
+        for byte in &mut mac.0 {
+            let digits = parts.next().ok_or(MacError)?;
+            if digits.len() != 2 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                return Err(MacError);
+            }
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| MacError)?;
+        }
+        match parts.next() {
+            None => Ok(mac),
+            Some(_) => Err(MacError),
+        }
     }
 }
 

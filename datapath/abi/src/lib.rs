@@ -53,7 +53,7 @@ pub mod program;
 mod reason;
 mod service;
 
-pub use addr::{Address, EndpointId, Family, Identity, Ifindex, Mac, Port, Protocol};
+pub use addr::{Address, EndpointId, Family, Identity, Ifindex, Mac, MacError, Port, Protocol};
 pub use config::{Seam, global};
 pub use endpoint::{DeviceEndpoint, EndpointFlags, EndpointInfo, EndpointKey};
 pub use event::{CAPTURE_LEN, DropNotify, DropRecord, NotifyFlags, NotifyType, SourceFile};
@@ -66,6 +66,11 @@ pub use service::{
 };
 /// Views of every record as bytes and back, checked by the compiler.
 pub use zerocopy::{FromBytes, IntoBytes};
+
+/// A key or a value: any bytes of its size are one, and it has no padding.
+pub trait Record: FromBytes + IntoBytes + zerocopy::Immutable + zerocopy::KnownLayout {}
+
+impl<T: FromBytes + IntoBytes + zerocopy::Immutable + zerocopy::KnownLayout> Record for T {}
 
 /// Derives what every record has: a plain copy, comparison, and views as bytes without `unsafe`.
 /// `IntoBytes` does not compile for a type with padding.

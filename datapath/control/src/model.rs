@@ -1,0 +1,218 @@
+//! What a user writes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use twinpath_abi::{Mac, Protocol};
+
+/// All that the datapath of a node is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Cluster {
+    /// Endpoints of this node.
+    #[serde(default, rename = "endpoint")]
+    pub endpoints: Vec<Endpoint>,
+    /// Services reached through a virtual IP.
+    #[serde(default, rename = "service")]
+    pub services: Vec<Service>,
+    /// Sources that XDP drops: addresses with their prefix lengths.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub deny: Vec<IpNet>,
+}
+
+/// An endpoint of this node: a container behind a device of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Endpoint {
+    /// Unique among the endpoints.
+    pub name: String,
+    /// The node's end of the endpoint's device pair.
+    pub device: String,
+    /// Its IPv4 address. An endpoint has at least one address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// The endpoint's own Ethernet address.
+    #[serde(deserialize_with = "mac")]
+    #[schemars(with = "String")]
+    pub mac: Mac,
+    /// Its security identity.
+    pub identity: u32,
+    /// Its number on the node. If left out, its place among the endpoints, counted from 1.
+    pub id: Option<NonZeroU16>,
+}
+
+/// A service: a virtual IP and port, and the backends behind it. Each backend gets the same share of
+/// the flows.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Service {
+    /// Unique among the services.
+    pub name: String,
+    /// The virtual IP.
+    pub vip: IpAddr,
+    /// The port that clients connect to.
+    pub port: NonZeroU16,
+    /// TCP or UDP.
+    pub protocol: Transport,
+    /// Where flows go to. A service without backends drops them.
+    #[serde(default)]
+    pub backends: Vec<Backend>,
+}
+
+/// A backend of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Backend {
+    /// Its address, of the same family as the virtual IP.
+    pub address: IpAddr,
+    /// The port that it listens on.
+    pub port: NonZeroU16,
+    /// The Ethernet address that packets to it are sent to. If left out, they go back to the neighbour
+    /// that sent them, as to a router.
+    #[serde(default, deserialize_with = "some_mac")]
+    #[schemars(with = "Option<String>")]
+    pub mac: Option<Mac>,
+}
+
+/// A transport protocol with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Transport {
+    /// Its protocol number.
+    pub const fn protocol(self) -> Protocol {
+        match self {
+            Self::Tcp => Protocol::TCP,
+            Self::Udp => Protocol::UDP,
+        }
+    }
+}
+
+/// A model that cannot be turned into map entries: where, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct ModelError {
+    /// The part of the model which is at fault.
+    pub place: Place,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// A part of a [`Cluster`], by index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// One of [`Cluster::endpoints`].
+    Endpoint {
+        /// Its index.
+        index: usize,
+        /// Its name.
+        name: String,
+    },
+    /// One of [`Cluster::services`].
+    Service {
+        /// Its index.
+        index: usize,
+        /// Its name.
+        name: String,
+    },
+    /// One of [`Service::backends`].
+    Backend {
+        /// The service's index.
+        service: usize,
+        /// The service's name.
+        name: String,
+        /// The backend's index.
+        index: usize,
+    },
+    /// One of [`Cluster::deny`].
+    Deny {
+        /// Its index.
+        index: usize,
+    },
+}
+
+/// What is wrong with a part of a model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Two parts have one name.
+    #[error("the name is taken by another one")]
+    NameTaken,
+    /// A device that the node does not have.
+    #[error("no device `{0}` on this node")]
+    NoDevice(String),
+    /// Two endpoints share a device.
+    #[error("device `{0}` belongs to another endpoint")]
+    DeviceTaken(String),
+    /// An endpoint without an address.
+    #[error("expected `ipv4`, `ipv6` or both")]
+    NoAddress,
+    /// Two endpoints share an address.
+    #[error("address {0} belongs to another endpoint")]
+    AddressTaken(IpAddr),
+    /// Two endpoints share a number.
+    #[error("number {0} belongs to another endpoint")]
+    IdTaken(NonZeroU16),
+    /// Two services share a frontend.
+    #[error("{0} belongs to another service")]
+    FrontendTaken(String),
+    /// A backend of the other family.
+    #[error("{backend} is not of the same family as the virtual IP {vip}")]
+    FamilyDiffers {
+        /// The backend's address.
+        backend: IpAddr,
+        /// The virtual IP.
+        vip: IpAddr,
+    },
+    /// A backend that is listed twice.
+    #[error("{0} is listed twice")]
+    BackendTwice(String),
+    /// One backend that is to be reached in two ways.
+    #[error("{0} has another `mac` in another service")]
+    MacDiffers(String),
+    /// More than the map holds.
+    #[error("map {map} holds no more than {max} entries")]
+    TooMany {
+        /// The map.
+        map: &'static str,
+        /// Its size.
+        max: usize,
+    },
+    /// A prefix that is listed twice.
+    #[error("{0} is listed twice")]
+    PrefixTwice(IpNet),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoint { name, .. } => write!(f, "endpoint `{name}`"),
+            Self::Service { name, .. } => write!(f, "service `{name}`"),
+            Self::Backend { name, index, .. } => {
+                write!(f, "service `{name}`, backend {}", index + 1)
+            }
+            Self::Deny { index } => write!(f, "deny list, entry {}", index + 1),
+        }
+    }
+}
+
+fn mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|error| serde::de::Error::custom(format!("{text:?}: {error}")))
+}
+
+fn some_mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mac>, D::Error> {
+    mac(deserializer).map(Some)
+}
