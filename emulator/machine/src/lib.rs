@@ -6,10 +6,12 @@ pub mod helpers;
 pub mod isa;
 pub mod maps;
 pub mod memory;
+pub mod object;
 
 mod bare;
 mod clock;
 mod fault;
+mod load;
 mod machine;
 mod program;
 
@@ -17,7 +19,9 @@ pub use clock::{Clock, Random};
 pub use errno::Errno;
 pub use fault::{Access, Fault, FaultKind};
 pub use helpers::{Call, HelperId};
+pub use load::{LoadError, LoadOptions, Loaded, Missing, Place, TargetBtf};
 pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions};
 pub use maps::{Entry, Map, MapDef, MapError, MapFlags, MapId, MapType, Maps, Record};
 pub use memory::{Checked, Memory, Placement, Pointer, Tag};
+pub use object::{AttachType, Object, ObjectError, ObjectProgram};
 pub use program::{Function, Line, Program, ProgramId, ProgramType};

@@ -1,5 +1,7 @@
 //! Programs as a machine holds them.
 
+use std::sync::Arc;
+
 use crate::isa::{Decoded, Insn};
 
 /// A program of a machine, by order of loading.
@@ -31,13 +33,13 @@ pub struct Line {
     /// The first slot.
     pub slot: u32,
     /// The file's path as the compiler saw it.
-    pub file: String,
+    pub file: Arc<str>,
     /// From 1; 0 when unknown.
     pub line: u32,
     /// From 1; 0 when unknown.
     pub column: u32,
     /// The line's text; empty when the compiler left it out.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// A function of a program.

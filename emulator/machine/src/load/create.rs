@@ -1,0 +1,276 @@
+//! Making an object's maps and filling them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ByFunction, Draft, LoadError, LoadOptions, MapIds, Missing};
+use crate::machine::Machine;
+use crate::maps::{Map, MapDef, MapError, MapId, MapType, Value};
+use crate::object::{Contents, Entry, Global, Object, Reference};
+
+/// A map that is ready to be added to the machine.
+pub(super) enum Created {
+    /// A new one, and whether user space may not write to it any more.
+    New(Map, bool),
+    /// One that the machine has already.
+    Shared(MapId),
+}
+
+/// Makes the maps, by their position in the object. Maps that no loaded program refers to are made
+/// too, but it does not matter if they cannot be when only some programs are loaded.
+pub(super) fn maps(
+    machine: &mut Machine,
+    object: &Object,
+    options: &LoadOptions,
+    drafts: &[Draft<'_>],
+    missing: &mut Vec<Missing>,
+) -> Result<BTreeMap<usize, Created>, LoadError> {
+    check_options(object, options)?;
+    let used = used(object, drafts);
+    let mut created = BTreeMap::new();
+    for (position, def) in object.maps().iter().enumerate() {
+        if let Some(&id) = options.shared.get(&def.name) {
+            check_shared(machine, def, id)?;
+            created.insert(position, Created::Shared(id));
+            continue;
+        }
+        match create(machine, object, options, position, def) {
+            Ok(new) => {
+                created.insert(position, new);
+            }
+            Err(_) if options.programs.is_some() && !used.contains(&position) => {}
+            Err(LoadError::Map(MapError::Unsupported { name, what })) => missing.push(Missing {
+                program: String::new(),
+                what: format!("map {name}: {what}"),
+                wanted_by: None,
+            }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(created)
+}
+
+/// The maps that programs refer to, directly or through a map of maps.
+fn used(object: &Object, drafts: &[Draft<'_>]) -> BTreeSet<usize> {
+    let references = drafts
+        .iter()
+        .flat_map(|draft| draft.assembly.references.values());
+    let mut used: BTreeSet<usize> = references
+        .filter_map(|reference| match reference {
+            Reference::Map(map) | Reference::Value(map, _) => Some(*map),
+            _ => None,
+        })
+        .collect();
+    let inner: Vec<usize> = used.iter().flat_map(|map| inner(object, *map)).collect();
+    used.extend(inner);
+    used
+}
+
+fn inner(object: &Object, map: usize) -> impl Iterator<Item = usize> {
+    object.sources[map]
+        .entries
+        .iter()
+        .filter_map(|(_, entry)| match entry {
+            Entry::Map(map) => Some(*map),
+            Entry::Function(_) => None,
+        })
+}
+
+fn check_options(object: &Object, options: &LoadOptions) -> Result<(), LoadError> {
+    for name in options.shared.keys().chain(options.max_entries.keys()) {
+        if !object.maps().iter().any(|def| def.name == *name) {
+            return Err(LoadError::NoMap {
+                name: name.clone(),
+                known: object.maps().iter().map(|def| def.name.clone()).collect(),
+            });
+        }
+    }
+    for name in options.globals.keys() {
+        if !object.globals().iter().any(|global| global.name == *name) {
+            let known: Vec<_> = object
+                .globals()
+                .iter()
+                .map(|global| global.name.as_str())
+                .collect();
+            let problem = format!(
+                "no global variable has this name; there are {}",
+                known.join(", ")
+            );
+            return Err(LoadError::Global {
+                name: name.clone(),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a map can stand for a definition (`map_is_reuse_compat`).
+fn check_shared(machine: &Machine, def: &MapDef, id: MapId) -> Result<(), LoadError> {
+    let known = machine.maps.iter().find(|(known, _)| *known == id);
+    let problem = match known {
+        None => Some(format!("the machine has no map number {}", id.0)),
+        Some((_, map)) => {
+            let there = map.def();
+            let of = |def: &MapDef| (def.kind, def.key_size, def.value_size, def.max_entries);
+            (of(there) != of(def)).then(|| {
+                format!(
+                    "is {} with keys of {} and values of {} bytes and {} entries, not {} with {}, {} and {}",
+                    there.kind, there.key_size, there.value_size, there.max_entries,
+                    def.kind, def.key_size, def.value_size, def.max_entries
+                )
+            })
+        }
+    };
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(LoadError::Shared {
+            name: def.name.clone(),
+            problem,
+        }),
+    }
+}
+
+fn create(
+    machine: &mut Machine,
+    object: &Object,
+    options: &LoadOptions,
+    position: usize,
+    def: &MapDef,
+) -> Result<Created, LoadError> {
+    let mut def = def.clone();
+    if let Some(&max_entries) = options.max_entries.get(&def.name) {
+        def.max_entries = max_entries;
+    }
+    adjust(&mut def, machine.cpus());
+    let cpus = machine.cpus();
+    let read_only = def.flags.read_only_for_programs();
+    let mut map = Map::new(def, &mut machine.memory, cpus)?;
+    let Some(contents) = &object.sources[position].contents else {
+        return Ok(Created::New(map, false));
+    };
+    write_contents(machine, object, options, position, &mut map, contents)?;
+    Ok(Created::New(map, read_only))
+}
+
+/// The sizes that libbpf chooses (`map_set_def_max_entries`, `adjust_ringbuf_sz`).
+fn adjust(def: &mut MapDef, cpus: u32) {
+    const PAGE: u32 = 4096;
+    match def.kind {
+        MapType::PerfEventArray if def.max_entries == 0 => def.max_entries = cpus,
+        MapType::RingBuf | MapType::UserRingBuf if def.max_entries != 0 => {
+            let pages = def.max_entries.div_ceil(PAGE);
+            let rounded = pages
+                .checked_next_power_of_two()
+                .and_then(|pages| pages.checked_mul(PAGE));
+            def.max_entries = rounded.unwrap_or(def.max_entries);
+        }
+        _ => {}
+    }
+}
+
+fn write_contents(
+    machine: &mut Machine,
+    object: &Object,
+    options: &LoadOptions,
+    position: usize,
+    map: &mut Map,
+    contents: &Contents,
+) -> Result<(), LoadError> {
+    let size = map.def().value_size;
+    let memory = &mut machine.memory;
+    if let Contents::Bytes(bytes) = contents {
+        let written = map.update(memory, &[0; 4], Value::Host(bytes), 0, crate::Cpu(0));
+        written.map_err(|errno| LoadError::Entry {
+            name: map.def().name.clone(),
+            index: 0,
+            problem: errno.to_string(),
+        })?;
+    }
+    let Some(address) = map.lookup(memory, &[0; 4], crate::Cpu(0)) else {
+        return Ok(());
+    };
+    let value = memory.raw_mut(address, size);
+    for global in object
+        .globals()
+        .iter()
+        .filter(|global| global.map == position)
+    {
+        if let Some(bytes) = options.globals.get(&global.name) {
+            overwrite(value, object, global, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn overwrite(
+    value: &mut [u8],
+    object: &Object,
+    global: &Global,
+    bytes: &[u8],
+) -> Result<(), LoadError> {
+    let problem = |problem| {
+        Err(LoadError::Global {
+            name: global.name.clone(),
+            problem,
+        })
+    };
+    let same = object
+        .globals()
+        .iter()
+        .filter(|other| other.name == global.name);
+    if same.count() > 1 {
+        return problem("several variables have this name".to_owned());
+    }
+    if bytes.len() != global.size as usize {
+        return problem(format!("is {} bytes, got {}", global.size, bytes.len()));
+    }
+    let start = global.offset as usize;
+    value[start..start + bytes.len()].copy_from_slice(bytes);
+    Ok(())
+}
+
+/// Adds the maps to the machine.
+pub(super) fn add(machine: &mut Machine, created: BTreeMap<usize, Created>) -> MapIds {
+    let mut ids = MapIds::new();
+    for (position, created) in created {
+        let id = match created {
+            Created::Shared(id) => id,
+            Created::New(mut map, frozen) => {
+                if frozen {
+                    // It is new, so it was not frozen before.
+                    let _ = map.freeze();
+                }
+                machine.maps.push(map)
+            }
+        };
+        ids.insert(position, id);
+    }
+    ids
+}
+
+/// Sets the initial entries of program arrays and maps of maps.
+pub(super) fn fill(
+    machine: &mut Machine,
+    object: &Object,
+    maps: &MapIds,
+    programs: &ByFunction,
+) -> Result<(), LoadError> {
+    for (&position, &id) in maps {
+        for (index, entry) in &object.sources[position].entries {
+            let set = match entry {
+                Entry::Function(function) => match programs.get(function) {
+                    // libbpf leaves out programs that are not loaded.
+                    None => Ok(()),
+                    Some(program) => machine.maps[id].set_program(*index, Some(*program)),
+                },
+                Entry::Map(_) => Ok(()),
+            };
+            set.map_err(|errno| LoadError::Entry {
+                name: object.maps()[position].name.clone(),
+                index: *index,
+                problem: errno.to_string(),
+            })?;
+        }
+    }
+    Ok(())
+}

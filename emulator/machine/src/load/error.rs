@@ -1,0 +1,137 @@
+//! Why an object is not loaded.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::maps::MapError;
+use crate::memory::OutOfMemory;
+
+/// Why an object is not loaded into a machine.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The emulator lacks something that the programs need: all of it, by name.
+    #[error("{}", list(.0))]
+    Unsupported(Vec<Missing>),
+    /// A program that was asked for is not in the object.
+    #[error("no program or section is named {name}; there are {}", .known.join(", "))]
+    NoProgram {
+        /// What was asked for.
+        name: String,
+        /// The programs of the object.
+        known: Vec<String>,
+    },
+    /// Sections whose names do not tell a type, for which none was given either.
+    #[error(
+        "the type of program {} is unknown, since the name of section {section} tells none", .program
+    )]
+    Untyped {
+        /// The program.
+        program: String,
+        /// Its section.
+        section: String,
+    },
+    /// A program has more instructions than the kernel takes.
+    #[error("program {0} has more than 1000000 instructions with all that it calls")]
+    TooLong(String),
+    /// A value for a global variable or a kernel configuration does not fit.
+    #[error("{name}: {problem}")]
+    Global {
+        /// The variable.
+        name: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// An option names a map that the object does not have.
+    #[error("no map is named {name}; there are {}", .known.join(", "))]
+    NoMap {
+        /// The name.
+        name: String,
+        /// The maps of the object.
+        known: Vec<String>,
+    },
+    /// A map that is shared has another shape than the object expects.
+    #[error("map {name} is shared, but {problem}")]
+    Shared {
+        /// The map.
+        name: String,
+        /// What differs.
+        problem: String,
+    },
+    /// A map cannot be made or filled.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// An initial entry of a map cannot be set.
+    #[error("set entry {index} of map {name}: {problem}")]
+    Entry {
+        /// The map.
+        name: String,
+        /// The entry's index.
+        index: u32,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Guest memory is full.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// The kernel's types cannot be read.
+    #[error("read the types of the running kernel: {0}")]
+    Btf(#[source] std::io::Error),
+}
+
+/// Something that a program needs and the emulator does not have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missing {
+    /// The program; empty for what belongs to the object as a whole, such as a map.
+    pub program: String,
+    /// What is missing, such as `helper bpf_fib_lookup`.
+    pub what: String,
+    /// Where it is wanted.
+    pub wanted_by: Option<Place>,
+}
+
+/// An instruction with its source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The function.
+    pub function: String,
+    /// The slot from the program's start.
+    pub slot: u32,
+    /// File and line from 1, if the object has line information.
+    pub source: Option<(Arc<str>, u32)>,
+    /// The line's text.
+    pub text: Arc<str>,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.program.is_empty() {
+            write!(f, "program {}: ", self.program)?;
+        }
+        f.write_str(&self.what)?;
+        self.wanted_by
+            .iter()
+            .try_for_each(|place| write!(f, ", wanted by {place}"))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "instruction {} of {}", self.slot, self.function)?;
+        if let Some((file, line)) = &self.source {
+            write!(f, " at {file}:{line}")?;
+        }
+        if !self.text.is_empty() {
+            write!(f, " `{}`", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+fn list(missing: &[Missing]) -> String {
+    let mut text = "the emulator does not support what the object needs:".to_owned();
+    for missing in missing {
+        text.push_str("\n  ");
+        text.push_str(&missing.to_string());
+    }
+    text
+}

@@ -1,0 +1,172 @@
+//! Loading: from an [`Object`](crate::Object) to maps and programs of a [`Machine`].
+
+mod assemble;
+mod check;
+mod create;
+mod error;
+mod options;
+mod select;
+
+pub use error::{LoadError, Missing, Place};
+pub use options::{LoadOptions, Loaded, TargetBtf};
+
+use std::collections::BTreeMap;
+
+use assemble::Assembly;
+
+use crate::isa::{self, Insn, pseudo};
+use crate::machine::{Environment, Machine};
+use crate::maps::MapId;
+use crate::memory::{BEFORE, Object as Range, ObjectKind, Pointer, Tag};
+use crate::object::{Object, ObjectProgram, Reference};
+use crate::program::{Program, ProgramId, ProgramType};
+
+/// A program on its way into a machine.
+struct Draft<'a> {
+    program: &'a ObjectProgram,
+    kind: ProgramType,
+    assembly: Assembly,
+}
+
+impl Machine {
+    /// Loads an object's programs and maps.
+    ///
+    /// # Errors
+    /// When the machine or the environment lacks something that a program needs, or an option does not
+    /// fit the object. Nothing is loaded then.
+    pub fn load(
+        &mut self,
+        object: &Object,
+        options: &LoadOptions,
+        environment: &dyn Environment,
+    ) -> Result<Loaded, LoadError> {
+        let drafts = select::drafts(object, options)?;
+        let mut missing = Vec::new();
+        for draft in &drafts {
+            check::program(object, draft, environment, &mut missing);
+        }
+        let created = create::maps(self, object, options, &drafts, &mut missing)?;
+        if !missing.is_empty() {
+            missing.sort();
+            missing.dedup();
+            return Err(LoadError::Unsupported(missing));
+        }
+        let maps = create::add(self, created);
+        let values = global_pointers(self, object, &maps);
+        let mut loaded = Loaded::default();
+        let mut by_function = BTreeMap::new();
+        for draft in drafts {
+            let (name, function) = (draft.program.name.clone(), draft.program.function);
+            let program = finish(draft, &maps, &values)?;
+            let id = self.add_program(program);
+            by_function.insert(function, id);
+            loaded.programs.insert(name, id);
+        }
+        create::fill(self, object, &maps, &by_function)?;
+        for (position, id) in &maps {
+            loaded
+                .maps
+                .insert(object.maps()[*position].name.clone(), *id);
+        }
+        Ok(loaded)
+    }
+}
+
+/// Maps of an object in the machine, by their position in the object.
+type MapIds = BTreeMap<usize, MapId>;
+
+/// A pointer to the only value of each map of global data.
+fn global_pointers(
+    machine: &mut Machine,
+    object: &Object,
+    maps: &MapIds,
+) -> BTreeMap<MapId, Pointer> {
+    let mut pointers = BTreeMap::new();
+    for (&position, &id) in maps {
+        if object.is_global_data(position) {
+            let memory = &mut machine.memory;
+            let map = &mut machine.maps[id];
+            if let Some(address) = map.lookup(memory, &[0; 4], crate::Cpu(0)) {
+                let def = map.def();
+                let mut range = Range::new(ObjectKind::Global(id), address, def.value_size, BEFORE);
+                if def.flags.read_only_for_programs() {
+                    range = range.read_only();
+                }
+                pointers.insert(id, memory.add_static(range));
+            }
+        }
+    }
+    pointers
+}
+
+/// Resolves what is left and decodes.
+fn finish(
+    draft: Draft<'_>,
+    maps: &MapIds,
+    values: &BTreeMap<MapId, Pointer>,
+) -> Result<Program, LoadError> {
+    let Assembly {
+        mut insns,
+        references,
+        lines,
+        functions,
+        ..
+    } = draft.assembly;
+    for (slot, reference) in references {
+        match reference {
+            Reference::Map(map) => set(&mut insns, slot, pseudo::MAP_FD, maps[&map].0, 0),
+            Reference::Value(map, offset) => {
+                set(&mut insns, slot, pseudo::MAP_VALUE, maps[&map].0, offset);
+            }
+            // `check` has refused what is not known.
+            Reference::Extern(_) | Reference::Call(_) | Reference::Function(_) => {}
+        }
+    }
+    let decoded = isa::decode(&insns, &|kind, low, high| {
+        resolve(values, kind, low as u32, high as u32).map(|pointer| pointer.0)
+    });
+    let decoded = decoded.map_err(|errors| {
+        let name = &draft.program.name;
+        let missing = errors
+            .iter()
+            .map(|error| check::undecodable(name, error, &lines, &functions));
+        LoadError::Unsupported(missing.collect())
+    })?;
+    Ok(Program {
+        name: draft.program.name.clone(),
+        section: draft.program.section.clone(),
+        kind: draft.kind,
+        insns,
+        decoded,
+        lines,
+        functions,
+    })
+}
+
+/// What the engines see of an instruction that refers to something.
+fn resolve(values: &BTreeMap<MapId, Pointer>, kind: u8, low: u32, high: u32) -> Option<Pointer> {
+    match kind {
+        pseudo::MAP_FD => Some(Pointer::new(Tag::MAP, low)),
+        pseudo::MAP_VALUE => {
+            let start = values.get(&MapId(low))?;
+            Some(Pointer::new(
+                start.tag(),
+                start.address().wrapping_add(high),
+            ))
+        }
+        pseudo::FUNC => Some(Pointer::new(Tag::FUNCTION, low)),
+        _ => None,
+    }
+}
+
+/// Sets both immediates of a 64-bit load.
+fn set(insns: &mut [Insn], slot: u32, kind: u8, low: u32, high: u32) {
+    if let [first, second, ..] = &mut insns[slot as usize..] {
+        first.src = kind;
+        first.imm = low as i32;
+        second.imm = high as i32;
+    }
+}
+
+/// A program's number by the function that it starts with.
+type ByFunction = BTreeMap<usize, ProgramId>;

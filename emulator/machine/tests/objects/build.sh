@@ -1,0 +1,20 @@
+#!/bin/sh
+# Compiles the objects beside this script. They are committed: the tests need no compiler.
+# Needs clang-22 and clang-14 (another clang by CLANG and OLD_CLANG) and libbpf's headers (libbpf-dev).
+set -eu
+cd "$(dirname "$0")"
+
+clang=${CLANG:-clang-22}
+old_clang=${OLD_CLANG:-clang-14}
+# asm/types.h of Debian lies in the folder of the host's architecture.
+include=/usr/include/$(uname -m)-linux-gnu
+
+compile() { # compiler, source without ending, object without ending, further flags
+	compiler=$1 source=$2 object=$3
+	shift 3
+	"$compiler" -target bpf -g -O2 -Wall -Werror -I"$include" -fdebug-prefix-map="$PWD"=. \
+		"$@" -c "$source.bpf.c" -o "$object.bpf.o"
+	echo "$object.bpf.o"
+}
+
+compile "$clang" first first -mcpu=v3

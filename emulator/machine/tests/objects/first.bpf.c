@@ -1,0 +1,51 @@
+// Global data, BTF maps, a static and a global function, and a loop, in the style of libbpf.
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+const volatile int config_base = 40;
+const volatile struct {
+	__u32 a;
+	__u16 b;
+} config_pair SEC(".rodata.config") = { 7, 9 };
+int counter = 5;
+long total;
+static int hidden = 3;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} counts SEC(".maps");
+
+static __attribute__((noinline)) int twice(int x)
+{
+	return x * 2 + hidden;
+}
+
+__attribute__((noinline)) int visible(int x)
+{
+	counter += 1;
+	return twice(x) + counter;
+}
+
+__weak __attribute__((noinline)) int overridable(int x)
+{
+	return x + config_pair.a + config_pair.b;
+}
+
+SEC("socket")
+int entry(struct __sk_buff *skb)
+{
+	__u32 key = 2;
+	__u64 *value = bpf_map_lookup_elem(&counts, &key);
+
+	if (!value)
+		return -1;
+	__sync_fetch_and_add(value, 1);
+	hidden++;
+	total += *value;
+	return visible(config_base) + overridable(1);
+}
+
+char _license[] SEC("license") = "GPL";
