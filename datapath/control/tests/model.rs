@@ -1,4 +1,5 @@
 //! From a user's file to map entries.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use twinpath_control::abi::{
     Backend, BackendId, DeviceEndpoint, EndpointInfo, FromBytes as _, Ifindex, MaglevTable,
