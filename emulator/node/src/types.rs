@@ -18,6 +18,9 @@ pub struct Mac(pub [u8; 6]);
 pub struct MacError(String);
 
 impl Ifindex {
+    /// The loopback device's index in each namespace.
+    pub const LOOPBACK: Self = Self(NonZeroU32::MIN);
+
     /// An index, unless it is zero.
     pub const fn new(index: u32) -> Option<Self> {
         match NonZeroU32::new(index) {

@@ -1,0 +1,207 @@
+//! The way out: tc egress, the device, the wire. And tc programs in both directions.
+
+use twinpath_machine::{Machine, ProgramId};
+
+use super::{DeviceId, Direction, DropReason, EndKind, HookKind, Net, Site, Subject};
+use crate::packet::{ETH_HLEN, Frame, Skb};
+
+/// How many transmissions may be under way inside each other (`XMIT_RECURSION_LIMIT`).
+const XMIT_RECURSION_LIMIT: u32 = 8;
+
+/// `TC_ACT_*` (`linux/pkt_cls.h`).
+mod act {
+    pub(super) const OK: i32 = 0;
+    pub(super) const SHOT: i32 = 2;
+    pub(super) const STOLEN: i32 = 4;
+    pub(super) const REDIRECT: i32 = 7;
+    pub(super) const TRAP: i32 = 8;
+}
+
+/// What tc programs decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Pass,
+    Redirect,
+    Consume,
+    Drop(DropReason),
+}
+
+impl Net {
+    /// Runs a device's TCX programs and clsact filters on an skb that begins with its link-layer
+    /// header. The hook is the one that decided.
+    pub(super) fn classify(
+        &mut self,
+        machine: &mut Machine,
+        device: DeviceId,
+        skb: Skb,
+        direction: Direction,
+    ) -> (Skb, Verdict, HookKind) {
+        let (tcx, clsact) = match direction {
+            Direction::Ingress => (HookKind::TcxIngress, HookKind::TcIngress),
+            Direction::Egress => (HookKind::TcxEgress, HookKind::TcEgress),
+        };
+        let (skb, verdict) = self.run_tcx(machine, skb, Site { device, hook: tcx }, direction);
+        if let Some(verdict) = verdict {
+            return (skb, verdict, tcx);
+        }
+        let site = Site {
+            device,
+            hook: clsact,
+        };
+        let (skb, verdict) = self.run_clsact(machine, skb, site, direction);
+        (skb, verdict, clsact)
+    }
+
+    /// `tcx_run`: none when every program passed the packet on to the next.
+    fn run_tcx(
+        &mut self,
+        machine: &mut Machine,
+        mut skb: Skb,
+        site: Site,
+        direction: Direction,
+    ) -> (Skb, Option<Verdict>) {
+        let mut next = 0;
+        while let Some(program) = self.filter(site.device, direction, next, true) {
+            next += 1;
+            let (returned, result) = self.run_tc(machine, program, skb, site);
+            skb = returned;
+            match result {
+                None => return (skb, Some(Verdict::Drop(DropReason::Fault))),
+                Some(act::OK) => {
+                    skb.tc_index = skb.tc_classid;
+                    return (skb, Some(Verdict::Pass));
+                }
+                Some(act::SHOT) => return (skb, Some(Verdict::Drop(DropReason::Verdict))),
+                Some(act::REDIRECT) => return (skb, Some(Verdict::Redirect)),
+                // TCX_NEXT, and whatever else a program returns.
+                Some(-1) => {}
+                Some(_) => break,
+            }
+        }
+        (skb, None)
+    }
+
+    /// `tc_run` with `cls_bpf` filters in direct-action mode.
+    fn run_clsact(
+        &mut self,
+        machine: &mut Machine,
+        mut skb: Skb,
+        site: Site,
+        direction: Direction,
+    ) -> (Skb, Verdict) {
+        let mut next = 0;
+        while let Some(program) = self.filter(site.device, direction, next, false) {
+            next += 1;
+            let (returned, result) = self.run_tc(machine, program, skb, site);
+            skb = returned;
+            let verdict = match result {
+                None => Verdict::Drop(DropReason::Fault),
+                Some(act::OK) => {
+                    skb.tc_index = skb.tc_classid;
+                    Verdict::Pass
+                }
+                Some(act::SHOT) => Verdict::Drop(DropReason::Verdict),
+                Some(act::STOLEN | act::TRAP) => Verdict::Consume,
+                Some(act::REDIRECT) => Verdict::Redirect,
+                // cls_bpf_exec_opcode knows no others: on to the next filter.
+                Some(_) => continue,
+            };
+            return (skb, verdict);
+        }
+        (skb, Verdict::Pass)
+    }
+
+    fn filter(
+        &self,
+        device: DeviceId,
+        direction: Direction,
+        at: usize,
+        tcx: bool,
+    ) -> Option<ProgramId> {
+        let filters = self.device(device).filters(direction);
+        if tcx {
+            filters.tcx.get(at).copied()
+        } else {
+            filters.clsact.get(at).map(|(_, program)| *program)
+        }
+    }
+
+    fn run_tc(
+        &mut self,
+        machine: &mut Machine,
+        program: ProgramId,
+        skb: Skb,
+        site: Site,
+    ) -> (Skb, Option<i32>) {
+        let mut subject = Subject::Skb(skb);
+        let result = self.run(machine, program, &mut subject, site);
+        match subject {
+            Subject::Skb(skb) => (skb, result),
+            Subject::Xdp(xdp) => (Skb::new(xdp.frame), None),
+        }
+    }
+
+    /// `__bpf_tx_skb`, `__dev_queue_xmit`: a device sends an skb that begins with its link-layer
+    /// header.
+    pub(super) fn transmit(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
+        if self.transmitting > XMIT_RECURSION_LIMIT {
+            self.drop_skb(machine, device, skb, None, DropReason::Recursion);
+            return;
+        }
+        skb.ifindex = self.ifindex(device).get();
+        skb.timestamp = 0;
+        skb.mac_header = Some(skb.frame.data());
+        skb.at_ingress = false;
+        skb.wire_len = skb.frame.len();
+        self.transmitting += 1;
+        self.tc_egress(machine, device, skb);
+        self.transmitting -= 1;
+    }
+
+    /// `sch_handle_egress`.
+    fn tc_egress(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) {
+        let (skb, verdict, hook) = self.classify(machine, device, skb, Direction::Egress);
+        match verdict {
+            Verdict::Pass => self.leave(machine, device, skb),
+            Verdict::Redirect => self.skb_redirect(machine, device, hook, skb),
+            Verdict::Drop(reason) => self.drop_skb(machine, device, skb, Some(hook), reason),
+            Verdict::Consume => self.end_skb(machine, device, skb, EndKind::Consumed),
+        }
+    }
+
+    /// The device's driver gets an skb (`veth_xmit`).
+    fn leave(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
+        let state = self.device(device);
+        if !state.up {
+            self.drop_skb(machine, device, skb, None, DropReason::DeviceDown);
+        } else if skb.frame.len() > state.longest_frame() && skb.gso.size == 0 {
+            self.drop_skb(machine, device, skb, None, DropReason::TooLong);
+        } else if state.loopback {
+            self.forward(machine, device, &mut skb);
+            self.enqueue(device, skb);
+        } else if let Some(peer) = state.peer {
+            if state.node != self.device(peer).node {
+                skb.mark = 0;
+            }
+            self.forward(machine, peer, &mut skb);
+            self.arrive_skb(machine, peer, skb);
+        } else {
+            self.end_skb(machine, device, skb, EndKind::Left);
+        }
+    }
+
+    /// The device's driver gets a frame from an XDP program: tc does not see it.
+    pub(super) fn leave_as_frame(&mut self, machine: &mut Machine, device: DeviceId, frame: Frame) {
+        match self.device(device).peer {
+            None => self.end_frame(machine, device, frame, EndKind::Left),
+            Some(peer) if frame.len() < ETH_HLEN => {
+                let kind = EndKind::Dropped {
+                    hook: None,
+                    reason: DropReason::Malformed,
+                };
+                self.end_frame(machine, peer, frame, kind);
+            }
+            Some(peer) => self.arrive(machine, peer, frame),
+        }
+    }
+}

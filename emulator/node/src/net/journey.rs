@@ -1,0 +1,173 @@
+//! What one frame caused.
+
+use std::fmt;
+use std::ops::{Index, Range};
+
+use twinpath_machine::engine::UninitializedStack;
+use twinpath_machine::{Cost, Fault, ProgramId};
+
+use super::{DeviceId, HookKind};
+use crate::packet::Vlan;
+
+/// All that one frame caused. Reused for the next frame, it allocates nothing.
+#[derive(Debug, Default)]
+pub struct Journey {
+    /// The program runs, in order.
+    pub hops: Vec<Hop>,
+    /// Where the packet and its copies ended, in order.
+    pub ends: Vec<End>,
+    bytes: Vec<u8>,
+}
+
+/// Where the bytes of a frame are in its [`Journey`]; index the journey with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Span(Range<usize>);
+
+/// One run of a program.
+#[derive(Debug)]
+pub struct Hop {
+    /// The device.
+    pub device: DeviceId,
+    /// Where on the device's path.
+    pub hook: HookKind,
+    /// The program.
+    pub program: ProgramId,
+    /// What it returned, or the fault that ended it; the packet is dropped then.
+    pub result: Result<i32, Box<Fault>>,
+    /// What it cost. After a fault it is not known.
+    pub cost: Option<Cost>,
+    /// Reads of stack that was never written.
+    pub warnings: Vec<UninitializedStack>,
+    /// The frame after the run, from the link-layer header on, with a VLAN tag in its place.
+    pub frame: Span,
+    /// What the kernel keeps beside the packet, after the run.
+    pub metadata: Metadata,
+}
+
+/// What the kernel keeps beside a packet and programs can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// `skb->mark`.
+    pub mark: u32,
+    /// `skb->priority`.
+    pub priority: u32,
+    /// `skb->tc_index`.
+    pub tc_index: u16,
+    /// `cb` of `struct __sk_buff`.
+    pub cb: [u8; 20],
+    /// The VLAN tag beside the packet.
+    pub vlan: Option<Vlan>,
+}
+
+/// Where a packet, or a copy of one, ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The device where it ended.
+    pub device: DeviceId,
+    /// How.
+    pub kind: EndKind,
+    /// The frame, from the link-layer header on, with a VLAN tag in its place.
+    pub frame: Span,
+}
+
+/// How a packet ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndKind {
+    /// It left by the device towards the far end of the wire.
+    Left,
+    /// It went up to the network stack.
+    Stack,
+    /// A program kept it: `TC_ACT_STOLEN`, `TC_ACT_QUEUED`, `TC_ACT_TRAP`.
+    Consumed,
+    /// It was dropped.
+    Dropped {
+        /// The last hook that it met, if any.
+        hook: Option<HookKind>,
+        /// Why.
+        reason: DropReason,
+    },
+}
+
+/// Why a packet was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// A program's verdict.
+    Verdict,
+    /// A program's fault.
+    Fault,
+    /// There is no device of the index that it was redirected to, or no redirect was prepared.
+    NoDevice,
+    /// The device is down.
+    DeviceDown,
+    /// It is longer than the device's MTU allows.
+    TooLong,
+    /// It has no link-layer header to be sent with.
+    NoHeader,
+    /// Its headers are cut off.
+    Malformed,
+    /// More transmissions inside each other than the kernel allows.
+    Recursion,
+    /// It went round until the emulator stopped it; the kernel has no such limit.
+    Storm,
+    /// Guest memory is full.
+    Memory,
+    /// It was redirected to a target that the emulator does not have.
+    Unsupported,
+}
+
+impl DropReason {
+    /// A name in the kernel's manner.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Fault => "program fault",
+            Self::NoDevice => "no such device",
+            Self::DeviceDown => "device is down",
+            Self::TooLong => "longer than the mtu",
+            Self::NoHeader => "no link-layer header",
+            Self::Malformed => "malformed header",
+            Self::Recursion => "recursion limit",
+            Self::Storm => "packet storm",
+            Self::Memory => "out of guest memory",
+            Self::Unsupported => "unsupported redirect target",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Journey {
+    /// Forgets everything but keeps the memory.
+    pub fn clear(&mut self) {
+        self.hops.clear();
+        self.ends.clear();
+        self.bytes.clear();
+    }
+
+    /// Keeps what `write` appends.
+    pub(crate) fn keep(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        Span(start..self.bytes.len())
+    }
+
+    /// What all hops cost together, if all of them were counted.
+    pub fn cost(&self) -> Option<Cost> {
+        self.hops.iter().try_fold(Cost::default(), |mut sum, hop| {
+            sum += hop.cost?;
+            Some(sum)
+        })
+    }
+}
+
+impl Index<&Span> for Journey {
+    type Output = [u8];
+
+    fn index(&self, span: &Span) -> &[u8] {
+        &self.bytes[span.0.clone()]
+    }
+}

@@ -1,0 +1,198 @@
+//! Devices, hooks, and the way of a packet through them.
+
+mod device;
+mod egress;
+mod ingress;
+mod journey;
+mod redirect;
+mod run;
+mod xdp;
+
+use std::collections::{BTreeMap, VecDeque};
+
+pub use device::{Device, DeviceId, DeviceOptions, HookKind, NodeId};
+pub use journey::{DropReason, End, EndKind, Hop, Journey, Metadata, Span};
+
+pub(crate) use device::Direction;
+pub(crate) use redirect::{RedirectInfo, SkbTarget, XdpTarget};
+pub(crate) use run::{Site, Subject};
+
+use twinpath_machine::engine::Engine;
+use twinpath_machine::memory::OutOfMemory;
+use twinpath_machine::{Cpu, Machine};
+
+use crate::packet::{Frame, Pool, Skb};
+use crate::types::Ifindex;
+
+/// Makes an engine: one for each level at which programs run inside each other.
+pub type EngineFactory = Box<dyn FnMut() -> Box<dyn Engine> + Send>;
+
+/// Programs that can run inside each other: a helper that sends a packet may meet another program.
+const LEVELS: usize = 10;
+/// Bytes of each level's context.
+const CONTEXT_SIZE: u32 = 256;
+/// Packets that may be received in the course of one frame's journey.
+const STORM: u32 = 1024;
+
+/// Everything around the machine.
+pub(crate) struct Net {
+    pub(crate) devices: Vec<Device>,
+    indexes: BTreeMap<(NodeId, u32), DeviceId>,
+    nodes: u32,
+    pub(crate) pool: Pool,
+    pub(crate) redirect: RedirectInfo,
+    pub(crate) journey: Journey,
+    /// Packets that wait to be received, as in the kernel's per-CPU backlog.
+    backlog: VecDeque<(DeviceId, Skb)>,
+    received: u32,
+    /// Transmissions that are under way inside each other.
+    transmitting: u32,
+    pub(crate) cpu: Cpu,
+    engines: Vec<Option<Box<dyn Engine>>>,
+    factory: EngineFactory,
+    contexts: [u32; LEVELS],
+    level: usize,
+}
+
+impl Net {
+    pub(crate) fn new(machine: &mut Machine, factory: EngineFactory) -> Result<Self, OutOfMemory> {
+        let mut contexts = [0; LEVELS];
+        for context in &mut contexts {
+            *context = machine.memory.allocate(u64::from(CONTEXT_SIZE))?;
+        }
+        Ok(Self {
+            devices: Vec::new(),
+            indexes: BTreeMap::new(),
+            nodes: 0,
+            pool: Pool::default(),
+            redirect: RedirectInfo::default(),
+            journey: Journey::default(),
+            backlog: VecDeque::new(),
+            received: 0,
+            transmitting: 0,
+            cpu: Cpu(0),
+            engines: Vec::new(),
+            factory,
+            contexts,
+            level: 0,
+        })
+    }
+
+    pub(crate) fn add_node(&mut self) -> NodeId {
+        let node = NodeId(self.nodes);
+        self.nodes += 1;
+        self.add(Device::loopback(node));
+        node
+    }
+
+    pub(crate) fn has_node(&self, node: NodeId) -> bool {
+        node.0 < self.nodes
+    }
+
+    pub(crate) fn add(&mut self, device: Device) -> DeviceId {
+        let id = DeviceId(self.devices.len() as u32);
+        self.indexes.insert((device.node, device.ifindex.get()), id);
+        self.devices.push(device);
+        id
+    }
+
+    /// The device of an index on a node.
+    pub(crate) fn find(&self, node: NodeId, ifindex: u32) -> Option<DeviceId> {
+        self.indexes.get(&(node, ifindex)).copied()
+    }
+
+    pub(crate) fn device(&self, id: DeviceId) -> &Device {
+        &self.devices[id.0 as usize]
+    }
+
+    pub(crate) fn device_mut(&mut self, id: DeviceId) -> &mut Device {
+        &mut self.devices[id.0 as usize]
+    }
+
+    /// Begins a journey: nothing is under way.
+    pub(crate) fn begin(&mut self) {
+        self.journey.clear();
+        self.backlog.clear();
+        self.pool.reset();
+        self.redirect = RedirectInfo::default();
+        self.received = 0;
+        self.transmitting = 0;
+        self.level = 0;
+    }
+
+    /// Queues a packet for reception.
+    pub(crate) fn enqueue(&mut self, device: DeviceId, skb: Skb) {
+        self.backlog.push_back((device, skb));
+    }
+
+    /// Receives until nothing waits any more.
+    pub(crate) fn drain(&mut self, machine: &mut Machine) {
+        while let Some((device, skb)) = self.backlog.pop_front() {
+            self.received += 1;
+            if self.received > STORM {
+                self.drop_skb(machine, device, skb, None, DropReason::Storm);
+            } else {
+                self.redirect = RedirectInfo::default();
+                self.receive(machine, device, skb);
+            }
+        }
+    }
+
+    /// Ends a packet.
+    pub(crate) fn end_skb(&mut self, machine: &Machine, device: DeviceId, skb: Skb, kind: EndKind) {
+        let memory = &machine.memory;
+        let from = skb.link_header();
+        let frame = self
+            .journey
+            .keep(|into| skb.write_frame(memory, from, into));
+        self.journey.ends.push(End {
+            device,
+            kind,
+            frame,
+        });
+        skb.frame.free(&mut self.pool);
+    }
+
+    /// Drops a packet.
+    pub(crate) fn drop_skb(
+        &mut self,
+        machine: &Machine,
+        device: DeviceId,
+        skb: Skb,
+        hook: Option<HookKind>,
+        reason: DropReason,
+    ) {
+        self.end_skb(machine, device, skb, EndKind::Dropped { hook, reason });
+    }
+
+    /// Ends a packet that has no skb.
+    pub(crate) fn end_frame(
+        &mut self,
+        machine: &Machine,
+        device: DeviceId,
+        frame: Frame,
+        kind: EndKind,
+    ) {
+        let bytes = frame.bytes(&machine.memory);
+        let span = self.journey.keep(|into| into.extend_from_slice(bytes));
+        self.journey.ends.push(End {
+            device,
+            kind,
+            frame: span,
+        });
+        frame.free(&mut self.pool);
+    }
+
+    /// An index as a field of a context carries it.
+    pub(crate) fn ifindex(&self, device: DeviceId) -> Ifindex {
+        self.device(device).ifindex
+    }
+}
+
+impl std::fmt::Debug for Net {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Net")
+            .field("devices", &self.devices)
+            .finish_non_exhaustive()
+    }
+}

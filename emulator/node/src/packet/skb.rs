@@ -1,0 +1,367 @@
+//! A packet in the network stack (`struct sk_buff`).
+
+use twinpath_machine::Errno;
+use twinpath_machine::memory::Memory;
+
+use super::checksum::Sum;
+use super::frame::Moved;
+use super::{ETH_HLEN, EtherType, Frame, VLAN_HLEN, Vlan, header_protocol};
+use crate::context;
+use crate::types::Mac;
+
+/// To whom a packet is addressed (`PACKET_*` of `linux/if_packet.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PacketType {
+    Host = 0,
+    Broadcast = 1,
+    Multicast = 2,
+    OtherHost = 3,
+}
+
+/// What is known about the packet's L4 checksum (`ip_summed`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    /// `CHECKSUM_NONE`: the field in the packet counts.
+    None,
+    /// `CHECKSUM_UNNECESSARY`: checked, with as many more levels of headers.
+    Unnecessary(u8),
+    /// `CHECKSUM_COMPLETE`: the sum of all bytes from the network header on.
+    Complete(Sum),
+    /// `CHECKSUM_PARTIAL`: the sender leaves the field to the device; where summing starts as a guest
+    /// address, and the field's distance from there.
+    Partial { start: u32, offset: u32 },
+}
+
+/// The flow hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Hash {
+    /// The value; 0 when there is none.
+    pub(crate) value: u32,
+    /// Whether ports are in it: it is not computed again then.
+    pub(crate) l4: bool,
+}
+
+/// Segmentation offload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Gso {
+    /// Payload bytes of a segment; 0 for an ordinary packet.
+    pub(crate) size: u16,
+    /// Number of segments.
+    pub(crate) segments: u16,
+    /// `SKB_GSO_*`.
+    pub(crate) kind: u32,
+}
+
+/// A packet in the network stack. Header positions are guest addresses.
+#[derive(Debug)]
+pub(crate) struct Skb {
+    pub(crate) frame: Frame,
+    /// Bytes of metadata before the MAC header that an XDP program left.
+    pub(crate) metadata: u32,
+    pub(crate) mac_header: Option<u32>,
+    /// Bytes from the MAC header to the network header.
+    pub(crate) mac_len: u32,
+    pub(crate) network_header: u32,
+    pub(crate) transport_header: Option<u32>,
+    pub(crate) protocol: EtherType,
+    pub(crate) packet_type: PacketType,
+    pub(crate) vlan: Option<Vlan>,
+    pub(crate) checksum: Checksum,
+    pub(crate) hash: Hash,
+    pub(crate) gso: Gso,
+    pub(crate) encapsulation: bool,
+    pub(crate) mark: u32,
+    pub(crate) priority: u32,
+    pub(crate) queue_mapping: u16,
+    pub(crate) tc_index: u16,
+    pub(crate) tc_classid: u16,
+    pub(crate) cb: [u8; 20],
+    /// Bytes on the wire, of all segments together.
+    pub(crate) wire_len: u32,
+    /// Interface index of the device that it is on.
+    pub(crate) ifindex: u32,
+    /// Interface index of the device that received it, 0 for none.
+    pub(crate) ingress: u32,
+    /// When it was received, or is to be sent, in nanoseconds.
+    pub(crate) timestamp: u64,
+    /// Which clock `timestamp` is of.
+    pub(crate) timestamp_type: u8,
+    pub(crate) hardware_timestamp: u64,
+    /// Whether it is on its way in (`tc_at_ingress`).
+    pub(crate) at_ingress: bool,
+}
+
+impl Skb {
+    /// A packet whose bytes begin with an Ethernet header, as a driver has it before `eth_type_trans`.
+    pub(crate) fn new(frame: Frame) -> Self {
+        let data = frame.data();
+        Self {
+            metadata: 0,
+            mac_header: None,
+            mac_len: 0,
+            network_header: data,
+            transport_header: None,
+            protocol: EtherType::default(),
+            packet_type: PacketType::Host,
+            vlan: None,
+            checksum: Checksum::None,
+            hash: Hash::default(),
+            gso: Gso::default(),
+            encapsulation: false,
+            mark: 0,
+            priority: 0,
+            queue_mapping: 0,
+            tc_index: 0,
+            tc_classid: 0,
+            cb: [0; 20],
+            wire_len: 0,
+            ifindex: 0,
+            ingress: 0,
+            timestamp: 0,
+            timestamp_type: 0,
+            hardware_timestamp: 0,
+            at_ingress: true,
+            frame,
+        }
+    }
+
+    /// `eth_type_trans`: takes the Ethernet header off the front and reads it. A packet type other
+    /// than "to this host" stays when the header says nothing else.
+    pub(crate) fn take_ethernet(&mut self, memory: &Memory, mac: Mac) {
+        self.mac_header = Some(self.frame.data());
+        let header = self.frame.slice(memory, 0, ETH_HLEN).unwrap_or(&[0; 14]);
+        let payload = self.frame.bytes(memory).get(14..).unwrap_or_default();
+        self.protocol = header_protocol([header[12], header[13]], payload);
+        let to = [
+            header[0], header[1], header[2], header[3], header[4], header[5],
+        ];
+        if to == [0xff; 6] {
+            self.packet_type = PacketType::Broadcast;
+        } else if to[0] & 1 != 0 {
+            self.packet_type = PacketType::Multicast;
+        } else if to != mac.0 {
+            self.packet_type = PacketType::OtherHost;
+        }
+        self.frame.pull(ETH_HLEN);
+    }
+
+    /// Distance of the network header from the data; negative when it lies before.
+    pub(crate) fn network_offset(&self) -> i32 {
+        self.network_header.wrapping_sub(self.frame.data()) as i32
+    }
+
+    /// Distance of the transport header from the data, when it is set.
+    pub(crate) fn transport_offset(&self) -> Option<i32> {
+        let at = self.transport_header?;
+        Some(at.wrapping_sub(self.frame.data()) as i32)
+    }
+
+    /// `skb_reset_mac_len`.
+    pub(crate) fn reset_mac_len(&mut self) {
+        let mac = self.mac_header.unwrap_or(self.network_header);
+        self.mac_len = self.network_header.wrapping_sub(mac);
+    }
+
+    /// `skb_cow_head`: room for `len` more bytes in front.
+    pub(crate) fn reserve_head(&mut self, memory: &mut Memory, len: u32) -> Result<(), Errno> {
+        if let Some(moved) = self.frame.reserve_head(memory, len)? {
+            self.moved(moved);
+            // pskb_expand_head: metadata does not survive another buffer.
+            self.metadata = 0;
+        }
+        Ok(())
+    }
+
+    fn moved(&mut self, Moved(by): Moved) {
+        let shift = |address: &mut u32| *address = address.wrapping_add(by);
+        shift(&mut self.network_header);
+        self.mac_header.iter_mut().for_each(shift);
+        self.transport_header.iter_mut().for_each(shift);
+        if let Checksum::Partial { start, .. } = &mut self.checksum {
+            shift(start);
+        }
+    }
+
+    /// `skb_ensure_writable`: makes `len` bytes linear; false when there are fewer.
+    pub(crate) fn make_writable(&mut self, len: u32) -> bool {
+        let (enough, replaced) = self.frame.pull_linear(len);
+        if replaced {
+            self.metadata = 0;
+        }
+        enough
+    }
+
+    /// `skb_postpull_rcsum`: `bytes` have left the front of what the checksum covers.
+    pub(crate) fn pulled(&mut self, memory: &Memory, at: u32, len: u32) {
+        match self.checksum {
+            Checksum::Complete(sum) => {
+                let left = Sum::of(memory.raw(at, len), sum.negate()).negate();
+                self.checksum = Checksum::Complete(left);
+            }
+            Checksum::Partial { start, .. } if start < self.frame.data() => {
+                self.checksum = Checksum::None;
+            }
+            _ => {}
+        }
+    }
+
+    /// `skb_postpush_rcsum`: `bytes` have come to the front of what the checksum covers.
+    pub(crate) fn pushed(&mut self, memory: &Memory, at: u32, len: u32) {
+        if let Checksum::Complete(sum) = self.checksum {
+            let added = Sum::of(memory.raw(at, len), Sum(0));
+            self.checksum = Checksum::Complete(sum.add(added));
+        }
+    }
+
+    /// `__skb_postpull_rcsum`: bytes at this offset in the packet are about to change.
+    pub(crate) fn pulled_at(&mut self, memory: &Memory, at: u32, len: u32, offset: u32) {
+        match self.checksum {
+            Checksum::Complete(sum) => {
+                let changed = Sum::of(memory.raw(at, len), Sum(0));
+                self.checksum = Checksum::Complete(sum.add((!changed).at(offset)));
+            }
+            Checksum::Partial { start, .. } if start < self.frame.data() => {
+                self.checksum = Checksum::None;
+            }
+            _ => {}
+        }
+    }
+
+    /// `__skb_postpush_rcsum`: bytes at this offset in the packet have changed.
+    pub(crate) fn pushed_at(&mut self, memory: &Memory, at: u32, len: u32, offset: u32) {
+        if let Checksum::Complete(sum) = self.checksum {
+            let changed = Sum::of(memory.raw(at, len), Sum(0));
+            self.checksum = Checksum::Complete(sum.add(changed.at(offset)));
+        }
+    }
+
+    /// `__skb_incr_checksum_unnecessary`.
+    pub(crate) fn raise_checksum_level(&mut self) {
+        /// `SKB_MAX_CSUM_LEVEL`.
+        const MAX: u8 = 3;
+        self.checksum = match self.checksum {
+            Checksum::Unnecessary(level) => Checksum::Unnecessary((level + 1).min(MAX)),
+            Checksum::None => Checksum::Unnecessary(0),
+            other => other,
+        };
+    }
+
+    /// `__skb_decr_checksum_unnecessary`.
+    pub(crate) fn lower_checksum_level(&mut self) {
+        self.checksum = match self.checksum {
+            Checksum::Unnecessary(0) => Checksum::None,
+            Checksum::Unnecessary(level) => Checksum::Unnecessary(level - 1),
+            other => other,
+        };
+    }
+
+    /// `__skb_reset_checksum_unnecessary`.
+    pub(crate) fn reset_checksum(&mut self) {
+        if let Checksum::Unnecessary(_) = self.checksum {
+            self.checksum = Checksum::None;
+        }
+    }
+
+    /// Takes over what the program wrote into its context.
+    pub(crate) fn absorb(&mut self, memory: &Memory, context: u32) {
+        context::read_skb(memory, context, self);
+    }
+
+    /// Writes the context that the program sees.
+    pub(crate) fn publish(&self, memory: &mut Memory, context: u32) {
+        context::write_skb(memory, context, self);
+    }
+
+    /// The addresses that packet pointers may reach.
+    pub(crate) fn reach(&self) -> (u32, u32) {
+        (self.frame.data() - self.metadata, self.frame.linear_end())
+    }
+
+    /// `skb_vlan_untag`: moves a VLAN tag at the front of the data beside the packet. False when the
+    /// tag is cut off.
+    pub(crate) fn take_vlan(&mut self, memory: &mut Memory) -> bool {
+        if self.vlan.is_some() {
+            return true;
+        }
+        if !self.make_writable(VLAN_HLEN + 2) {
+            return false;
+        }
+        let data = self.frame.data();
+        let tag = memory.raw(data, VLAN_HLEN);
+        let tci = u16::from_be_bytes([tag[0], tag[1]]);
+        let inner = [tag[2], tag[3]];
+        self.vlan = Some(Vlan {
+            protocol: self.protocol,
+            tci,
+        });
+        self.pulled(memory, data, VLAN_HLEN);
+        self.frame.pull(VLAN_HLEN);
+        self.protocol = header_protocol(inner, self.frame.bytes(memory));
+        if let Some(mac) = self.mac_header {
+            // The addresses, and metadata before them, close the gap.
+            let from = mac - self.metadata;
+            let len = self.metadata + 12;
+            memory.raw_copy(from, from + VLAN_HLEN, len);
+            self.mac_header = Some(mac + VLAN_HLEN);
+        }
+        self.network_header = self.frame.data();
+        self.transport_header.get_or_insert(self.network_header);
+        self.reset_mac_len();
+        true
+    }
+
+    /// The frame from its link-layer header on, with the VLAN tag in its place, as a wire or a
+    /// packet socket has it.
+    pub(crate) fn write_frame(&self, memory: &Memory, from: u32, into: &mut Vec<u8>) {
+        let end = self.frame.data() + self.frame.len();
+        let bytes = memory.raw(from, end - from);
+        match self.vlan {
+            Some(vlan) if bytes.len() >= 12 => {
+                into.extend_from_slice(&bytes[..12]);
+                into.extend_from_slice(&vlan.protocol.to_wire());
+                into.extend_from_slice(&vlan.tci.to_be_bytes());
+                into.extend_from_slice(&bytes[12..]);
+            }
+            _ => into.extend_from_slice(bytes),
+        }
+    }
+
+    /// Guest address of the link-layer header, or of the data when there is none before it.
+    pub(crate) fn link_header(&self) -> u32 {
+        let data = self.frame.data();
+        self.mac_header.map_or(data, |mac| mac.min(data))
+    }
+
+    /// `skb_scrub_packet`, within a namespace.
+    pub(crate) fn scrub(&mut self) {
+        self.packet_type = PacketType::Host;
+        self.ingress = 0;
+    }
+
+    /// The packet loads of classic BPF: `SKF_NET_OFF` and `SKF_LL_OFF` count from the headers
+    /// (`bpf_internal_load_pointer_neg_helper`).
+    pub(crate) fn load(&self, memory: &Memory, offset: i32, into: &mut [u8]) -> Option<()> {
+        const SKF_NET_OFF: i32 = -0x0010_0000;
+        const SKF_LL_OFF: i32 = -0x0020_0000;
+        let len = into.len() as u32;
+        let bytes = if offset >= 0 {
+            self.frame.slice(memory, offset as u32, len)?
+        } else {
+            let start = if offset >= SKF_NET_OFF {
+                self.network_header
+                    .checked_add_signed(offset - SKF_NET_OFF)?
+            } else if offset >= SKF_LL_OFF {
+                self.mac_header?.checked_add_signed(offset - SKF_LL_OFF)?
+            } else {
+                return None;
+            };
+            let end = start.checked_add(len)?;
+            if start < self.frame.head() || end > self.frame.linear_end() {
+                return None;
+            }
+            memory.raw(start, len)
+        };
+        into.copy_from_slice(bytes);
+        Some(())
+    }
+}

@@ -1,0 +1,379 @@
+//! One run of one program on bytes, as `BPF_PROG_TEST_RUN` makes it (`net/bpf/test_run.c`).
+
+use twinpath_machine::engine::UninitializedStack;
+use twinpath_machine::memory::OutOfMemory;
+use twinpath_machine::{Cost, Errno, Fault, ProgramId, ProgramType};
+
+use crate::context::{SkbField, layout};
+use crate::errno::EBADMSG;
+use crate::net::{NodeId, Subject};
+use crate::packet::checksum::Sum;
+use crate::packet::{Checksum, ETH_HLEN, Frame, HEADROOM, Skb, Xdp};
+use crate::world::World;
+
+/// What to run, on what.
+#[derive(Debug, Clone, Copy)]
+pub struct TestRun<'a> {
+    /// The program.
+    pub program: ProgramId,
+    /// The namespace that the caller is in.
+    pub node: NodeId,
+    /// The frame, from its link-layer header on; before it the metadata, if the context says so.
+    pub data: &'a [u8],
+    /// The context to start from (`ctx_in`), in the kernel's layout: `struct xdp_md` or
+    /// `struct __sk_buff`. Missing bytes are zero.
+    pub context: Option<&'a [u8]>,
+    /// `BPF_F_TEST_SKB_CHECKSUM_COMPLETE`: the skb starts with a complete checksum.
+    pub checksum_complete: bool,
+}
+
+/// What came out.
+#[derive(Debug, Clone)]
+pub struct TestResult {
+    /// What the program returned.
+    pub returned: u32,
+    /// The frame afterwards (`data_out`).
+    pub data: Vec<u8>,
+    /// The context afterwards (`ctx_out`), when one was given.
+    pub context: Option<Vec<u8>>,
+    /// What the run cost, if the engine counts.
+    pub cost: Option<Cost>,
+    /// Reads of stack that was never written.
+    pub warnings: Vec<UninitializedStack>,
+}
+
+/// Why nothing came out.
+#[derive(Debug, thiserror::Error)]
+pub enum TestRunError {
+    /// The kernel would refuse the call.
+    #[error("test run: {reason} ({errno})")]
+    Refused {
+        /// What is wrong with the call.
+        reason: &'static str,
+        /// The kernel's error.
+        errno: Errno,
+    },
+    /// The machine has no such program.
+    #[error("test run program number {}: the machine has no such program", .0.0)]
+    NoProgram(ProgramId),
+    /// The emulator does not run programs of this type so.
+    #[error("test run: a {0} program is not supported by the emulator")]
+    Unsupported(ProgramType),
+    /// The program did what no verified program does.
+    #[error("test run: {}", .0.kind)]
+    Fault(Box<Fault>),
+    /// Guest memory is full.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+}
+
+fn refused(errno: Errno, reason: &'static str) -> TestRunError {
+    TestRunError::Refused { reason, errno }
+}
+
+/// A page, in which the kernel puts the data, and what else it puts there.
+const PAGE: u32 = 4096;
+const SHARED_INFO: u32 = 320;
+/// `NET_SKB_PAD + NET_IP_ALIGN`.
+const SKB_HEADROOM: u32 = 64;
+
+impl World {
+    /// Runs a program once, outside of any device's path.
+    ///
+    /// # Errors
+    /// When the kernel would refuse the call, or the program faults.
+    pub fn test_run(&mut self, run: TestRun<'_>) -> Result<TestResult, TestRunError> {
+        let program = self.machine.program(run.program);
+        let kind = program.ok_or(TestRunError::NoProgram(run.program))?.kind;
+        self.net.begin();
+        match kind {
+            ProgramType::Xdp => self.test_run_xdp(run),
+            kind if layout(kind).is_some() => self.test_run_skb(run, kind),
+            kind => Err(TestRunError::Unsupported(kind)),
+        }
+    }
+
+    fn test_run_xdp(&mut self, run: TestRun<'_>) -> Result<TestResult, TestRunError> {
+        let context = XdpContext::read(run)?;
+        let ingress = self.xdp_device(run.node, &context)?;
+        let len = run.data.len() as u32;
+        let max = PAGE - HEADROOM + context.metadata - SHARED_INFO;
+        let linear = len.min(max);
+        if linear < ETH_HLEN {
+            return Err(refused(Errno::EINVAL, "the data is shorter than a header"));
+        }
+        let headroom = HEADROOM - context.metadata;
+        let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
+        let mut frame = Frame::new(pool, memory, run.data, headroom, 0)?;
+        frame.lay_out(memory, headroom, linear, max - linear);
+        let meta = frame.data();
+        frame.set_data(meta + context.metadata);
+        let mut subject = Subject::Xdp(Xdp {
+            frame,
+            meta,
+            ingress,
+            fragment_size: Some(PAGE),
+            rx_queue: context.rx_queue,
+        });
+        let outcome = self
+            .net
+            .execute(&mut self.machine, run.program, &mut subject);
+        let outcome = outcome.map_err(TestRunError::Fault)?;
+        let Subject::Xdp(xdp) = subject else {
+            return Err(TestRunError::Unsupported(ProgramType::Xdp));
+        };
+        let whole = xdp.metadata() + xdp.frame.len();
+        let data = self.machine.memory.raw(xdp.meta, whole).to_vec();
+        let result = TestResult {
+            returned: outcome.result as u32,
+            data,
+            context: run.context.map(|_| context.write(&xdp)),
+            cost: outcome.counted.then_some(outcome.cost),
+            warnings: outcome.warnings,
+        };
+        xdp.frame.free(&mut self.net.pool);
+        Ok(result)
+    }
+
+    /// `xdp_convert_md_to_buff`.
+    fn xdp_device(&self, node: NodeId, context: &XdpContext) -> Result<u32, TestRunError> {
+        match context.ingress {
+            0 if context.rx_queue != 0 => {
+                Err(refused(Errno::EINVAL, "a receive queue of no device"))
+            }
+            0 => Ok(1),
+            index => match self.net.find(node, index) {
+                None => Err(refused(Errno::ENODEV, "no such device")),
+                Some(_) if context.rx_queue != 0 => {
+                    Err(refused(Errno::EINVAL, "no such receive queue"))
+                }
+                Some(_) => Ok(index),
+            },
+        }
+    }
+
+    fn test_run_skb(
+        &mut self,
+        run: TestRun<'_>,
+        kind: ProgramType,
+    ) -> Result<TestResult, TestRunError> {
+        let len = run.data.len() as u32;
+        if !(ETH_HLEN..=PAGE - SKB_HEADROOM - SHARED_INFO).contains(&len) {
+            return Err(refused(Errno::EINVAL, "the data is too short or too long"));
+        }
+        let mut skb = self.test_skb(run)?;
+        let context = run.context.map(|bytes| SkbContext::read(bytes, &mut skb));
+        let context = context.transpose()?;
+        let link = matches!(kind, ProgramType::SchedCls | ProgramType::SchedAct);
+        if link {
+            skb.frame.push(ETH_HLEN);
+        }
+        if context.is_none_or(|context| context.wire_len == 0) {
+            skb.wire_len = skb.frame.len();
+        } else if skb.wire_len < skb.frame.len() {
+            return Err(refused(Errno::EINVAL, "wire_len is less than the length"));
+        }
+        if run.checksum_complete {
+            let at = skb.network_header;
+            let covered = skb.frame.data() + skb.frame.len() - at;
+            let sum = Sum::of(self.machine.memory.raw(at, covered), Sum(0));
+            skb.checksum = Checksum::Complete(sum);
+        }
+        let mut subject = Subject::Skb(skb);
+        let outcome = self
+            .net
+            .execute(&mut self.machine, run.program, &mut subject);
+        let outcome = outcome.map_err(TestRunError::Fault)?;
+        let Subject::Skb(mut skb) = subject else {
+            return Err(TestRunError::Unsupported(kind));
+        };
+        if !link {
+            let memory = &mut self.machine.memory;
+            let room = skb.reserve_head(memory, ETH_HLEN);
+            room.map_err(|errno| refused(errno, "no room for a header"))?;
+            skb.frame.push(ETH_HLEN);
+            memory.raw_mut(skb.frame.data(), ETH_HLEN).fill(0);
+        }
+        if run.checksum_complete {
+            self.check_sum(&skb)?;
+        }
+        let data = skb.frame.bytes(&self.machine.memory).to_vec();
+        let result = TestResult {
+            returned: outcome.result as u32,
+            data,
+            context: context.map(|context| context.write(&skb)),
+            cost: outcome.counted.then_some(outcome.cost),
+            warnings: outcome.warnings,
+        };
+        skb.frame.free(&mut self.net.pool);
+        Ok(result)
+    }
+
+    /// The skb before the context is looked at: its data begins behind the Ethernet header.
+    fn test_skb(&mut self, run: TestRun<'_>) -> Result<Skb, TestRunError> {
+        let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
+        let tailroom = PAGE - SKB_HEADROOM - SHARED_INFO - run.data.len() as u32;
+        let frame = Frame::new(pool, memory, run.data, SKB_HEADROOM, tailroom)?;
+        let index = run
+            .context
+            .map_or(0, |bytes| word(bytes, SkbField::Ifindex));
+        let device = self
+            .net
+            .find(run.node, index.max(1))
+            .ok_or_else(|| refused(Errno::ENODEV, "no such device"))?;
+        let mut skb = Skb::new(frame);
+        skb.take_ethernet(&self.machine.memory, self.net.device(device).mac);
+        skb.network_header = skb.frame.data();
+        skb.ifindex = index.max(1);
+        skb.at_ingress = false;
+        Ok(skb)
+    }
+
+    fn check_sum(&self, skb: &Skb) -> Result<(), TestRunError> {
+        let at = skb.network_header;
+        let covered = skb.frame.data() + skb.frame.len() - at;
+        let sum = Sum::of(self.machine.memory.raw(at, covered), Sum(0));
+        match skb.checksum {
+            Checksum::Complete(kept) if kept.fold() != sum.fold() => Err(refused(
+                EBADMSG,
+                "the complete checksum does not cover the packet any more",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A 32-bit field of a context; bytes that are not there are zero.
+fn word(bytes: &[u8], at: SkbField) -> u32 {
+    u32::from_le_bytes(array(bytes, at as usize))
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    std::array::from_fn(|byte| bytes.get(at + byte).copied().unwrap_or(0))
+}
+
+/// What `struct xdp_md` says before the run.
+struct XdpContext {
+    metadata: u32,
+    ingress: u32,
+    rx_queue: u32,
+}
+
+impl XdpContext {
+    fn read(run: TestRun<'_>) -> Result<Self, TestRunError> {
+        const MAX_METADATA: u32 = 255;
+        let Some(bytes) = run.context else {
+            return Ok(Self {
+                metadata: 0,
+                ingress: 0,
+                rx_queue: 0,
+            });
+        };
+        let field = |at| u32::from_le_bytes(array(bytes, at));
+        let [data, data_end, data_meta, ingress, rx_queue, egress] =
+            std::array::from_fn(|index| field(index * 4));
+        if bytes.iter().skip(24).any(|byte| *byte != 0) {
+            return Err(refused(Errno::E2BIG, "the context is too long"));
+        }
+        if data_meta != 0
+            || data_end != run.data.len() as u32
+            || data > data_end
+            || data % 4 != 0
+            || data > MAX_METADATA
+        {
+            return Err(refused(Errno::EINVAL, "the context does not fit the data"));
+        }
+        if egress != 0 {
+            return Err(refused(Errno::EINVAL, "egress_ifindex is set"));
+        }
+        Ok(Self {
+            metadata: data,
+            ingress,
+            rx_queue,
+        })
+    }
+
+    fn write(&self, xdp: &Xdp) -> Vec<u8> {
+        let fields = [
+            xdp.metadata(),
+            xdp.metadata() + xdp.frame.linear(),
+            0,
+            self.ingress,
+            self.rx_queue,
+            0,
+        ];
+        fields.into_iter().flat_map(u32::to_le_bytes).collect()
+    }
+}
+
+/// What `struct __sk_buff` says before the run.
+#[derive(Clone, Copy)]
+struct SkbContext {
+    wire_len: u32,
+    gso_size: u32,
+}
+
+impl SkbContext {
+    /// `convert___skb_to_skb`.
+    fn read(bytes: &[u8], skb: &mut Skb) -> Result<Self, TestRunError> {
+        const MAX_SEGMENTS: u32 = 65535;
+        const MAX_WIRE_LEN: u32 = 65536;
+        const SIZE: usize = 192;
+        if bytes.iter().skip(SIZE).any(|byte| *byte != 0) {
+            return Err(refused(Errno::E2BIG, "the context is too long"));
+        }
+        let allowed =
+            |at: usize| matches!(at, 8..12 | 32..44 | 48..68 | 152..168 | 176..180 | 184..192);
+        let extra = bytes
+            .iter()
+            .enumerate()
+            .any(|(at, byte)| *byte != 0 && !allowed(at));
+        if extra {
+            return Err(refused(
+                Errno::EINVAL,
+                "a field of the context may not be set",
+            ));
+        }
+        let (wire_len, segments) = (
+            word(bytes, SkbField::WireLen),
+            word(bytes, SkbField::GsoSegs),
+        );
+        if wire_len > MAX_WIRE_LEN || segments > MAX_SEGMENTS {
+            return Err(refused(
+                Errno::EINVAL,
+                "wire_len or gso_segs is out of range",
+            ));
+        }
+        skb.mark = word(bytes, SkbField::Mark);
+        skb.priority = word(bytes, SkbField::Priority);
+        skb.ingress = word(bytes, SkbField::IngressIfindex);
+        skb.timestamp = u64::from_le_bytes(array(bytes, SkbField::Tstamp as usize));
+        skb.cb = array(bytes, SkbField::Cb as usize);
+        skb.wire_len = wire_len;
+        skb.gso.segments = segments as u16;
+        let gso_size = word(bytes, SkbField::GsoSize);
+        skb.gso.size = gso_size as u16;
+        skb.hardware_timestamp = u64::from_le_bytes(array(bytes, SkbField::Hwtstamp as usize));
+        Ok(Self { wire_len, gso_size })
+    }
+
+    /// `convert_skb_to___skb`: what it does not write keeps its value.
+    fn write(&self, skb: &Skb) -> Vec<u8> {
+        let mut bytes = vec![0; 192];
+        let mut put = |at: SkbField, value: u32| {
+            bytes[at as usize..at as usize + 4].copy_from_slice(&value.to_le_bytes());
+        };
+        put(SkbField::Mark, skb.mark);
+        put(SkbField::Priority, skb.priority);
+        put(SkbField::IngressIfindex, skb.ingress);
+        put(SkbField::Ifindex, skb.ifindex);
+        put(SkbField::WireLen, skb.wire_len);
+        put(SkbField::GsoSegs, u32::from(skb.gso.segments));
+        put(SkbField::GsoSize, self.gso_size);
+        bytes[SkbField::Tstamp as usize..][..8].copy_from_slice(&skb.timestamp.to_le_bytes());
+        bytes[SkbField::Hwtstamp as usize..][..8]
+            .copy_from_slice(&skb.hardware_timestamp.to_le_bytes());
+        bytes[SkbField::Cb as usize..][..20].copy_from_slice(&skb.cb);
+        bytes
+    }
+}

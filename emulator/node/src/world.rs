@@ -1,0 +1,256 @@
+//! The world: one kernel's machine, its namespaces, and frames through them.
+
+use twinpath_machine::memory::{ArenaError, OutOfMemory};
+use twinpath_machine::{Machine, MachineOptions, ProgramId, ProgramType};
+
+use crate::net::{
+    Device, DeviceId, DeviceOptions, DropReason, EndKind, EngineFactory, HookKind, Journey, Net,
+    NodeId,
+};
+use crate::packet::{ETH_HLEN, Frame};
+
+/// One emulated kernel: a machine, and namespaces with devices around it.
+#[derive(Debug)]
+pub struct World {
+    /// The machine: maps, programs, clock, randomness.
+    pub machine: Machine,
+    pub(crate) net: Net,
+}
+
+/// Why there is no world, or no device, or no attachment.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// The host has no guest memory.
+    #[error(transparent)]
+    Arena(#[from] ArenaError),
+    /// Guest memory is full.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// The node is of another world.
+    #[error("find node {}: this world has no such node", .0.0)]
+    NoNode(NodeId),
+    /// The index is taken.
+    #[error("add device {name:?}: index {ifindex} is taken")]
+    IndexTaken {
+        /// The new device's name.
+        name: String,
+        /// The index.
+        ifindex: u32,
+    },
+    /// The program is of another machine.
+    #[error("attach program number {}: the machine has no such program", .0.0)]
+    NoProgram(ProgramId),
+    /// The hook takes other programs.
+    #[error("attach {program:?} to {hook} of {device:?}: it is a {kind} program")]
+    WrongType {
+        /// The program's name.
+        program: String,
+        /// Its type.
+        kind: ProgramType,
+        /// The hook.
+        hook: HookKind,
+        /// The device's name.
+        device: String,
+    },
+    /// The hook has a program already, and takes only one.
+    #[error("attach {program:?} to {hook} of {device:?}: the hook is taken")]
+    HookTaken {
+        /// The program's name.
+        program: String,
+        /// The hook.
+        hook: HookKind,
+        /// The device's name.
+        device: String,
+    },
+}
+
+impl World {
+    /// A world without namespaces. `engines` makes what executes programs; it is asked again when a
+    /// program runs inside another's helper.
+    ///
+    /// # Errors
+    /// When the host has no room for guest memory.
+    pub fn new(options: MachineOptions, engines: EngineFactory) -> Result<Self, WorldError> {
+        let mut machine = Machine::new(options)?;
+        let net = Net::new(&mut machine, engines)?;
+        Ok(Self { machine, net })
+    }
+
+    /// Adds a namespace. It has a loopback device.
+    pub fn add_node(&mut self) -> NodeId {
+        self.net.add_node()
+    }
+
+    /// Adds a device, which is up. What it sends leaves the world, unless it is
+    /// [connected](World::connect).
+    ///
+    /// # Errors
+    /// When the node is unknown or the index is taken.
+    pub fn add_device(
+        &mut self,
+        node: NodeId,
+        options: DeviceOptions,
+    ) -> Result<DeviceId, WorldError> {
+        if !self.net.has_node(node) {
+            return Err(WorldError::NoNode(node));
+        }
+        let ifindex = options.ifindex.get();
+        if self.net.find(node, ifindex).is_some() {
+            let name = options.name;
+            return Err(WorldError::IndexTaken { name, ifindex });
+        }
+        Ok(self.net.add(Device::new(node, options)))
+    }
+
+    /// Joins two devices as the ends of a veth pair.
+    ///
+    /// # Panics
+    /// When a device is of another world.
+    pub fn connect(&mut self, a: DeviceId, b: DeviceId) {
+        self.net.device_mut(a).peer = Some(b);
+        self.net.device_mut(b).peer = Some(a);
+    }
+
+    /// A device.
+    ///
+    /// # Panics
+    /// When it is of another world.
+    pub fn device(&self, id: DeviceId) -> &Device {
+        self.net.device(id)
+    }
+
+    /// The device of an index on a node.
+    pub fn find_device(&self, node: NodeId, ifindex: u32) -> Option<DeviceId> {
+        self.net.find(node, ifindex)
+    }
+
+    /// Sets a device up or down.
+    ///
+    /// # Panics
+    /// When it is of another world.
+    pub fn set_up(&mut self, device: DeviceId, up: bool) {
+        self.net.device_mut(device).up = up;
+    }
+
+    /// Attaches a program to a hook. Filters of clsact run by ascending `priority`, which other hooks
+    /// do not look at; TCX programs run in the order of attachment.
+    ///
+    /// # Errors
+    /// When the hook takes other programs, or is taken.
+    ///
+    /// # Panics
+    /// When the device is of another world.
+    pub fn attach(
+        &mut self,
+        device: DeviceId,
+        hook: HookKind,
+        priority: u16,
+        id: ProgramId,
+    ) -> Result<(), WorldError> {
+        let program = self.machine.program(id).ok_or(WorldError::NoProgram(id))?;
+        let state = self.net.device_mut(device);
+        let fits = match hook {
+            HookKind::Xdp | HookKind::XdpGeneric => program.kind == ProgramType::Xdp,
+            _ => program.kind == ProgramType::SchedCls,
+        };
+        if !fits {
+            return Err(WorldError::WrongType {
+                program: program.name.clone(),
+                kind: program.kind,
+                hook,
+                device: state.name.clone(),
+            });
+        }
+        let xdp_taken = state.xdp.is_some() || state.xdp_generic.is_some();
+        if xdp_taken && matches!(hook, HookKind::Xdp | HookKind::XdpGeneric) {
+            return Err(WorldError::HookTaken {
+                program: program.name.clone(),
+                hook,
+                device: state.name.clone(),
+            });
+        }
+        let add = |filters: &mut Vec<(u16, ProgramId)>| {
+            let at = filters.partition_point(|(other, _)| *other <= priority);
+            filters.insert(at, (priority, id));
+        };
+        match hook {
+            HookKind::Xdp => state.xdp = Some(id),
+            HookKind::XdpGeneric => state.xdp_generic = Some(id),
+            HookKind::TcxIngress => state.ingress.tcx.push(id),
+            HookKind::TcxEgress => state.egress.tcx.push(id),
+            HookKind::TcIngress => add(&mut state.ingress.clsact),
+            HookKind::TcEgress => add(&mut state.egress.clsact),
+        }
+        Ok(())
+    }
+
+    /// Detaches everything from a device.
+    ///
+    /// # Panics
+    /// When the device is of another world.
+    pub fn detach_all(&mut self, device: DeviceId) {
+        let state = self.net.device_mut(device);
+        (state.xdp, state.xdp_generic) = (None, None);
+        (state.ingress, state.egress) = Default::default();
+    }
+
+    /// A frame arrives at a device from its far end; everything that it causes happens. The journey
+    /// is valid until the next frame; swap it out to keep it, its memory is used again.
+    ///
+    /// The frame begins with the destination address and has no check sequence. One that is longer
+    /// than the device takes, or too short for an Ethernet header, is dropped as the kernel's far end
+    /// would refuse to send it.
+    ///
+    /// # Panics
+    /// When the device is of another world.
+    pub fn inject(&mut self, device: DeviceId, bytes: &[u8]) -> &mut Journey {
+        self.net.begin();
+        let refused = self.refuse(device, bytes);
+        let room = bytes.len().min(MAX_FRAME);
+        let frame = Frame::new(
+            &mut self.net.pool,
+            &mut self.machine.memory,
+            &bytes[..room],
+            HEADROOM,
+            0,
+        );
+        match (frame, refused) {
+            (Ok(frame), None) => {
+                self.net.arrive(&mut self.machine, device, frame);
+                self.net.drain(&mut self.machine);
+            }
+            (Ok(frame), Some(reason)) => {
+                let kind = EndKind::Dropped { hook: None, reason };
+                self.net.end_frame(&self.machine, device, frame, kind);
+            }
+            (Err(_), _) => {
+                let reason = DropReason::Memory;
+                let frame = self.net.journey.keep(|into| into.extend_from_slice(bytes));
+                self.net.journey.ends.push(crate::net::End {
+                    device,
+                    kind: EndKind::Dropped { hook: None, reason },
+                    frame,
+                });
+            }
+        }
+        &mut self.net.journey
+    }
+
+    fn refuse(&self, device: DeviceId, bytes: &[u8]) -> Option<DropReason> {
+        let device = self.net.device(device);
+        if !device.up {
+            Some(DropReason::DeviceDown)
+        } else if bytes.len() < ETH_HLEN as usize {
+            Some(DropReason::Malformed)
+        } else if bytes.len() > device.longest_frame() as usize || bytes.len() > MAX_FRAME {
+            Some(DropReason::TooLong)
+        } else {
+            None
+        }
+    }
+}
+
+/// The longest frame that an skb holds: 64 KiB and a link-layer header.
+const MAX_FRAME: usize = (64 << 10) + 64;
+/// Bytes that an AF_PACKET socket leaves before a frame for veth (`LL_RESERVED_SPACE`).
+const HEADROOM: u32 = 16;
