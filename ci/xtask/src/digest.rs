@@ -26,8 +26,9 @@ impl Digests {
         for folder in ["datapath/abi/src", "datapath/ebpf/src"] {
             walk(&root.join(folder), &mut paths)?;
         }
-        paths.push(root.join("datapath/ebpf/Cargo.toml"));
-        paths.push(root.join("datapath/ebpf/Cargo.lock"));
+        for file in ["Cargo.toml", "Cargo.lock", "ebpf/Cargo.toml"] {
+            paths.push(root.join("datapath").join(file));
+        }
         let mut digests = Self::default();
         for path in paths {
             digests.add(root, &path)?;
