@@ -178,7 +178,7 @@ fn context(machine: &mut Machine, memory: &[u8]) -> Result<Context, String> {
 
 fn load_slots(machine: &mut Machine, bytes: &[u8]) -> Result<ProgramId, String> {
     let insns = isa::parse(bytes).map_err(|rest| format!("{rest} bytes after the last slot"))?;
-    let program = Program::bare("test", ProgramType::Unspecified, insns);
+    let program = Program::bare("test", ProgramType::Unspecified, insns, &|_, _, _| None);
     let program = program.map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         lines.join("\n")

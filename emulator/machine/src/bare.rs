@@ -1,24 +1,30 @@
 //! Programs from nothing but instructions.
 
-use crate::isa::{Code, DecodeError, Insn, decode, pseudo};
+use crate::isa::{Code, DecodeError, Insn, Resolve, decode, pseudo};
 use crate::memory::{Pointer, Tag};
 use crate::program::{Function, Program, ProgramType};
 
 impl Program {
-    /// A program from instructions alone, without an object file: no source lines, no global data,
-    /// no checks of what the kernel would refuse.
+    /// A program from instructions alone, without an object file: no source lines, and no check of
+    /// what the kernel would refuse.
     ///
-    /// A reference to a map ([`pseudo::MAP_FD`]) holds the map's [number](crate::MapId); references to
-    /// map values, BTF and kernel variables do not decode.
+    /// A reference to a map ([`pseudo::MAP_FD`]) holds the map's [number](crate::MapId), one to a
+    /// function ([`pseudo::FUNC`]) the distance; `others` says what further kinds of 64-bit immediates
+    /// stand for, from the kind and both immediates.
     ///
     /// # Errors
     /// Each instruction that cannot be executed.
-    pub fn bare(name: &str, kind: ProgramType, insns: Vec<Insn>) -> Result<Self, Vec<DecodeError>> {
+    pub fn bare(
+        name: &str,
+        kind: ProgramType,
+        insns: Vec<Insn>,
+        others: &Resolve<'_>,
+    ) -> Result<Self, Vec<DecodeError>> {
         let decoded = decode(&insns, &|kind, first, second| {
             let tag = match kind {
                 pseudo::MAP_FD if second == 0 => Tag::MAP,
                 pseudo::FUNC => Tag::FUNCTION,
-                _ => return None,
+                _ => return others(kind, first, second),
             };
             Some(Pointer::new(tag, first as u32).0)
         })?;
