@@ -124,7 +124,7 @@ start_dnsmasq() {
 }
 
 start_iperf() {
-    ip netns exec "$server" iperf3 --server >/dev/null &
+    ip netns exec "$server" iperf3 --server >/dev/null 2>&1 &
     children+=($!)
     wait_for in_server sh -c 'ss -Hltn "sport = :5201" | grep -q .'
 }
