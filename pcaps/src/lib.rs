@@ -56,7 +56,7 @@ mod write;
 
 pub use frame::{Frame, Interface, InterfaceId, MAX_FRAME_LEN};
 pub use mac::{MacAddr, MacAddrError};
-pub use read::{Capture, CaptureError, Format, Place, Problem, Progress};
+pub use read::{Capture, CaptureError, Format, LinkType, Place, Problem, Progress};
 pub use tcp_flags::{TcpFlags, TcpFlagsError};
 pub use time::Timestamp;
 pub use write::{AtomicFile, PcapNgWriter, PcapWriter, WriteError};

@@ -81,8 +81,8 @@ pub enum Problem {
         expected: &'static str,
     },
     /// The frames are not Ethernet.
-    #[error("link type {}; expected EN10MB (1)", link_type(*.0))]
-    LinkType(DataLink),
+    #[error("link type {0}; expected EN10MB (1)")]
+    LinkType(LinkType),
     /// The frames end with a check sequence, which is no part of a frame here.
     #[error("frames with a frame check sequence; expected frames without")]
     FrameCheckSequence,
@@ -141,11 +141,23 @@ pub enum Problem {
     Malformed(String),
 }
 
-/// A link type by the name and number of <https://www.tcpdump.org/linktypes.html>.
-fn link_type(link: DataLink) -> String {
-    let number = u32::from(link);
-    match link {
-        DataLink::Unknown(_) => number.to_string(),
-        known => format!("{known:?} ({number})"),
+/// A link type, by name and number of <https://www.tcpdump.org/linktypes.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkType(pub(super) DataLink);
+
+impl LinkType {
+    /// Its number.
+    pub fn number(self) -> u32 {
+        self.0.into()
+    }
+}
+
+impl fmt::Display for LinkType {
+    /// `LINUX_SLL2 (276)`; the number alone where there is no name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DataLink::Unknown(number) => write!(f, "{number}"),
+            known => write!(f, "{known:?} ({})", self.number()),
+        }
     }
 }

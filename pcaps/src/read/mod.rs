@@ -14,7 +14,7 @@ mod sniff;
 mod window;
 
 pub use capture::{Capture, Progress};
-pub use error::{CaptureError, Place, Problem};
+pub use error::{CaptureError, LinkType, Place, Problem};
 pub use sniff::Format;
 
 use crate::MAX_FRAME_LEN;

@@ -6,7 +6,7 @@ use std::io::Read;
 use pcap_file::pcap::{PcapHeader, PcapParseError, PcapParser, PcapTsResolution, RawPcapPacket};
 use pcap_file::{DataLink, Endianness};
 
-use super::error::Problem;
+use super::error::{LinkType, Problem};
 use super::{Input, check_lengths};
 use crate::frame::Packet;
 use crate::{InterfaceId, Timestamp};
@@ -99,7 +99,7 @@ fn check_link_type(header: &PcapHeader) -> Result<(), Problem> {
     match DataLink::from(field & 0xffff) {
         DataLink::ETHERNET if field & FCS_PRESENT == 0 => Ok(()),
         DataLink::ETHERNET => Err(Problem::FrameCheckSequence),
-        other => Err(Problem::LinkType(other)),
+        other => Err(Problem::LinkType(LinkType(other))),
     }
 }
 

@@ -19,7 +19,7 @@ use pcap_file::{DataLink, Endianness};
 use std::error::Error;
 use std::io::Read;
 
-use super::error::Problem;
+use super::error::{LinkType, Problem};
 use super::{Input, check_lengths};
 use crate::frame::Packet;
 use crate::{Interface, InterfaceId, Timestamp};
@@ -272,7 +272,7 @@ fn if_name(interface: &InterfaceDescriptionBlock<'_>) -> Option<String> {
 /// Other link types are refused when a packet of theirs comes: an interface without any is no harm.
 fn check_interface(interface: &InterfaceDescriptionBlock<'_>) -> Result<(), Problem> {
     if interface.linktype != DataLink::ETHERNET {
-        return Err(Problem::LinkType(interface.linktype));
+        return Err(Problem::LinkType(LinkType(interface.linktype)));
     }
     let has_check_sequence = |option: &InterfaceDescriptionOption<'_>| matches!(option, InterfaceDescriptionOption::IfFcsLen(len) if *len > 0);
     if interface.options.iter().any(has_check_sequence) {

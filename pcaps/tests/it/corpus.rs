@@ -25,7 +25,7 @@ fn summaries() {
             .iter()
             .map(|frame| format!("{}\n", summary(&frame.bytes)))
             .collect();
-        insta::assert_snapshot!(format!("summary {name}"), lines);
+        insta::assert_snapshot!(format!("summary_{name}"), lines);
     }
 }
 
