@@ -17,7 +17,7 @@ pub fn run(toolchain: &Toolchain) -> Result<Vec<(&'static str, Vec<u8>)>, Error>
     let target = paths::target().join("bpf");
     let mut cargo = Command::new(&toolchain.cargo);
     cargo
-        .current_dir(paths::ebpf())
+        .current_dir(paths::datapath())
         .args(["build", "--release", "--locked", "--quiet"])
         .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
         .arg("--target-dir")
@@ -59,12 +59,14 @@ fn rustflags(toolchain: &Toolchain) -> Vec<String> {
     flags
 }
 
-/// Paths of this machine, which must not reach the objects, and what stands for them. Of two that
-/// fit, the compiler takes the last.
+/// Paths of this machine, which must not reach the objects, and what stands for them.
+///
+/// Our own sources become relative to the folder that Cargo compiles in. So LLVM finds them and puts
+/// the text of each line beside its number, where the verifier's log and the emulator show it.
 fn remapped(toolchain: &Toolchain) -> Vec<(PathBuf, String)> {
     let mut paths = vec![
         (toolchain.rust_src.clone(), "rust".to_owned()),
-        (paths::root(), ".".to_owned()),
+        (paths::datapath(), ".".to_owned()),
     ];
     if let Ok(real) = fs::canonicalize(&toolchain.rust_src) {
         paths.push((real, "rust".to_owned()));

@@ -18,12 +18,12 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The crate of the programs.
-pub fn ebpf() -> PathBuf {
-    root().join("datapath/ebpf")
+/// The workspace of the programs.
+pub fn datapath() -> PathBuf {
+    root().join("datapath")
 }
 
 /// Where the compiled programs are kept.
 pub fn objects() -> PathBuf {
-    root().join("datapath/objects")
+    datapath().join("objects")
 }
