@@ -12,6 +12,8 @@ pub struct Recording {
     pub journeys: Vec<Journey>,
     /// The maps at the end of the run.
     pub maps: BTreeMap<MapRef, MapContents>,
+    /// What the backend could not record, a sentence each: a reader must know that it is not there.
+    pub notices: Vec<String>,
 }
 
 /// All that one stimulus caused.
@@ -34,8 +36,8 @@ pub struct Hop {
     pub hook: Hook,
     /// The attached program.
     pub program: String,
-    /// What it returned.
-    pub verdict: Verdict,
+    /// What it returned, or why it did not get that far.
+    pub verdict: Result<Verdict, ProgramFault>,
     /// The frame after the program ran, from the link-layer header on.
     pub bytes: Vec<u8>,
     /// What it cost; only an engine that counts knows.
@@ -50,6 +52,11 @@ pub struct Verdict {
     /// The return value.
     pub code: i32,
 }
+
+/// Why a program's run ended early: what it did that no verified program does. Its packet is dropped.
+/// Only the emulator finds that; the kernel does not take such programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramFault(pub String);
 
 /// Exact counts of what a program run cost, equal on each machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -160,6 +167,16 @@ impl Verdict {
             .iter()
             .find(|(code, _)| *code == self.code)
             .map_or_else(|| self.code.to_string(), |(_, name)| (*name).to_owned())
+    }
+}
+
+impl Hop {
+    /// The verdict's name, or what the fault is.
+    pub fn outcome(&self) -> String {
+        match &self.verdict {
+            Ok(verdict) => verdict.name(),
+            Err(ProgramFault(fault)) => format!("fault: {fault}"),
+        }
     }
 }
 

@@ -53,6 +53,7 @@ fn map(name: &str) -> MapRef {
 fn recording(journey: Journey) -> Recording {
     Recording {
         journeys: vec![journey],
+        notices: Vec::new(),
         maps: BTreeMap::new(),
     }
 }
@@ -184,6 +185,7 @@ fn events_are_compared_in_order() {
 fn which_cpu_counted_is_not_compared() {
     let counted = |slots: &[&[u8]]| Recording {
         journeys: Vec::new(),
+        notices: Vec::new(),
         maps: BTreeMap::from([(
             map("metrics"),
             MapContents {
@@ -212,6 +214,7 @@ fn which_cpu_counted_is_not_compared() {
 fn map_entries_are_compared_by_key() {
     let with = |entries: &[(u8, u8)]| Recording {
         journeys: Vec::new(),
+        notices: Vec::new(),
         maps: BTreeMap::from([(
             map("table"),
             MapContents {

@@ -1,0 +1,132 @@
+//! Maps as a plan writes them and a recording shows them.
+
+use std::io;
+
+use aya_obj::generated::bpf_map_type::{self, *};
+
+use super::error::Error;
+use super::sys::map::Map;
+use crate::recording::MapContents;
+
+/// Kinds of maps whose elements are plain bytes, by key.
+const PLAIN: [bpf_map_type; 7] = [
+    BPF_MAP_TYPE_ARRAY,
+    BPF_MAP_TYPE_HASH,
+    BPF_MAP_TYPE_LRU_HASH,
+    BPF_MAP_TYPE_LPM_TRIE,
+    BPF_MAP_TYPE_PERCPU_ARRAY,
+    BPF_MAP_TYPE_PERCPU_HASH,
+    BPF_MAP_TYPE_LRU_PERCPU_HASH,
+];
+/// Kinds whose values user space writes as bytes but which hold something else.
+const WRITTEN: [bpf_map_type; 3] = [
+    BPF_MAP_TYPE_DEVMAP,
+    BPF_MAP_TYPE_DEVMAP_HASH,
+    BPF_MAP_TYPE_CPUMAP,
+];
+const ARRAYS: [bpf_map_type; 2] = [BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY];
+/// `BPF_F_RDONLY_PROG`: constants, which no program changes.
+const CONSTANT: u32 = 1 << 7;
+/// Elements to read with one system call.
+const BATCH: usize = 1024;
+
+fn is_one_of(map: &Map, kinds: &[bpf_map_type]) -> bool {
+    kinds.iter().any(|kind| *kind as u32 == map.shape().kind)
+}
+
+/// Writes an element. Each CPU of a per-CPU map gets the value.
+///
+/// # Errors
+/// For a key or value of the wrong size, a map that is not written by value, and the kernel's refusal.
+pub fn write(map: &Map, name: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    let shape = map.shape();
+    if !is_one_of(map, &PLAIN) && !is_one_of(map, &WRITTEN) {
+        return Err(Error::UnsupportedMap {
+            map: name.to_owned(),
+            kind: shape.kind,
+        });
+    }
+    check(name, "key", key, shape.key_size)?;
+    check(name, "value", value, shape.value_size)?;
+    let mut padded = value.to_vec();
+    padded.resize(map.cpu_stride(), 0);
+    let stored = padded.repeat(map.stored_size() / padded.len());
+    map.update(key, &stored, 0)
+        .map_err(Error::system(format!("write map `{name}`")))
+}
+
+fn check(map: &str, what: &'static str, given: &[u8], expected: u32) -> Result<(), Error> {
+    if given.len() == expected as usize {
+        return Ok(());
+    }
+    Err(Error::Size {
+        map: map.to_owned(),
+        what,
+        given: given.len(),
+        expected: expected as usize,
+    })
+}
+
+/// Reads all of a map; `None` for a kind of map whose elements are no plain bytes, and for constants.
+///
+/// # Errors
+/// The kernel's.
+pub fn read(map: &Map) -> io::Result<Option<MapContents>> {
+    if !is_one_of(map, &PLAIN) || map.shape().flags & CONSTANT != 0 {
+        return Ok(None);
+    }
+    let mut contents = MapContents {
+        per_cpu: map.shape().is_per_cpu(),
+        ..MapContents::default()
+    };
+    if is_one_of(map, &ARRAYS) {
+        read_array(map, &mut contents)?;
+    } else {
+        read_keyed(map, &mut contents)?;
+    }
+    Ok(Some(contents))
+}
+
+fn read_array(map: &Map, contents: &mut MapContents) -> io::Result<()> {
+    let mut position = None;
+    let mut index = 0u32;
+    while index < map.shape().max_entries {
+        let Some(batch) = map.array_batch(&mut position, BATCH)? else {
+            break;
+        };
+        for stored in batch.chunks_exact(map.stored_size()) {
+            if stored.iter().any(|byte| *byte != 0) {
+                contents
+                    .entries
+                    .insert(index.to_ne_bytes().to_vec(), values(map, stored));
+            }
+            index += 1;
+        }
+        if position.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_keyed(map: &Map, contents: &mut MapContents) -> io::Result<()> {
+    let mut key = map.next_key(None)?;
+    while let Some(current) = key {
+        if let Some(stored) = map.lookup(&current)? {
+            contents
+                .entries
+                .insert(current.clone(), values(map, &stored));
+        }
+        key = map.next_key(Some(&current))?;
+    }
+    Ok(())
+}
+
+/// Takes an element's stored bytes apart: one value, or one for each CPU.
+fn values(map: &Map, stored: &[u8]) -> Vec<Vec<u8>> {
+    let size = map.shape().value_size as usize;
+    stored
+        .chunks_exact(map.cpu_stride())
+        .map(|value| value[..size].to_vec())
+        .collect()
+}

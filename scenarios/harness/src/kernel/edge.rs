@@ -1,0 +1,124 @@
+//! The far ends of all devices: where stimuli enter and what leaves is seen.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use super::error::Error;
+use super::links::{FarEnd, LOOPBACK, Links, send_plainly};
+use super::namespace::Namespace;
+use super::quiet::Barrier;
+use super::sys::packet::PacketSocket;
+use super::sysctl;
+use super::tap::Observer;
+
+/// The namespace of the far ends.
+pub struct Edge {
+    ends: Vec<Wire>,
+    /// The taps on the far ends.
+    watches: Vec<OwnedFd>,
+    injector: PacketSocket,
+    /// Shows when everything is over.
+    pub barrier: Barrier,
+    links: Links,
+    namespace: Namespace,
+}
+
+/// The far end of a device's wire.
+#[derive(Debug, Clone)]
+struct Wire {
+    /// The places of the node in the plan and of the device on the node.
+    device: (usize, usize),
+    name: String,
+    ifindex: u32,
+}
+
+/// Far ends get indexes from here on.
+const FIRST_IFINDEX: u32 = 1000;
+
+impl Edge {
+    /// Makes the namespace and leaves this thread in it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn open() -> Result<Self, Error> {
+        let namespace = Namespace::create()
+            .map_err(Error::system("make a network namespace for the far ends"))?;
+        sysctl::calm_namespace()?;
+        let links = Links::open()?;
+        links.up(LOOPBACK).await?;
+        Ok(Self {
+            ends: Vec::new(),
+            watches: Vec::new(),
+            injector: PacketSocket::open().map_err(Error::system("open a packet socket"))?,
+            barrier: Barrier::open().map_err(Error::system("open a packet socket"))?,
+            links,
+            namespace,
+        })
+    }
+
+    /// Puts this thread into the namespace.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn enter(&self) -> Result<(), Error> {
+        self.namespace
+            .enter()
+            .map_err(Error::system("enter the namespace of the far ends"))
+    }
+
+    /// Gives a device, named by its places in the plan, a far end that is yet to be made.
+    pub fn reserve(&mut self, device: (usize, usize), ifindex: u32) -> FarEnd<'_> {
+        let number = self.ends.len() as u32;
+        // The kernel hurries to get a veth pair going only if the ends' indexes differ.
+        let mut far = FIRST_IFINDEX + 2 * number;
+        if far == ifindex {
+            far += 1;
+        }
+        let name = format!("far{number}");
+        self.ends.push(Wire {
+            device,
+            name: name.clone(),
+            ifindex: far,
+        });
+        let [.., a, b] = number.to_be_bytes();
+        FarEnd {
+            name,
+            ifindex: far,
+            mac: [0x02, 0xfe, 0, 0, a, b],
+            namespace: &self.namespace,
+        }
+    }
+
+    /// Puts a tap on each far end and brings it up. This thread must be in the namespace.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn connect(&mut self, observer: &Observer) -> Result<(), Error> {
+        for end in &self.ends {
+            send_plainly(&self.injector, &end.name)?;
+            let what = format!("put a tap on the far end `{}`", end.name);
+            let watch = observer
+                .watch_device(end.ifindex)
+                .map_err(Error::system(what))?;
+            self.watches.push(watch);
+            self.links.up(end.ifindex).await?;
+        }
+        Ok(())
+    }
+
+    /// The device whose far end has this index, by its places in the plan.
+    pub fn device_at(&self, far_ifindex: u32) -> Option<(usize, usize)> {
+        let end = self.ends.iter().find(|end| end.ifindex == far_ifindex);
+        end.map(|end| end.device)
+    }
+
+    /// Lets a frame arrive at a device, named by its places in the plan.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn send_to(&self, device: (usize, usize), frame: &[u8]) -> io::Result<()> {
+        let end = self.ends.iter().find(|end| end.device == device);
+        let end = end.ok_or(io::ErrorKind::NotFound)?;
+        self.injector.send(end.ifindex, frame)
+    }
+}

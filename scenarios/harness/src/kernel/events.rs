@@ -1,0 +1,122 @@
+//! What the plan's programs write for user space.
+
+use aya::maps::perf::{PerfEvent, PerfEventArrayBuffer};
+use aya::maps::{MapData, PerfEventArray, RingBuf};
+use aya::util::online_cpus;
+use aya_obj::generated::bpf_map_type;
+
+use super::error::Error;
+use super::object::LoadedObject;
+use super::sys::map::Map;
+use crate::plan::{NodeName, ObjectName};
+use crate::recording::{Event, MapRef};
+
+/// Pages of each CPU's buffer of a perf event array.
+const PAGES: usize = 64;
+
+/// A map from which records are read as they come.
+pub struct EventSource {
+    map: MapRef,
+    stream: Stream,
+}
+
+enum Stream {
+    Ring(RingBuf<MapData>),
+    Perf(Vec<PerfEventArrayBuffer<MapData>>),
+}
+
+impl EventSource {
+    /// Takes the ring buffers and perf event arrays out of an object, by name.
+    ///
+    /// # Errors
+    /// When the kernel does not hand out their memory.
+    pub fn take_from(
+        object: &mut LoadedObject,
+        node: &NodeName,
+        name: &ObjectName,
+    ) -> Result<Vec<Self>, Error> {
+        let is_stream = |map: &Map| {
+            [
+                bpf_map_type::BPF_MAP_TYPE_RINGBUF,
+                bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+            ]
+            .iter()
+            .any(|kind| *kind as u32 == map.shape().kind)
+        };
+        let streams = object.maps().iter().filter(|(_, map)| is_stream(map));
+        let streams: Vec<(String, u32)> = streams
+            .map(|(name, map)| (name.clone(), map.shape().max_entries))
+            .collect();
+        streams
+            .into_iter()
+            .filter_map(|(map, size)| object.take_stream(&map).map(|taken| (map, size, taken)))
+            .map(|(map, size, taken)| {
+                let what = format!("read map `{map}`");
+                let stream = Stream::open(taken, size).map_err(Error::system(what))?;
+                let map = MapRef {
+                    node: node.clone(),
+                    object: name.clone(),
+                    map,
+                };
+                Ok(Self { map, stream })
+            })
+            .collect()
+    }
+
+    /// Takes the records that have come since the last time. A record of a perf event array ends with the
+    /// padding that the kernel adds, up to seven bytes.
+    ///
+    /// # Errors
+    /// With the number of records lost, when any were.
+    pub fn drain(&mut self, events: &mut Vec<Event>) -> Result<(), u64> {
+        let map = &self.map;
+        let mut take = |bytes: Vec<u8>| {
+            events.push(Event {
+                map: map.clone(),
+                bytes,
+            });
+        };
+        match &mut self.stream {
+            Stream::Ring(ring) => {
+                while let Some(record) = ring.next() {
+                    take(record.to_vec());
+                }
+                Ok(())
+            }
+            Stream::Perf(buffers) => {
+                let mut lost = 0;
+                for buffer in buffers {
+                    buffer.for_each(|event| match event {
+                        PerfEvent::Sample { head, tail } => take([head, tail].concat()),
+                        PerfEvent::Lost { count } => lost += count,
+                    });
+                }
+                if lost == 0 { Ok(()) } else { Err(lost) }
+            }
+        }
+    }
+
+    /// The map that the records come from.
+    pub fn map(&self) -> &MapRef {
+        &self.map
+    }
+}
+
+impl Stream {
+    fn open(map: aya::maps::Map, size: u32) -> std::io::Result<Self> {
+        let other = |error: &dyn std::error::Error| std::io::Error::other(error.to_string());
+        if matches!(map, aya::maps::Map::RingBuf(_)) {
+            return RingBuf::try_from(map)
+                .map(Self::Ring)
+                .map_err(|error| other(&error));
+        }
+        let mut array = PerfEventArray::try_from(map).map_err(|error| other(&error))?;
+        online_cpus()
+            .map_err(|(_, error)| error)?
+            .into_iter()
+            .filter(|cpu| *cpu < size)
+            .map(|cpu| array.open(cpu, Some(PAGES)).map_err(|error| other(&error)))
+            .collect::<Result<_, _>>()
+            .map(Self::Perf)
+    }
+}

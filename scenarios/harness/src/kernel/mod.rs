@@ -1,0 +1,100 @@
+//! Runs plans in the Linux kernel.
+//!
+//! Each node of a plan becomes a network namespace, each of its devices one end of a veth pair with the plan's
+//! name, index, address and MTU. The other ends are in one more namespace, the edge: there stimuli enter, by a
+//! packet socket, and there a tap sees what leaves. The plan's programs are loaded with aya and attached; behind
+//! each of them a tap records what it returned and how it left the packet ([`tap`]). One frame is sent at a time,
+//! and the next one only when the nodes have become quiet ([`quiet`]). What was seen until then is the frame's
+//! journey ([`journey`]).
+//!
+//! Nothing has a name outside of the process: the namespaces are held by descriptors, maps are pinned, if an
+//! object wants that, in a BPF file system that is mounted nowhere. So nothing is left when a run ends, however
+//! it ends.
+//!
+//! The network stack of a node has the addresses of the plan and no others, and does not forward. Without
+//! addresses it drops what is passed up to it and sends nothing. Devices have no offloads, so that frames have on
+//! the wire what they have in memory.
+//!
+//! ```no_run
+//! # fn plan() -> twinpath::plan::Plan { unimplemented!() }
+//! use twinpath::backend::Backend;
+//! use twinpath::kernel::{KernelBackend, missing};
+//!
+//! for missing in missing() {
+//!     eprintln!("not here: {missing}");
+//! }
+//! let recording = KernelBackend::default().run(&plan())?;
+//! # Ok::<(), twinpath::kernel::Error>(())
+//! ```
+
+mod chatter;
+mod code;
+mod contents;
+mod edge;
+mod error;
+mod events;
+pub mod journey;
+mod links;
+mod namespace;
+mod node;
+mod object;
+mod probe;
+pub mod quiet;
+mod run;
+mod section;
+mod sys;
+mod sysctl;
+pub mod tap;
+pub mod test_run;
+mod world;
+
+use std::time::Duration;
+
+pub use error::Error;
+pub use probe::{Capability, Feature, Missing, missing};
+pub use sys::bpf::{IdKind, loaded_ids};
+
+use crate::backend::Backend;
+use crate::plan::Plan;
+use crate::recording::Recording;
+use world::World;
+
+/// Runs plans in the kernel that this process runs on. Several can be at it at once, in one process or in many.
+#[derive(Debug, Clone)]
+pub struct KernelBackend {
+    quiet_limit: Duration,
+}
+
+impl KernelBackend {
+    /// How long a node may take to become quiet after a stimulus, before that is an error.
+    #[must_use]
+    pub fn quiet_limit(mut self, limit: Duration) -> Self {
+        self.quiet_limit = limit;
+        self
+    }
+}
+
+impl Default for KernelBackend {
+    fn default() -> Self {
+        Self {
+            quiet_limit: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Backend for KernelBackend {
+    type Error = Error;
+
+    fn run(&mut self, plan: &Plan) -> Result<Recording, Error> {
+        let missing = missing();
+        if !missing.is_empty() {
+            return Err(Error::Missing(missing));
+        }
+        run::raise_memory_limit();
+        let limit = self.quiet_limit;
+        run::apart("kernel run", |cpu| {
+            let runtime = probe::runtime().map_err(Error::system("start a runtime"))?;
+            runtime.block_on(async { World::build(plan, cpu, limit).await?.play(plan).await })
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! One node of a plan: a namespace, its devices, and the programs on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::Duration;
+
+use aya::programs::tc;
+
+use super::contents;
+use super::edge::Edge;
+use super::error::Error;
+use super::events::EventSource;
+use super::links::{Links, send_plainly};
+use super::namespace::Namespace;
+use super::object::{Attached, LoadedObject, Place};
+use super::sys::mount::BpfFs;
+use super::sys::packet::{ALL, PacketSocket};
+use super::sysctl;
+use super::tap::{Observer, TapError};
+use crate::plan::{
+    Attachment, DeviceName, DevicePlan, Hook, HookKind, NodeName, NodePlan, ObjectName,
+};
+use crate::recording::{MapContents, MapRef};
+
+/// A node in the kernel. Dropping it takes everything apart.
+pub struct Node<'a> {
+    /// What it was made from.
+    pub plan: &'a NodePlan,
+    /// Sees each frame that a device of the node takes in, after XDP and before tc.
+    pub taken_in: PacketSocket,
+    /// The maps that the programs write events to.
+    pub events: Vec<EventSource>,
+    objects: BTreeMap<ObjectName, LoadedObject>,
+    attached: Vec<Attached>,
+    links: Links,
+    pins: BpfFs,
+    namespace: Namespace,
+}
+
+/// A program without a tap.
+#[derive(Debug)]
+pub struct Untapped {
+    /// Where it is attached.
+    pub attachment: Attachment,
+    /// Why it has none.
+    pub error: TapError,
+}
+
+impl<'a> Node<'a> {
+    /// Makes the node's namespace and devices, all down, with far ends at the edge. Leaves this thread in the
+    /// node's namespace.
+    ///
+    /// # Errors
+    /// When the plan asks for what cannot be, or the kernel refuses.
+    pub async fn build(plan: &'a NodePlan, number: usize, edge: &mut Edge) -> Result<Self, Error> {
+        let name = &plan.name;
+        let namespace = Namespace::create().map_err(Error::system(format!(
+            "make a network namespace for node `{name}`"
+        )))?;
+        sysctl::calm_namespace()?;
+        let links = Links::open()?;
+        let taken_in = PacketSocket::listen(ALL, None)
+            .map_err(Error::system(format!("watch the devices of node `{name}`")))?;
+        for (place, device) in plan.devices.iter().enumerate() {
+            check_index(device)?;
+            let far_end = edge.reserve((number, place), device.ifindex.get());
+            links.add_veth(device, &far_end).await?;
+            send_plainly(&taken_in, device.name.as_str())?;
+        }
+        Ok(Self {
+            plan,
+            taken_in,
+            events: Vec::new(),
+            objects: BTreeMap::new(),
+            attached: Vec::new(),
+            links,
+            pins: BpfFs::new().map_err(Error::system("make a BPF file system"))?,
+            namespace,
+        })
+    }
+
+    /// Puts this thread into the node's namespace.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn enter(&self) -> Result<(), Error> {
+        self.namespace.enter().map_err(Error::system(format!(
+            "enter the namespace of node `{}`",
+            self.plan.name
+        )))
+    }
+
+    /// Brings the devices up, whose far ends are. This thread must be in the node's namespace.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn bring_up(&self) -> Result<(), Error> {
+        for device in &self.plan.devices {
+            self.links.up(device.ifindex.get()).await?;
+            self.links.add_addresses(device).await?;
+        }
+        Ok(())
+    }
+
+    /// Loads the objects and the programs that are attached, and writes the maps.
+    ///
+    /// # Errors
+    /// When the plan asks for what the objects lack, or the kernel refuses.
+    pub fn load(&mut self) -> Result<(), Error> {
+        let name = &self.plan.name;
+        for plan in &self.plan.objects {
+            let object = LoadedObject::load(plan, &self.pins)?;
+            self.objects.insert(plan.name.clone(), object);
+        }
+        for attachment in &self.plan.attachments {
+            object_of(&mut self.objects, name, &attachment.object)?.verify(&attachment.program)?;
+        }
+        for write in &self.plan.maps {
+            let map = object_of(&mut self.objects, name, &write.object)?.map(&write.map)?;
+            contents::write(map, &write.map, &write.key, &write.value)?;
+        }
+        if let Some(cell) = &self.plan.clock {
+            object_of(&mut self.objects, name, &cell.object)?.map(&cell.map)?;
+        }
+        for (object, loaded) in &mut self.objects {
+            self.events
+                .extend(EventSource::take_from(loaded, name, object)?);
+        }
+        Ok(())
+    }
+
+    fn ifindex(&self, name: &DeviceName) -> Result<u32, Error> {
+        let device = self.plan.devices.iter().find(|device| device.name == *name);
+        device
+            .map(|device| device.ifindex.get())
+            .ok_or_else(|| Error::UnknownDevice {
+                node: self.plan.name.clone(),
+                device: name.clone(),
+            })
+    }
+
+    /// Attaches the programs in the plan's order, each with a tap, the first of which gets the given number, the
+    /// next one the next. Tells at which hooks there could be no tap. This thread must be in the node's namespace.
+    ///
+    /// # Errors
+    /// When a program does not fit its hook, or the kernel refuses.
+    pub fn attach(&mut self, first_tap: u32, observer: &Observer) -> Result<Vec<Untapped>, Error> {
+        let plan = self.plan;
+        for device in self.devices_with_filters() {
+            let what = format!("prepare device `{device}` for tc filters");
+            tc::qdisc_add_clsact(device.as_str())
+                .map_err(|error| Error::system(what)(io::Error::other(error)))?;
+        }
+        let mut untapped = Vec::new();
+        let mut priorities: BTreeMap<&Hook, u16> = BTreeMap::new();
+        for (tap, attachment) in (first_tap..).zip(&plan.attachments) {
+            let Attachment {
+                object,
+                program,
+                hook,
+            } = attachment;
+            let ifindex = self.ifindex(&hook.device)?;
+            let priority = priorities.entry(hook).or_default();
+            *priority += 1;
+            let object = object_of(&mut self.objects, &plan.name, object)?;
+            object.verify(program)?;
+            let tapped = object.tap(program, tap, observer);
+            let place = Place {
+                hook,
+                ifindex,
+                priority: *priority,
+                pins: &self.pins,
+            };
+            let (tapped, error) = match tapped {
+                Ok(tapped) => (Some(tapped), None),
+                Err(error) => (None, Some(error)),
+            };
+            self.attached.push(object.attach(&place, program, tapped)?);
+            untapped.extend(error.map(|error| Untapped {
+                attachment: attachment.clone(),
+                error,
+            }));
+        }
+        Ok(untapped)
+    }
+
+    fn devices_with_filters(&self) -> BTreeSet<&'a DeviceName> {
+        let hooks = self
+            .plan
+            .attachments
+            .iter()
+            .map(|attachment| &attachment.hook);
+        hooks
+            .filter(|hook| matches!(hook.kind, HookKind::TcIngress | HookKind::TcEgress))
+            .map(|hook| &hook.device)
+            .collect()
+    }
+
+    /// Sets the clock that the programs read, if they read one.
+    ///
+    /// # Errors
+    /// The kernel's, and when the map's value is not a `u64`.
+    pub fn set_clock(&mut self, at: Duration) -> Result<(), Error> {
+        let Some(cell) = &self.plan.clock else {
+            return Ok(());
+        };
+        let map = object_of(&mut self.objects, &self.plan.name, &cell.object)?.map(&cell.map)?;
+        let nanoseconds = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        contents::write(map, &cell.map, &cell.key, &nanoseconds.to_ne_bytes())
+    }
+
+    /// What stands in the objects' maps.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn maps(&self) -> Result<BTreeMap<MapRef, MapContents>, Error> {
+        let mut maps = BTreeMap::new();
+        for (name, object) in &self.objects {
+            for (map, data) in object.maps() {
+                let what = format!("read map `{map}`");
+                let contents = contents::read(data).map_err(Error::system(what))?;
+                let reference = MapRef {
+                    node: self.plan.name.clone(),
+                    object: name.clone(),
+                    map: map.clone(),
+                };
+                maps.extend(contents.map(|contents| (reference, contents)));
+            }
+        }
+        Ok(maps)
+    }
+}
+
+impl Drop for Node<'_> {
+    fn drop(&mut self) {
+        // aya takes tc filters away by the device's index in the namespace that the thread is in. In another
+        // one that could be somebody else's device; the filters go with the namespace then.
+        if self.namespace.enter().is_err() {
+            std::mem::forget(std::mem::take(&mut self.attached));
+        }
+    }
+}
+
+fn object_of<'o>(
+    objects: &'o mut BTreeMap<ObjectName, LoadedObject>,
+    node: &NodeName,
+    name: &ObjectName,
+) -> Result<&'o mut LoadedObject, Error> {
+    objects.get_mut(name).ok_or_else(|| Error::UnknownObject {
+        node: node.clone(),
+        object: name.clone(),
+    })
+}
+
+fn check_index(device: &DevicePlan) -> Result<(), Error> {
+    let ifindex = device.ifindex.get();
+    if (2..=i32::MAX as u32).contains(&ifindex) {
+        return Ok(());
+    }
+    Err(Error::Ifindex {
+        device: device.name.clone(),
+        ifindex,
+    })
+}

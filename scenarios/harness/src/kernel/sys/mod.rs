@@ -1,0 +1,8 @@
+//! The system calls that no crate wraps, each behind a safe function. `unsafe` stands here and nowhere else.
+
+pub mod bpf;
+pub mod ethtool;
+pub mod map;
+pub mod mount;
+pub mod packet;
+pub mod program;

@@ -1,0 +1,26 @@
+//! Taps: small programs of our own that record what the plan's programs do, as they do it.
+//!
+//! What is attached to a hook is a tap: a program that calls the plan's program as a function, with the same
+//! context, and when that has returned writes the return value and the whole packet into a perf buffer. It
+//! returns the same value. A tail call in the program leaves the program and returns to the tap. At the far end of
+//! each device stands an XDP program that records what arrives there. All write into one buffer of one CPU, so
+//! that the records are in the order in which things happened.
+//!
+//! The program is loaded on its own first, so that what the verifier has against it is about it alone. Then it is
+//! loaded once more for each hook, behind the tap's instructions. Its stack may then have 480 bytes, instead of
+//! 512: the tap's is counted too. Where the verifier refuses a program with its tap, the program is attached
+//! without, and the recording says so ([`Recording::notices`](crate::recording::Recording)).
+//!
+//! (A tracing program behind the plan's, `fexit`, would leave that as it is. But it needs BTF of the program and of
+//! the kernel, and the kernel to let programs be patched, which not each one does.)
+//!
+//! A record is lost when the buffer is full, when the tap runs on another CPU or when the packet is longer than
+//! a perf record can be. The taps count that, and a run with a count that is not zero fails.
+
+mod asm;
+mod observer;
+mod program;
+pub mod record;
+
+pub use observer::{Observer, TapError};
+pub use program::Watched;

@@ -1,0 +1,202 @@
+//! The buffer that all taps of a run write into, and the taps themselves.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aya::maps::perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer};
+use aya::maps::{MapData, MapError, PerfEventArray};
+use aya_obj::generated::{
+    BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE, bpf_attach_type, bpf_map_type, bpf_prog_type,
+};
+
+use super::program::{Output, Watched, around, far_end};
+use super::record::Record;
+use crate::kernel::code::Function;
+use crate::kernel::sys::map::{Map, MapShape};
+use crate::kernel::sys::program::{ProgramSource, Refusal, link, load};
+
+/// Collects the records of a run's taps.
+pub struct Observer {
+    records: Map,
+    lost: Map,
+    buffer: PerfEventArrayBuffer<MapData>,
+    far_end: OwnedFd,
+}
+
+/// Why there is no tap.
+#[derive(Debug, thiserror::Error)]
+pub enum TapError {
+    /// A system call failed.
+    #[error("{0}: {1}")]
+    System(&'static str, #[source] io::Error),
+    /// The perf buffer could not be set up.
+    #[error("set up the perf buffer: {0}")]
+    Buffer(String),
+    /// The program is of a kind without packets.
+    #[error("the program is of a kind without packets")]
+    NoPackets,
+    /// The verifier refused the tap.
+    #[error("the verifier refused the tap: {error}: {reason}")]
+    Refused {
+        /// The system call's error.
+        error: io::Error,
+        /// The end of what the verifier said.
+        reason: String,
+    },
+}
+
+/// Pages of the perf buffer. One stimulus's records must fit.
+const PAGES: usize = 512;
+
+impl Observer {
+    /// Sets up an observer for what happens on one CPU.
+    ///
+    /// # Errors
+    /// When the kernel refuses one of the parts.
+    pub fn new(cpu: usize) -> Result<Self, TapError> {
+        let cpus = aya::util::nr_cpus().map_err(|(what, error)| TapError::System(what, error))?;
+        let array = |kind: bpf_map_type, value_size, max_entries| MapShape {
+            kind: kind as u32,
+            key_size: 4,
+            value_size,
+            max_entries,
+            flags: 0,
+        };
+        let make = |name, shape| {
+            Map::create(name, shape)
+                .map_err(|error| TapError::System("create the taps' maps", error))
+        };
+        let records = make(
+            "twinpath_taps",
+            array(bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, cpus as u32),
+        )?;
+        let lost = make(
+            "twinpath_lost",
+            array(bpf_map_type::BPF_MAP_TYPE_ARRAY, 8, 1),
+        )?;
+        let buffer = open_buffer(records.as_fd(), cpu)?;
+        let output = Output {
+            records: records.as_fd(),
+            lost: lost.as_fd(),
+        };
+        let far_end = load(&ProgramSource {
+            attach_type: Some(bpf_attach_type::BPF_XDP),
+            flags: BPF_F_XDP_HAS_FRAGS,
+            ..ProgramSource::new(
+                "twinpath_far",
+                bpf_prog_type::BPF_PROG_TYPE_XDP,
+                &far_end(output),
+            )
+        })
+        .map_err(refused)?;
+        Ok(Self {
+            records,
+            lost,
+            buffer,
+            far_end,
+        })
+    }
+
+    /// Puts the far end's program on a device of this thread's namespace, until the result is dropped.
+    ///
+    /// # Errors
+    /// The kernel's, for a device without native XDP.
+    pub fn watch_device(&self, ifindex: u32) -> io::Result<OwnedFd> {
+        let kind = bpf_attach_type::BPF_XDP;
+        link(self.far_end.as_fd(), ifindex, kind, XDP_FLAGS_DRV_MODE)
+    }
+
+    /// Loads a program together with a tap, to be attached in its place. The tap's records carry the number.
+    ///
+    /// # Errors
+    /// When the verifier refuses the two together.
+    pub fn watch(
+        &self,
+        number: u32,
+        watched: Watched,
+        function: &Function,
+    ) -> Result<OwnedFd, TapError> {
+        let output = Output {
+            records: self.records.as_fd(),
+            lost: self.lost.as_fd(),
+        };
+        let whole = function
+            .behind(&around(number, watched, output))
+            .map_err(|error| TapError::System("load the program's BTF", error))?;
+        let kind = match watched {
+            Watched::Xdp { .. } => bpf_prog_type::BPF_PROG_TYPE_XDP,
+            Watched::Skb => bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+        };
+        let mut source = ProgramSource::new(&function.name, kind, &whole.instructions);
+        source.license = &function.license;
+        source.debug = whole.debug.as_ref().map(|debug| debug.borrow());
+        if let Watched::Xdp { fragments } = watched {
+            source.attach_type = Some(bpf_attach_type::BPF_XDP);
+            source.flags = if fragments { BPF_F_XDP_HAS_FRAGS } else { 0 };
+        }
+        load(&source).map_err(refused)
+    }
+
+    /// Takes the records that have come since the last time, in order.
+    ///
+    /// # Errors
+    /// With the number of records lost, when any were.
+    pub fn drain(&mut self, mut take: impl FnMut(Record)) -> Result<(), u64> {
+        let mut lost = 0;
+        self.buffer.for_each(|event| match event {
+            PerfEvent::Sample { head, tail } => {
+                let joined;
+                let sample = if tail.is_empty() {
+                    head
+                } else {
+                    joined = [head, tail].concat();
+                    &joined
+                };
+                match Record::parse(sample) {
+                    Some(record) => take(record),
+                    None => lost += 1,
+                }
+            }
+            PerfEvent::Lost { count } => lost += count,
+        });
+        lost += self.uncounted();
+        if lost == 0 { Ok(()) } else { Err(lost) }
+    }
+
+    /// Records that never reached the buffer.
+    fn uncounted(&self) -> u64 {
+        match self.lost.lookup(&0u32.to_ne_bytes()) {
+            Ok(Some(value)) => value
+                .first_chunk()
+                .map_or(u64::MAX, |bytes| u64::from_ne_bytes(*bytes)),
+            _ => u64::MAX,
+        }
+    }
+}
+
+fn open_buffer(map: BorrowedFd<'_>, cpu: usize) -> Result<PerfEventArrayBuffer<MapData>, TapError> {
+    let fd = map
+        .try_clone_to_owned()
+        .map_err(|error| TapError::System("duplicate a descriptor", error))?;
+    let failed = |error: MapError| TapError::Buffer(error.to_string());
+    let data = MapData::from_fd(fd).map_err(failed)?;
+    let map = aya::maps::Map::from_map_data(data).map_err(failed)?;
+    let mut array = PerfEventArray::try_from(map).map_err(failed)?;
+    array
+        .open(cpu as u32, Some(PAGES))
+        .map_err(|error: PerfBufferError| TapError::Buffer(error.to_string()))
+}
+
+fn refused(refusal: Refusal) -> TapError {
+    // The last lines are statistics; the one before them is the reason.
+    let reason = refusal
+        .log
+        .lines()
+        .rev()
+        .find(|line| !line.starts_with("processed ") && !line.trim().is_empty())
+        .unwrap_or("it gave no reason");
+    TapError::Refused {
+        error: refusal.error,
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,159 @@
+//! Single programs over single packets, by `BPF_PROG_TEST_RUN`.
+//!
+//! No device and no namespace is needed, and any object will do. A program can also be given as instructions,
+//! which lets a test hold an interpreter to the kernel, instruction by instruction.
+//!
+//! ```no_run
+//! use twinpath::kernel::test_run::{Object, TestInput};
+//!
+//! let bytes = std::fs::read("program.o")?;
+//! let mut object = Object::load("program.o", bytes, &Default::default())?;
+//! let output = object.program("entry")?.run(TestInput::packet(&[0; 64]))?;
+//! println!("returned {} and {} bytes", output.code, output.packet.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use aya_obj::generated::{bpf_map_type as MapKind, bpf_prog_type as ProgramKind};
+
+use super::contents;
+use super::error::Error;
+use super::object::LoadedObject;
+use super::run::raise_memory_limit;
+pub use super::sys::map::{Map, MapShape};
+use super::sys::mount::BpfFs;
+use super::sys::program::{ProgramSource, load, test_run};
+pub use super::sys::program::{Refusal, TestInput, TestOutput};
+use crate::plan::{ObjectName, ObjectPlan};
+use crate::recording::MapContents;
+
+/// An object whose maps are in the kernel.
+#[derive(Debug)]
+pub struct Object {
+    object: LoadedObject,
+    /// Maps that the object wants pinned live here.
+    _pins: BpfFs,
+}
+
+/// A program that the kernel has verified.
+#[derive(Debug)]
+pub struct Program(OwnedFd);
+
+impl<'a> TestInput<'a> {
+    /// A packet, from the link-layer header on, to be run over once.
+    pub fn packet(packet: &'a [u8]) -> Self {
+        Self {
+            packet,
+            ..Self::default()
+        }
+    }
+}
+
+impl Object {
+    /// Creates an object's maps, with the given values for its global variables. The path is for messages.
+    ///
+    /// # Errors
+    /// When the bytes are no BPF object, a global variable is unknown or of another size, or the kernel refuses.
+    pub fn load(
+        path: impl Into<PathBuf>,
+        bytes: impl Into<Arc<[u8]>>,
+        globals: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<Self, Error> {
+        raise_memory_limit();
+        let pins = BpfFs::new().map_err(Error::system("make a BPF file system"))?;
+        let plan = ObjectPlan {
+            name: ObjectName::new("object"),
+            path: path.into(),
+            bytes: bytes.into(),
+            globals: globals.clone(),
+        };
+        Ok(Self {
+            object: LoadedObject::load(&plan, &pins)?,
+            _pins: pins,
+        })
+    }
+
+    /// Has one of the object's programs verified.
+    ///
+    /// # Errors
+    /// When the object lacks it, it is of a type that is not supported, or the verifier refuses it.
+    pub fn program(&mut self, name: &str) -> Result<Program, Error> {
+        let fd = self.object.verify(name)?.try_clone_to_owned();
+        fd.map(Program)
+            .map_err(Error::system("duplicate a descriptor"))
+    }
+
+    /// One of the object's maps.
+    ///
+    /// # Errors
+    /// When the object lacks it.
+    pub fn map(&self, name: &str) -> Result<&Map, Error> {
+        self.object.map(name)
+    }
+}
+
+impl Program {
+    /// Has instructions verified as a program of a kind, under the GPL. Each has eight bytes, and a map is
+    /// loaded by the number of its descriptor ([`AsFd`]).
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    ///
+    /// # Panics
+    /// When the length is not a multiple of eight.
+    pub fn from_instructions(kind: ProgramKind, instructions: &[u8]) -> Result<Self, Refusal> {
+        load(&ProgramSource::new("test_run", kind, instructions)).map(Self)
+    }
+
+    /// Runs the program over a packet. Where the context names no device, the packet's is the loopback device of
+    /// this thread's namespace.
+    ///
+    /// # Errors
+    /// The kernel's: `EINVAL` for a packet that is shorter than an Ethernet header or longer than the kind of
+    /// program takes, `ENOTSUPP` (524) for a kind of program that cannot be run.
+    pub fn run(&self, input: TestInput<'_>) -> io::Result<TestOutput> {
+        test_run(self.0.as_fd(), input)
+    }
+}
+
+/// Runs a program of an object over packets, one after another, on the same maps.
+///
+/// # Errors
+/// As for [`Object::load`], [`Object::program`] and [`Program::run`].
+pub fn run_packets<'a>(
+    path: impl Into<PathBuf>,
+    bytes: impl Into<Arc<[u8]>>,
+    program: &str,
+    packets: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<TestOutput>, Error> {
+    let mut object = Object::load(path, bytes, &BTreeMap::new())?;
+    let verified = object.program(program)?;
+    packets
+        .into_iter()
+        .map(|packet| {
+            let output = verified.run(TestInput::packet(packet));
+            output.map_err(Error::system(format!("run program `{program}`")))
+        })
+        .collect()
+}
+
+/// Writes an element of a map; each CPU of a per-CPU map gets the value.
+///
+/// # Errors
+/// For a key or value of the wrong size, a map that is not written by value, and the kernel's refusal.
+pub fn write_map(map: &Map, key: &[u8], value: &[u8]) -> Result<(), Error> {
+    contents::write(map, "map", key, value)
+}
+
+/// Reads all of a map; `None` for a kind of map whose elements are no plain bytes, and for constants.
+///
+/// # Errors
+/// The kernel's.
+pub fn read_map(map: &Map) -> io::Result<Option<MapContents>> {
+    contents::read(map)
+}

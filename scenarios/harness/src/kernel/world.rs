@@ -1,0 +1,312 @@
+//! A plan, built in the kernel and played.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::chatter::is_unsolicited;
+use super::edge::Edge;
+use super::error::Error;
+use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
+use super::node::{Node, Untapped};
+use super::quiet::SILENT_CYCLES;
+use super::tap::Observer;
+use super::tap::record::{FAR_END, Record};
+use crate::plan::{
+    Attachment, DeviceName, DevicePlan, HookKind, NodeName, Plan, Stimulus, StimulusKind,
+};
+use crate::recording::{Event, Journey, Recording};
+
+/// A plan's nodes in the kernel.
+pub struct World<'a> {
+    nodes: Vec<Node<'a>>,
+    edge: Edge,
+    observer: Observer,
+    /// By the numbers of the taps: the places of the node in the plan and of the attachment on the node.
+    taps: Vec<(usize, usize)>,
+    untapped: Blind,
+    notices: Vec<String>,
+    buffer: Vec<u8>,
+    limit: Duration,
+}
+
+/// Longer than any frame a veth takes.
+const FRAME_ROOM: usize = 1 << 17;
+/// So many things do not happen before a node that becomes quiet is quiet.
+const STORM: usize = 100_000;
+const ETHERNET_HEADER: usize = 14;
+const VLAN_HEADER: usize = 4;
+
+impl<'a> World<'a> {
+    /// Builds all that the plan asks for.
+    ///
+    /// # Errors
+    /// When the plan asks for what cannot be, or the kernel refuses.
+    pub async fn build(plan: &'a Plan, cpu: usize, limit: Duration) -> Result<Self, Error> {
+        let mut world = Self {
+            edge: Edge::open().await?,
+            nodes: Vec::new(),
+            observer: Observer::new(cpu)?,
+            taps: Vec::new(),
+            untapped: BTreeSet::new(),
+            notices: Vec::new(),
+            buffer: vec![0; FRAME_ROOM],
+            limit,
+        };
+        for (number, node) in plan.nodes.iter().enumerate() {
+            let node = Node::build(node, number, &mut world.edge).await?;
+            world.nodes.push(node);
+        }
+        world.edge.enter()?;
+        world.edge.connect(&world.observer).await?;
+        for number in 0..world.nodes.len() {
+            world.start(number).await?;
+        }
+        // What the kernel had to say about its new devices belongs to no stimulus.
+        world.settle(0).await?;
+        Ok(world)
+    }
+
+    /// Brings a node to life.
+    async fn start(&mut self, number: usize) -> Result<(), Error> {
+        let node = &mut self.nodes[number];
+        node.enter()?;
+        node.bring_up().await?;
+        node.load()?;
+        let untapped = node.attach(self.taps.len() as u32, &self.observer)?;
+        let name = &node.plan.name;
+        self.notices
+            .extend(untapped.iter().map(|untapped| notice(name, untapped)));
+        let hooks = untapped
+            .into_iter()
+            .map(|untapped| (name.clone(), untapped.attachment.hook));
+        self.untapped.extend(hooks);
+        self.taps
+            .extend((0..node.plan.attachments.len()).map(|place| (number, place)));
+        Ok(())
+    }
+
+    /// Plays the plan's stimuli, one after another.
+    ///
+    /// # Errors
+    /// When a stimulus cannot happen, the node does not become quiet, or something that happened was not recorded.
+    pub async fn play(mut self, plan: &Plan) -> Result<Recording, Error> {
+        let mut recording = Recording::default();
+        for (number, stimulus) in plan.stimuli.iter().enumerate() {
+            recording.journeys.push(self.one(number, stimulus).await?);
+        }
+        for node in &self.nodes {
+            recording.maps.extend(node.maps()?);
+        }
+        recording.notices = self.notices.clone();
+        Ok(recording)
+    }
+
+    async fn one(&mut self, number: usize, stimulus: &Stimulus) -> Result<Journey, Error> {
+        for node in &mut self.nodes {
+            node.set_clock(stimulus.at)?;
+        }
+        let StimulusKind::Frame {
+            node,
+            device,
+            bytes,
+        } = &stimulus.kind;
+        let place = self.place(node, device)?;
+        let plan = &self.nodes[place.0].plan.devices[place.1];
+        check_length(number, node, plan, bytes)?;
+        let what = format!("let stimulus {number} arrive at `{device}` of `{node}`");
+        self.edge
+            .send_to(place, bytes)
+            .map_err(Error::system(what))?;
+        let observations = self.settle(number).await?;
+        let arrived = Frame {
+            node: node.clone(),
+            device: device.clone(),
+            bytes: bytes.clone(),
+        };
+        let mut journey = observations.into_journey(&arrived, &self.untapped);
+        journey.events = self.events(number)?;
+        Ok(journey)
+    }
+
+    fn place(&self, node: &NodeName, device: &DeviceName) -> Result<(usize, usize), Error> {
+        let number = self.nodes.iter().position(|known| known.plan.name == *node);
+        let number = number.ok_or_else(|| Error::UnknownNode(node.clone()))?;
+        let devices = &self.nodes[number].plan.devices;
+        let place = devices.iter().position(|known| known.name == *device);
+        let place = place.ok_or_else(|| Error::UnknownDevice {
+            node: node.clone(),
+            device: device.clone(),
+        })?;
+        Ok((number, place))
+    }
+
+    /// Waits until nothing happens any more, and tells what did.
+    async fn settle(&mut self, number: usize) -> Result<Observations, Error> {
+        let limit = self.limit;
+        let deadline = Instant::now() + limit;
+        let mut all = Observations::default();
+        let mut silent = 0;
+        while silent < SILENT_CYCLES {
+            let cycle = timeout_at(deadline, self.edge.barrier.cycle()).await;
+            let Ok(cycle) = cycle else {
+                return Err(Error::NotQuiet { number, limit });
+            };
+            cycle.map_err(Error::system("wait for the node to become quiet"))?;
+            let known = all.count();
+            let chatter = self.observe(number, &mut all)?;
+            silent = if all.count() == known && !chatter {
+                silent + 1
+            } else {
+                0
+            };
+            if all.count() > STORM || Instant::now() > deadline {
+                return Err(Error::NotQuiet { number, limit });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes what was observed since the last time. Says whether there was something that is left out.
+    fn observe(&mut self, number: usize, all: &mut Observations) -> Result<bool, Error> {
+        let lost = |count: u64, what: &str| Error::Lost {
+            number,
+            count,
+            what: what.to_owned(),
+        };
+        let mut records = Vec::new();
+        let drained = self.observer.drain(|record| records.push(record));
+        drained.map_err(|count| lost(count, "records of the taps"))?;
+        let mut chatter = false;
+        for record in records {
+            let seen = self
+                .seen(record)
+                .ok_or_else(|| lost(1, "record of an unknown place"))?;
+            if self.is_chatter(&seen) {
+                chatter = true;
+            } else {
+                all.seen.push(seen);
+            }
+        }
+        for node in &self.nodes {
+            let failed = || format!("watch the devices of node `{}`", node.plan.name);
+            while let Some(frame) = node
+                .taken_in
+                .receive(&mut self.buffer)
+                .map_err(Error::system(failed()))?
+            {
+                let device = node
+                    .plan
+                    .devices
+                    .iter()
+                    .find(|device| device.ifindex.get() == frame.ifindex);
+                let device = device.ok_or_else(|| lost(1, "frame at an unknown device"))?;
+                all.taken_in.push(Frame {
+                    node: node.plan.name.clone(),
+                    device: device.name.clone(),
+                    bytes: with_tag(&self.buffer[..frame.length], frame.tag),
+                });
+            }
+            match node.taken_in.drops().map_err(Error::system(failed()))? {
+                0 => {}
+                count => return Err(lost(count.into(), "frames that devices took in")),
+            }
+        }
+        Ok(chatter)
+    }
+
+    /// Finds out where a record comes from.
+    fn seen(&self, record: Record) -> Option<Seen> {
+        if record.tap == FAR_END {
+            let (node, device) = self.edge.device_at(record.ifindex)?;
+            let plan = self.nodes[node].plan;
+            return Some(Seen::Arrived(Frame {
+                node: plan.name.clone(),
+                device: plan.devices[device].name.clone(),
+                bytes: record.packet,
+            }));
+        }
+        let (node, place) = self.taps.get(record.tap as usize)?;
+        let plan = self.nodes[*node].plan;
+        let attachment = &plan.attachments[*place];
+        Some(Seen::Returned(Returned {
+            node: plan.name.clone(),
+            hook: attachment.hook.clone(),
+            program: attachment.program.clone(),
+            filter: *place,
+            code: record.code,
+            packet: record.packet,
+            tag: record.tag,
+        }))
+    }
+
+    fn is_chatter(&self, seen: &Seen) -> bool {
+        let (node, device, bytes) = match seen {
+            Seen::Arrived(frame) => (&frame.node, &frame.device, &frame.bytes),
+            Seen::Returned(returned) if returned.hook.kind == HookKind::TcEgress => {
+                (&returned.node, &returned.hook.device, &returned.packet)
+            }
+            Seen::Returned(_) => return false,
+        };
+        let Ok((node, device)) = self.place(node, device) else {
+            return false;
+        };
+        let device = &self.nodes[node].plan.devices[device];
+        device
+            .addresses
+            .iter()
+            .any(|address| address.addr().is_ipv6())
+            && is_unsolicited(bytes, device.mac.0)
+    }
+
+    /// The records that programs wrote since the last time: map by map, each in its order.
+    fn events(&mut self, number: usize) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        for source in self.nodes.iter_mut().flat_map(|node| &mut node.events) {
+            let drained = source.drain(&mut events);
+            drained.map_err(|count| Error::Lost {
+                number,
+                count,
+                what: format!("records of map {}", source.map()),
+            })?;
+        }
+        Ok(events)
+    }
+}
+
+fn notice(node: &NodeName, untapped: &Untapped) -> String {
+    let Attachment {
+        object,
+        program,
+        hook,
+    } = &untapped.attachment;
+    format!(
+        "what program `{program}` of object `{object}` does at {hook} of node `{node}` is not recorded: {}",
+        untapped.error,
+    )
+}
+
+/// A frame must have an Ethernet header and, without it and a VLAN tag, fit the device's MTU.
+fn check_length(
+    number: usize,
+    node: &NodeName,
+    device: &DevicePlan,
+    frame: &[u8],
+) -> Result<(), Error> {
+    let tag = match frame.get(12..ETHERNET_HEADER) {
+        Some([0x81, 0]) => VLAN_HEADER,
+        _ => 0,
+    };
+    let most = device.mtu as usize + ETHERNET_HEADER + tag;
+    if (ETHERNET_HEADER..=most).contains(&frame.len()) {
+        return Ok(());
+    }
+    Err(Error::FrameLength {
+        number,
+        node: node.clone(),
+        device: device.name.clone(),
+        length: frame.len(),
+        most,
+    })
+}

@@ -1,0 +1,6 @@
+//! The kernel backend, with small programs whose frames say what is to happen to them (`objects/hooks.bpf.c`).
+#![cfg(target_os = "linux")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
+
+mod journeys;
+mod support;
