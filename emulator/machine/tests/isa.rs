@@ -16,6 +16,8 @@ mod asm;
 mod emit;
 #[path = "isa/flow.rs"]
 mod flow;
+#[path = "isa/form.rs"]
+mod form;
 #[path = "isa/generate.rs"]
 mod generate;
 #[path = "isa/memory.rs"]

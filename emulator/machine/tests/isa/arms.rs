@@ -93,7 +93,8 @@ impl Case {
         }
     }
 
-    fn program(&self, space: i32) -> Vec<Insn> {
+    /// The whole program; `space` is the reference to the space.
+    pub fn program(&self, space: i32) -> Vec<Insn> {
         let mut insns = Vec::new();
         match self.needs {
             Needs::Registers => {}

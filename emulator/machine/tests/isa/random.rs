@@ -5,6 +5,8 @@
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
+use twinpath_machine::isa::check_form;
+
 use super::arms::Arms;
 use super::generate;
 
@@ -33,6 +35,9 @@ fn random_programs() {
     let arms = std::cell::RefCell::new(Arms::new());
     let skipped = std::cell::Cell::new(0);
     let result = TestRunner::new_with_rng(config, rng).run(&generate::case(), |case| {
+        if let Err(errors) = check_form(&case.program(0)) {
+            return Err(TestCaseError::fail(format!("refused by form: {errors:?}")));
+        }
         match arms.borrow_mut().run(&case) {
             Ok(_) => Ok(()),
             // Too many paths for the verifier.
