@@ -184,6 +184,11 @@ impl Function<'_> {
                     offset,
                     self.register(src),
                 ));
+                if operation == asm::atomic::CMPXCHG && !wide {
+                    // Linux 6.18 on x86-64 leaves the upper half of r0 where another path was verified
+                    // before this one: see `memory::cmpxchg_extends_r0_on_each_path`.
+                    self.push(alu_x(false, op::MOV, 0, 0, 0));
+                }
             }
             Piece::If {
                 cond,
