@@ -10,7 +10,7 @@
 //! | ICMP to a virtual IP; a frame to a group address | pass |
 //! | to a virtual IP: a fragment / extension headers broken or more than four / TCP or UDP header truncated / other protocol | drop 157 / 156 / 135 / 142 |
 //! | to a service without backends / with a TTL of 1 or 0 | drop 158 / 196 |
-//! | to a service | rewritten, out again |
+//! | to a service | destination address and port, MACs and TTL rewritten, out again |
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use twinpath_abi::{Direction, Verdict};
