@@ -176,6 +176,14 @@ impl Function<'_> {
                 src,
             } => {
                 let width = if wide { Width::D } else { Width::W };
+                // Linux 6.18 loses track of constants that are fetched from the stack and removes
+                // instructions as dead that are not: see `memory::a_fetch_from_the_stack`.
+                let fetches = operation & asm::atomic::FETCH != 0;
+                let at = match at {
+                    Place::Stack(drawn) if fetches && self.needs.is_some() => Place::Map(drawn),
+                    _ if fetches && self.needs.is_none() => return,
+                    at => at,
+                };
                 let (base, offset) = self.place(at, width, true);
                 self.push(asm::atomic(
                     width,

@@ -208,6 +208,39 @@ fn cmpxchg_extends_r0_on_each_path() {
     }
 }
 
+/// What an atomic operation fetches from the stack, where two values can have come there.
+///
+/// Linux 6.18 verifies this with the one value, follows the constant into the comparison, and takes the
+/// path with the other value for the same (`backtrack_insn` passes over atomic operations): it removes
+/// the addition as dead. So the kernel is not asked here; the random programs found this, and fetch
+/// from maps only.
+#[test]
+fn a_fetch_from_the_stack() {
+    // Enough between the two for the verifier to take a note of the state.
+    let between = |n: i32| [mov(4, n), asm::jump_k(true, asm::cond::JEQ, 8, 5, 0)];
+    let mut body = vec![
+        mov(3, 33),
+        asm::jump_x(true, asm::cond::JNE, 6, 7, 1),
+        mov(3, 0),
+    ];
+    body.extend((1..7).flat_map(between));
+    body.extend([
+        stx(D, 10, -8, 3),
+        mov(0, 0),
+        atomic(W, atomic::ADD | atomic::FETCH, 10, -8, 0),
+        mov(1, 11),
+        asm::jump_x(true, asm::cond::JGT, 1, 0, 1),
+        alu_k(true, op::ADD, 1, 1, 0),
+    ]);
+    for mut engine in EmulatorArm::both() {
+        for (r6, want) in [(0, 11), (1, 12)] {
+            let mut case = Case::new(body.clone());
+            case.start.registers[6] = r6;
+            assert_eq!(engine.run(&case).unwrap().registers[1], want);
+        }
+    }
+}
+
 #[test]
 fn direct_packet_access() {
     let mut arms = Arms::new();
