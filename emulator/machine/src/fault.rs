@@ -108,6 +108,14 @@ pub enum FaultKind {
         /// The instruction that acquired it.
         acquired_at: u32,
     },
+    /// A helper was called while a spin lock was held.
+    #[error("call of {helper} while a spin lock is held, taken by instruction {locked_at}")]
+    Locked {
+        /// The helper.
+        helper: HelperId,
+        /// The instruction that took the lock.
+        locked_at: u32,
+    },
     /// The budget of instructions is used up.
     #[error("the budget of {budget} instructions is used up")]
     Budget {

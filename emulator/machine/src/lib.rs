@@ -14,14 +14,18 @@ mod fault;
 mod load;
 mod machine;
 mod program;
+mod references;
 
 pub use clock::{Clock, Random};
 pub use errno::Errno;
 pub use fault::{Access, Fault, FaultKind};
-pub use helpers::{Call, HelperId};
+pub use helpers::{Call, Dynptr, DynptrData, Dynptrs, HelperId};
 pub use load::{LoadError, LoadOptions, Loaded, Missing, Place, TargetBtf};
-pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions};
-pub use maps::{Entry, Map, MapDef, MapError, MapFlags, MapId, MapType, Maps, Record};
+pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions, SocketRef};
+pub use maps::{
+    CgroupKey, Entry, Map, MapDef, MapError, MapFlags, MapId, MapType, Maps, Record, SocketId, Target,
+};
 pub use memory::{Checked, Memory, Placement, Pointer, Tag};
 pub use object::{AttachType, Object, ObjectError, ObjectProgram};
+pub use references::{Reference, References, Resource};
 pub use program::{Function, Line, Program, ProgramId, ProgramType};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, Random};
-use crate::helpers::HelperId;
-use crate::maps::Maps;
-use crate::memory::{ArenaError, Memory, Placement};
+use crate::helpers::{Dynptrs, HelperId};
+use crate::maps::{CgroupKey, Maps, SocketId};
+use crate::memory::{ArenaError, Memory, Placement, Pointer};
 use crate::program::{Program, ProgramId, ProgramType};
+use crate::references::References;
 
 /// Memory, maps, programs, time and randomness: all that programs share.
 #[derive(Debug)]
@@ -21,6 +22,12 @@ pub struct Machine {
     pub random: Random,
     /// What `bpf_trace_printk` printed.
     pub trace: Vec<String>,
+    /// What the current run holds.
+    pub references: References,
+    /// The dynptrs on the stacks of the runs under way.
+    pub dynptrs: Dynptrs,
+    /// A copy of a key, kept for its memory.
+    pub(crate) key: Vec<u8>,
     cpus: u32,
     programs: Vec<Arc<Program>>,
 }
@@ -76,6 +83,9 @@ impl Machine {
             clock: Clock::default(),
             random: Random::new(options.seed),
             trace: Vec::new(),
+            references: References::default(),
+            dynptrs: Dynptrs::default(),
+            key: Vec::new(),
             cpus: options.cpus.max(1),
             programs: Vec::new(),
         })
@@ -118,6 +128,50 @@ pub trait Environment {
         let _ = (machine, offset, into);
         None
     }
+
+    /// Appends the first `len` bytes of the packet that the current run is about, for events that
+    /// carry them; false, with nothing appended, when it is shorter.
+    fn packet_bytes(&mut self, machine: &Machine, len: u32, into: &mut Vec<u8>) -> bool {
+        let _ = (machine, len, into);
+        false
+    }
+
+    /// The socket that a pointer stands for; none when it is no pointer to a socket.
+    fn socket(&mut self, machine: &Machine, pointer: Pointer) -> Option<SocketRef> {
+        let _ = (machine, pointer);
+        None
+    }
+
+    /// The socket of the context (`struct bpf_sock_ops`).
+    fn context_socket(&mut self, machine: &Machine) -> Option<SocketId> {
+        let _ = machine;
+        None
+    }
+
+    /// A pointer to a socket that was found in a map; the program holds a reference to it then.
+    ///
+    /// # Errors
+    /// The fault that ends the run.
+    fn hold_socket(&mut self, call: &mut crate::Call<'_>, socket: SocketId) -> crate::Checked<u64> {
+        let _ = socket;
+        let name = format!("{} of a socket", call.helper);
+        Err(Box::new(crate::FaultKind::Unsupported(name)))
+    }
+
+    /// The cgroup that the current program runs for, and how it is attached to it.
+    fn cgroup(&mut self, machine: &Machine) -> Option<CgroupKey> {
+        let _ = machine;
+        None
+    }
+}
+
+/// A socket behind a pointer that an environment gave to a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketRef {
+    /// The socket.
+    pub id: SocketId,
+    /// Whether it is a full one, not a request's or one in time-wait (`sk_fullsock`).
+    pub full: bool,
 }
 
 /// An environment without anything: only the machine's own helpers work.

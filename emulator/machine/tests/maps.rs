@@ -71,9 +71,9 @@ fn an_update_leaves_the_old_value_to_those_who_hold_a_pointer() {
     let memory = &mut memory();
     let mut hash = map(memory, MapType::Hash, 4, 8, 4);
     hash.user_update(memory, &[1; 4], &[1; 8], 0).unwrap();
-    let old = hash.lookup(memory, &[1; 4], Cpu(0)).unwrap();
+    let old = hash.lookup(&[1; 4], Cpu(0)).unwrap();
     hash.user_update(memory, &[1; 4], &[2; 8], 0).unwrap();
-    let new = hash.lookup(memory, &[1; 4], Cpu(0)).unwrap();
+    let new = hash.lookup(&[1; 4], Cpu(0)).unwrap();
     assert_ne!(old, new);
     assert_eq!(memory.raw(old, 8), [1; 8]);
     assert_eq!(memory.raw(new, 8), [2; 8]);

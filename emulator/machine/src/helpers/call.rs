@@ -27,24 +27,6 @@ pub struct Call<'a> {
     pub args: [u64; 5],
 }
 
-/// The largest key of a map whose helpers take keys from the stack; larger ones are looked up in place.
-const MAX_KEY: usize = 512;
-
-/// A copy of a key, so that the map may change memory while it is looked up.
-#[derive(Debug)]
-pub(crate) struct Key {
-    bytes: [u8; MAX_KEY],
-    len: usize,
-}
-
-impl std::ops::Deref for Key {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
 impl Call<'_> {
     /// An argument, 1 to 5.
     #[inline]
@@ -111,17 +93,16 @@ impl Call<'_> {
         }
     }
 
-    /// A copy of the key of `map` behind a pointer argument.
-    #[inline]
-    pub(crate) fn key(&mut self, number: u8, map: MapId) -> Checked<Key> {
-        let len = self.machine.maps[map].def().key_size;
-        let mut key = Key {
-            bytes: [0; MAX_KEY],
-            len: len as usize,
-        };
-        let bytes = self.bytes(number, len)?;
-        key.bytes[..len as usize].copy_from_slice(bytes);
-        Ok(key)
+    /// An argument that is the size of memory behind another one.
+    ///
+    /// # Errors
+    /// When it is so large that the verifier would not believe it (`BPF_MAX_VAR_SIZ`).
+    pub fn size(&self, number: u8) -> Checked<u32> {
+        const MAX_SIZE: u64 = 1 << 29;
+        match self.arg(number) {
+            size if size < MAX_SIZE => Ok(size as u32),
+            size => Err(self.refuse(number, format!("{size} is no size of memory"))),
+        }
     }
 
     /// Whether a pointer argument is the context.
@@ -147,7 +128,7 @@ impl Call<'_> {
         let def = self.machine.maps[map].def();
         let kind = ObjectKind::MapValue(map);
         let mut object = Object::new(kind, address, def.value_size, self.at);
-        if def.flags.read_only_for_programs() {
+        if def.read_only_for_programs() {
             object.writable = 0;
         }
         if def.flags.write_only_for_programs() {

@@ -5,23 +5,63 @@
 //! a packet, a socket or a device belong to the [`Environment`](crate::Environment).
 
 mod call;
+mod compat;
+mod dynptr;
 mod general;
 mod id;
+mod lock;
 mod map;
+mod perf;
+mod ringbuf;
+mod storage;
 
 pub use call::Call;
+pub use dynptr::{DYNPTR_SIZE, Dynptr, DynptrData, Dynptrs};
 pub use id::HelperId;
 
+use crate::fault::FaultKind;
+use crate::machine::Environment;
 use crate::memory::Checked;
 
-/// Runs a helper of the machine; none when the machine has no helper of that number.
-pub(crate) fn call(call: &mut Call<'_>) -> Option<Checked<u64>> {
-    map::call(call).or_else(|| general::call(call))
+/// Runs a helper of the machine; none when the machine has no helper of that number, or leaves it to
+/// the environment, as it does for sockets in maps and dynptrs of packets.
+pub(crate) fn call(call: &mut Call<'_>, environment: &mut dyn Environment) -> Option<Checked<u64>> {
+    if let Err(fault) = unlocked(call) {
+        return Some(Err(fault));
+    }
+    map::call(call)
+        .or_else(|| general::call(call))
+        .or_else(|| ringbuf::call(call))
+        .or_else(|| dynptr::call(call))
+        .or_else(|| lock::call(call))
+        .or_else(|| perf::call(call, environment))
+        .or_else(|| storage::call(call, environment))
+}
+
+/// A program that holds a spin lock may call nothing but `bpf_spin_unlock`.
+#[inline]
+fn unlocked(call: &Call<'_>) -> Checked<()> {
+    match call.machine.references.lock() {
+        Some(lock) if call.helper != HelperId::SPIN_UNLOCK => Err(Box::new(FaultKind::Locked {
+            helper: call.helper,
+            locked_at: lock.acquired_at,
+        })),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the machine itself has this helper.
 pub fn provides(helper: HelperId) -> bool {
-    map::HELPERS.contains(&helper) || general::HELPERS.contains(&helper) || ENGINE.contains(&helper)
+    let modules = [
+        map::HELPERS,
+        general::HELPERS,
+        ringbuf::HELPERS,
+        dynptr::HELPERS,
+        lock::HELPERS,
+        perf::HELPERS,
+        ENGINE,
+    ];
+    modules.iter().any(|helpers| helpers.contains(&helper))
 }
 
 /// Helpers that change the flow of control, which each engine does itself.

@@ -41,6 +41,11 @@ impl MapDef {
         }
     }
 
+    /// Whether programs may only read values.
+    pub fn read_only_for_programs(&self) -> bool {
+        self.flags.read_only_for_programs() || self.kind == MapType::XskMap
+    }
+
     /// The same under a name.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self {

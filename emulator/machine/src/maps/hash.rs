@@ -2,7 +2,7 @@
 
 use super::lru::Recency;
 use super::pool::{Pool, Slot, Slots};
-use super::table::Table;
+use super::table::{Order, Table};
 use super::value::{F_LOCK, New, Shape};
 use super::{MapDef, MapFlags, MapType, When};
 use crate::errno::Errno;
@@ -36,7 +36,6 @@ enum Places {
 impl Hash {
     pub(super) fn new(def: &MapDef, memory: &mut Memory, cpus: u32) -> Result<Self, OutOfMemory> {
         let shape = Shape::new(def, cpus);
-        let lru = matches!(def.kind, MapType::LruHash | MapType::LruPerCpuHash);
         let prealloc = !def.flags.has(MapFlags::NO_PREALLOC);
         // Updating in place needs no other slot.
         let spares = if shape.per_cpu { 0 } else { cpus };
@@ -47,15 +46,21 @@ impl Hash {
             Pool::growing(shape.block())
         };
         let mut slots = Slots::new(pool);
-        let places = if lru {
-            Places::Evict(Recency::new())
+        let places = if matches!(def.kind, MapType::LruHash | MapType::LruPerCpuHash) {
+            let lists = if def.flags.has(MapFlags::NO_COMMON_LRU) {
+                cpus
+            } else {
+                1
+            };
+            Places::Evict(Recency::new(lists, def.max_entries / lists))
         } else if prealloc {
-            Places::Spare((0..spares).map_while(|_| slots.take(memory).ok()).collect())
+            let taken = (0..spares).map_while(|_| slots.take(memory).ok());
+            Places::Spare(taken.collect())
         } else {
             Places::Any
         };
         Ok(Self {
-            table: Table::new(def.key_size, def.max_entries),
+            table: Table::new(def.key_size, def.max_entries, Order::Jenkins),
             slots,
             shape,
             capacity: def.max_entries,
@@ -111,7 +116,10 @@ impl Hash {
     }
 
     fn insert(&mut self, memory: &mut Memory, key: &[u8], new: New<'_>) -> Result<(), Errno> {
-        if self.table.len() >= self.capacity && !self.evict() {
+        if let Places::Evict(recency) = &self.places {
+            let surplus = recency.surplus(recency.list_of(new.cpu().0));
+            self.evict(surplus);
+        } else if self.table.len() >= self.capacity {
             return Err(Errno::E2BIG);
         }
         let slot = self.slots.take(memory)?;
@@ -124,7 +132,8 @@ impl Hash {
         self.shape.init(memory, self.slots.address(slot), new);
         self.table.insert(slot, key);
         if let Places::Evict(recency) = &mut self.places {
-            recency.add(slot);
+            let list = recency.list_of(new.cpu().0);
+            recency.add(slot, list);
         }
     }
 
@@ -136,13 +145,20 @@ impl Hash {
         key: &[u8],
         new: New<'_>,
     ) -> Result<(), Errno> {
-        let cpu = new.cpu().0 as usize;
+        let cpu = new.cpu().0;
         let slot = match &mut self.places {
-            Places::Spare(spares) => std::mem::replace(&mut spares[cpu], old),
-            _ => self.slots.take(memory)?,
+            Places::Spare(spares) => std::mem::replace(&mut spares[cpu as usize], old),
+            Places::Any => self.slots.take(memory)?,
+            Places::Evict(recency) => {
+                let list = recency.list_of(cpu);
+                let moves = list != recency.list_with(old);
+                let surplus = recency.surplus(list).filter(|_| moves);
+                self.evict(surplus);
+                self.slots.take(memory)?
+            }
         };
         self.enter(memory, slot, key, new);
-        self.drop_slot(old);
+        self.leave(old);
         if !matches!(self.places, Places::Spare(_)) {
             self.slots.give(old);
         }
@@ -151,28 +167,22 @@ impl Hash {
 
     pub(super) fn delete(&mut self, key: &[u8]) -> Result<(), Errno> {
         let slot = self.table.find(key).ok_or(Errno::ENOENT)?;
-        self.drop_slot(slot);
+        self.leave(slot);
         self.slots.give(slot);
         Ok(())
     }
 
-    fn drop_slot(&mut self, slot: Slot) {
+    fn evict(&mut self, slot: Option<Slot>) {
+        if let Some(slot) = slot {
+            self.leave(slot);
+            self.slots.give(slot);
+        }
+    }
+
+    fn leave(&mut self, slot: Slot) {
         self.table.remove(slot);
         if let Places::Evict(recency) = &mut self.places {
             recency.remove(slot);
         }
-    }
-
-    /// Makes room if this map evicts.
-    fn evict(&mut self) -> bool {
-        let Places::Evict(recency) = &self.places else {
-            return false;
-        };
-        let Some(slot) = recency.oldest() else {
-            return false;
-        };
-        self.drop_slot(slot);
-        self.slots.give(slot);
-        true
     }
 }

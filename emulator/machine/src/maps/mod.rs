@@ -6,29 +6,42 @@
 
 mod array;
 mod bitmap;
+mod bloom;
 mod check;
 mod def;
+mod entries;
 mod error;
+mod handles;
 mod hash;
+mod ids;
+mod keyed;
 mod lpm;
 mod lpm_trie;
 mod lru;
 mod map;
+mod nested;
 mod perf;
 mod pool;
-mod programs;
+mod queue;
 mod records;
 mod ringbuf;
+mod run;
+mod sockets;
+mod storage;
 mod table;
+mod targets;
 mod user;
 mod value;
 
 pub use def::{MapDef, MapFlags, MapType};
+pub use entries::Entry;
 pub use error::MapError;
+pub use ids::{CgroupKey, SocketId};
+pub(crate) use map::Found;
 pub use map::Map;
 pub use records::Record;
 pub(crate) use ringbuf::Positions;
-pub use user::Entry;
+pub use targets::Target;
 pub use value::Value;
 use value::When;
 
@@ -56,6 +69,13 @@ impl Maps {
     pub fn push(&mut self, map: Map) -> MapId {
         self.0.push(map);
         MapId(self.0.len() as u32 - 1)
+    }
+
+    /// Removes a socket that is closed, and what belongs to it, from all maps.
+    pub fn forget_socket(&mut self, socket: SocketId) {
+        for map in &mut self.0 {
+            map.forget_socket(socket);
+        }
     }
 
     /// All maps by their numbers.

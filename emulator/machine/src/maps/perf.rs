@@ -8,8 +8,9 @@ use crate::machine::Cpu;
 #[derive(Debug)]
 pub(super) struct PerfEvents {
     readers: Vec<Option<Reader>>,
-    /// Of all readers, in the order in which they were sent.
-    records: Vec<(u32, Record)>,
+    /// Of all readers, in the order in which they were sent: the CPU and where the bytes end.
+    records: Vec<(Cpu, usize)>,
+    bytes: Vec<u8>,
 }
 
 /// User space's end of one CPU's events.
@@ -32,6 +33,7 @@ impl PerfEvents {
         Self {
             readers: vec![None; len as usize],
             records: Vec::new(),
+            bytes: Vec::new(),
         }
     }
 
@@ -53,14 +55,37 @@ impl PerfEvents {
         reader.take().map(drop).ok_or(Errno::ENOENT)
     }
 
-    /// Sends a record of `len` bytes, which are made if there is room.
-    pub(super) fn output(
+    /// The bytes sent so far, to which those of the next record are appended before
+    /// [`PerfEvents::send`] or [`PerfEvents::drop`] takes them back.
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Sends a record whose bytes begin at the given position of the buffer.
+    pub(super) fn send(
         &mut self,
         index: u32,
         cpu: Cpu,
-        len: u64,
-        bytes: impl FnOnce() -> Vec<u8>,
+        (bytes, start): (Vec<u8>, usize),
     ) -> Result<(), Errno> {
+        let sent = self.claim(index, cpu, (bytes.len() - start) as u64);
+        self.bytes = bytes;
+        match sent {
+            Ok(()) => self.records.push((cpu, self.bytes.len())),
+            Err(_) => self.bytes.truncate(start),
+        }
+        sent
+    }
+
+    /// Gives the buffer back without a record whose packet is too short.
+    pub(super) fn drop(&mut self, (bytes, start): (Vec<u8>, usize)) -> Errno {
+        self.bytes = bytes;
+        self.bytes.truncate(start);
+        Errno::EFAULT
+    }
+
+    /// Takes the room of a record of `len` bytes.
+    fn claim(&mut self, index: u32, cpu: Cpu, len: u64) -> Result<(), Errno> {
         let reader = self.readers.get_mut(index as usize).ok_or(Errno::E2BIG)?;
         let reader = reader.as_mut().ok_or(Errno::ENOENT)?;
         if index != cpu.0 {
@@ -75,8 +100,6 @@ impl PerfEvents {
         }
         reader.used += whole;
         reader.lost = 0;
-        let bytes = bytes();
-        self.records.push((index, Record { cpu, bytes }));
         Ok(())
     }
 
@@ -85,8 +108,14 @@ impl PerfEvents {
         for reader in self.readers.iter_mut().flatten() {
             reader.used = 0;
         }
-        let records = std::mem::take(&mut self.records);
-        records.into_iter().map(|(_, record)| record).collect()
+        let mut start = 0;
+        let records = self.records.drain(..).map(|(cpu, end)| {
+            let bytes = self.bytes[std::mem::replace(&mut start, end)..end].to_vec();
+            Record { cpu, bytes }
+        });
+        let records = records.collect();
+        self.bytes.clear();
+        records
     }
 
     pub(super) fn lost(&self) -> u64 {

@@ -17,13 +17,23 @@ pub(super) struct Table {
     /// The key of each slot.
     keys: Vec<u8>,
     len: u32,
+    order: Order,
+}
+
+/// Which bucket a key belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By its hash.
+    Jenkins,
+    /// By the number that it is.
+    Index,
 }
 
 /// The end of a chain.
 const END: Slot = u32::MAX;
 
 impl Table {
-    pub(super) fn new(key_size: u32, max_entries: u32) -> Self {
+    pub(super) fn new(key_size: u32, max_entries: u32, order: Order) -> Self {
         let buckets = u64::from(max_entries).next_power_of_two();
         // Zero is the end in here, so that the pages of a large table are not touched before they are used.
         Self {
@@ -32,6 +42,7 @@ impl Table {
             next: Vec::new(),
             keys: Vec::new(),
             len: 0,
+            order,
         }
     }
 
@@ -135,7 +146,11 @@ impl Table {
 
     #[inline]
     fn bucket(&self, key: &[u8]) -> usize {
-        jenkins(key, 0) as usize & (self.heads.len() - 1)
+        let hash = match self.order {
+            Order::Jenkins => jenkins(key, 0),
+            Order::Index => word_of(key),
+        };
+        hash as usize & (self.heads.len() - 1)
     }
 }
 
@@ -217,7 +232,7 @@ mod tests {
 
     #[test]
     fn chains_have_the_newest_first_and_survive_removal() {
-        let mut table = Table::new(4, 1);
+        let mut table = Table::new(4, 1, Order::Jenkins);
         for slot in 0..4u32 {
             table.insert(slot, &slot.to_le_bytes());
         }

@@ -414,6 +414,9 @@ impl Run<'_> {
                     self.machine.memory.pop_frame(depth);
                     let switch = frames.caller_differs();
                     let Some(saved) = frames.pop() else {
+                        if depth == 0 {
+                            check!(self.machine.references.settled());
+                        }
                         return Ok(Exit::Run);
                     };
                     depth = frames.depth();
@@ -447,7 +450,7 @@ impl Run<'_> {
             cpu: self.cpu,
             args: [regs[1], regs[2], regs[3], regs[4], regs[5]],
         };
-        regs[0] = match helpers::call(&mut call) {
+        regs[0] = match helpers::call(&mut call, self.environment) {
             Some(result) => result?,
             None => self.environment.helper(&mut call)?,
         };
@@ -482,6 +485,7 @@ impl Run<'_> {
             args: [regs[1], regs[2], regs[3], regs[4], regs[5]],
         };
         call.context(1)?;
+        call.machine.references.settled()?;
         let map = call.map(2)?;
         let index = regs[3] as u32;
         let target = call.machine.maps[map].program_at(index);

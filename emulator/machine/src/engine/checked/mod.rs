@@ -81,6 +81,7 @@ impl Engine for Checked {
             return Err(no_program(invocation));
         };
         let outer = machine.memory.enter();
+        let references = machine.references.enter();
         let arguments = begin(machine, invocation);
         let mut run = Run {
             machine,
@@ -94,6 +95,7 @@ impl Engine for Checked {
         };
         let result = run.start(program, arguments);
         let cost = run.cost;
+        machine.references.leave(references);
         machine.memory.leave(outer);
         let warnings = machine.memory.take_warnings();
         let warnings = warnings.into_iter().map(warning).collect();

@@ -125,6 +125,7 @@ impl Engine for Rbpf {
         let compiled =
             compiled.map_err(|error| Fault::before_start(&program.name, error.into()))?;
         let outer = machine.memory.enter();
+        let references = machine.references.enter();
         let saved = control::save(&machine.memory);
         control::start(&mut machine.memory, self.budget);
         let arguments = begin(machine, invocation);
@@ -140,7 +141,13 @@ impl Engine for Rbpf {
         let result = run.execute(compiled, 0, arguments, frame);
         let cost = run.cost;
         control::restore(&mut machine.memory, &saved);
+        let settled = machine.references.settled();
+        machine.references.leave(references);
         machine.memory.leave(outer);
+        let result = result.and_then(|result| match settled {
+            Ok(()) => Ok(result),
+            Err(kind) => Err(Fault::before_start(&program.name, *kind)),
+        });
         result.map(|result| Outcome {
             result,
             cost,

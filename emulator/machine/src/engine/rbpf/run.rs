@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
             cpu: self.cpu,
             args,
         };
-        match helpers::call(&mut call) {
+        match helpers::call(&mut call, self.environment) {
             Some(result) => result,
             None => self.environment.helper(&mut call),
         }
@@ -171,6 +171,7 @@ impl<'a> Run<'a> {
             args,
         };
         call.context(1)?;
+        call.machine.references.settled()?;
         let map = call.map(2)?;
         let target = call.machine.maps[map].program_at(args[2] as u32);
         let target = target.map_err(|problem| call.refuse(2, problem))?;
