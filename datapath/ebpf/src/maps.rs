@@ -68,9 +68,9 @@ macro_rules! lookup {
         $(#[$doc])*
         #[inline(always)]
         pub fn $name(key: $key) -> Option<&'static $value> {
-            // SAFETY: no program inserts into or removes from this map, and an entry which user
-            // space removes stays readable until the program ends (RCU). Its value may change under
-            // us when user space updates it; every field is read as plain data.
+            // SAFETY: no program inserts into or removes from this map. User space may, and then the
+            // slot can change under us or serve another key, but it stays a slot of this map while
+            // the program runs, and any bytes in it are a value.
             unsafe { $map.get(&Aligned(key).0) }
         }
     };
