@@ -1,50 +1,426 @@
 //! Objects from clang, loaded and run.
 
-use std::collections::BTreeMap;
+mod objects;
 
-use twinpath_machine::engine::{Checked, Context, Engine, Invocation};
-use twinpath_machine::{Alone, Cpu, Fault, LoadOptions, Loaded, Machine, MachineOptions, Object};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-fn object(name: &str) -> Object {
-    let path = format!("{}/tests/objects/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
-    Object::parse(&std::fs::read(&path).unwrap()).unwrap()
+use objects::{Test, object};
+use twinpath_machine::{Alone, LoadError, LoadOptions, Machine, MapType, ProgramType, TargetBtf};
+
+fn only(programs: &[&str]) -> Option<BTreeSet<String>> {
+    Some(programs.iter().map(|name| (*name).to_owned()).collect())
 }
 
-fn machine() -> Machine {
-    Machine::new(MachineOptions {
-        memory: 1 << 24,
-        ..Default::default()
-    })
-    .unwrap()
-}
-
-fn run(machine: &mut Machine, loaded: &Loaded, program: &str) -> Result<i32, Box<Fault>> {
-    let address = machine.memory.allocate(256).unwrap();
-    let invocation = Invocation {
-        program: loaded.programs[program],
-        cpu: Cpu(0),
-        context: Context::Memory(address, 256),
-        packet: None,
-        bound: &[],
-    };
-    let outcome = Checked::default().run(machine, &mut Alone, &invocation)?;
-    Ok(outcome.result as i32)
+/// Programs as two compilers make them.
+#[test]
+fn global_data() {
+    for name in ["globals", "globals_old"] {
+        let mut test = Test::load(name, LoadOptions::default());
+        // twice(40) = 80 + hidden 4, counter 6; 1 + 7 + 9.
+        assert_eq!(test.run("entry"), 84 + 6 + 17, "{name}");
+        assert_eq!(test.run("entry"), 85 + 7 + 17, "{name}");
+        assert_eq!(
+            test.run("sums"),
+            3000 + 300 + i64::from(b'm') + 10,
+            "{name}"
+        );
+        let total = test.global("total");
+        assert_eq!(total, 3i64.to_le_bytes(), "{name}");
+    }
 }
 
 #[test]
-fn first() {
-    let object = object("first");
-    let mut machine = machine();
-    let loaded = machine
-        .load(&object, &LoadOptions::default(), &Alone)
-        .unwrap();
-    // twice(40) = 80 + hidden 4; counter 6; 1 + 7 + 9.
-    assert_eq!(run(&mut machine, &loaded, "entry").unwrap(), 84 + 6 + 17);
-    assert_eq!(run(&mut machine, &loaded, "entry").unwrap(), 85 + 7 + 17);
+fn global_data_is_overridden() {
+    let pair = [&1000u32.to_le_bytes()[..], &5u16.to_le_bytes(), &[0; 2]].concat();
     let options = LoadOptions {
-        globals: BTreeMap::from([("config_base".to_owned(), 1i32.to_le_bytes().to_vec())]),
+        globals: BTreeMap::from([
+            ("config_base".to_owned(), 1i32.to_le_bytes().to_vec()),
+            ("config_pair".to_owned(), pair),
+            ("counter".to_owned(), (-5i32).to_le_bytes().to_vec()),
+            ("total".to_owned(), 9i64.to_le_bytes().to_vec()),
+        ]),
         ..Default::default()
     };
-    let loaded = machine.load(&object, &options, &Alone).unwrap();
-    assert_eq!(run(&mut machine, &loaded, "entry").unwrap(), 6 + 6 + 17);
+    let mut test = Test::load("globals", options);
+    assert_eq!(test.run("entry"), 2 + 4 - 4 + 1 + 1005);
+    assert_eq!(test.global("total"), 10i64.to_le_bytes());
+}
+
+#[test]
+fn read_only_data_is_read_only() {
+    let options = LoadOptions {
+        programs: only(&["spoils"]),
+        ..Default::default()
+    };
+    let fault = Test::load("globals", options).fails("spoils");
+    assert!(fault.contains("invalid write of 4 bytes"), "{fault}");
+}
+
+#[test]
+fn functions() {
+    let mut test = Test::load("calls", LoadOptions::default());
+    assert_eq!(test.run("nested"), 22 + 11 + 4);
+}
+
+#[test]
+fn callbacks() {
+    let options = LoadOptions {
+        programs: only(&["loops"]),
+        ..Default::default()
+    };
+    let mut test = Test::load("calls", options);
+    assert_eq!(test.run("loops"), 45 * 3);
+}
+
+#[test]
+fn program_arrays_are_filled() {
+    // jumps -> index 3, which is static -> index 1.
+    let mut test = Test::load("calls", LoadOptions::default());
+    test.is_context = true;
+    assert_eq!(test.run("jumps"), 101);
+    // The programs of an array come with the programs that refer to it.
+    let options = LoadOptions {
+        programs: only(&["jumps"]),
+        ..Default::default()
+    };
+    let mut test = Test::load("calls", options);
+    test.is_context = true;
+    assert_eq!(test.run("jumps"), 101);
+    let loaded: Vec<_> = test.loaded.programs.keys().map(String::as_str).collect();
+    assert_eq!(loaded, ["called_global", "called_static", "jumps"]);
+}
+
+#[test]
+fn maps_of_maps_are_filled() {
+    let mut test = Test::load("nested", LoadOptions::default());
+    assert_eq!(test.run("entry"), 1 + 10_000 + 110_000_000 + 1);
+}
+
+#[test]
+fn attributes_of_maps() {
+    let object = object("nested");
+    let find = |name: &str| {
+        let position = object.maps().iter().position(|def| def.name == name);
+        (position.unwrap(), &object.maps()[position.unwrap()])
+    };
+    let (position, pinned) = find("pinned");
+    assert!(object.is_pinned(position));
+    assert_eq!(
+        (pinned.key_size, pinned.value_size, pinned.flags.0),
+        (12, 20, 1)
+    );
+    let (_, locks) = find("locks");
+    assert_eq!((locks.value_size, locks.lock), (16, Some(4)));
+    let (_, outer) = find("by_index");
+    let inner = outer.inner.as_deref().unwrap();
+    assert_eq!(
+        (outer.value_size, inner.kind, inner.value_size),
+        (4, MapType::Array, 4)
+    );
+
+    let test = Test::load("nested", LoadOptions::default());
+    let made = |name: &str| test.machine.maps[test.loaded.maps[name]].def().max_entries;
+    assert_eq!(made("ring"), 8192);
+    assert_eq!(made("events"), test.machine.cpus());
+}
+
+#[test]
+fn legacy_maps() {
+    for name in ["legacy", "legacy_old"] {
+        let mut test = Test::load(name, LoadOptions::default());
+        assert_eq!(test.run("count"), 5000 + i64::from(b'n'), "{name}");
+        let kinds: Vec<_> = test
+            .object
+            .programs()
+            .iter()
+            .map(|p| (p.name.as_str(), p.kind))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("count", ProgramType::SocketFilter),
+                ("drop", ProgramType::Xdp)
+            ]
+        );
+        assert_eq!(test.object.license(), Some("GPL"));
+    }
+}
+
+#[test]
+fn objects_for_tc() {
+    let object = object("iproute2");
+    let error =
+        Machine::new(Default::default())
+            .unwrap()
+            .load(&object, &LoadOptions::default(), &Alone);
+    let text = error.unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "the type of program from_container is unknown, since the name of section from-container tells none"
+    );
+    let options = LoadOptions {
+        types: BTreeMap::from([
+            ("from-container".to_owned(), ProgramType::SchedCls),
+            ("tail".to_owned(), ProgramType::SchedCls),
+        ]),
+        ..Default::default()
+    };
+    let mut test = Test::load("iproute2", options);
+    test.is_context = true;
+    assert_eq!(test.run("from_container"), 57);
+    assert!(
+        object.is_pinned(
+            object
+                .maps()
+                .iter()
+                .position(|def| def.name == "outer")
+                .unwrap()
+        )
+    );
+}
+
+#[test]
+fn instruction_sets() {
+    let mut input = Vec::new();
+    input.extend((-7i64).to_le_bytes());
+    input.extend(2i64.to_le_bytes());
+    input.extend((-3i64).to_le_bytes()[..4].iter());
+    input.extend(0x1122_3344u32.to_le_bytes());
+    input.extend(3u64.to_le_bytes());
+    input.extend(4u32.to_le_bytes());
+    for name in ["instructions_v3", "instructions_v4"] {
+        let mut test = Test::load(name, LoadOptions::default());
+        test.context.clone_from(&input);
+        let expected = match name {
+            "instructions_v3" => ((-7i64) as u64 / 2) as i64 - 3,
+            _ => -3 * 1000 - 1 - 3 - 3,
+        };
+        assert_eq!(test.run("arithmetic"), expected, "{name}");
+        assert_eq!(test.run("swapped"), 0x4433_2211 + 0x4433, "{name}");
+        // 3 + 8 + 0x108 + 0x108 + 4 + 9
+        assert_eq!(
+            test.run("atomics"),
+            (3 + 8 + 0x108 + 0x108 + 4 + 9) * 100 + 11,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn kernel_configuration() {
+    let options = |programs: &[&str]| LoadOptions {
+        programs: only(programs),
+        kconfig: [
+            ("CONFIG_HZ", "250"),
+            ("CONFIG_BPF_SYSCALL", "y"),
+            ("CONFIG_VXLAN", "m"),
+            ("CONFIG_DEFAULT_HOSTNAME", "\"(none) and more\""),
+            ("CONFIG_LETTER", "y"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+        ..Default::default()
+    };
+    let mut test = Test::load(
+        "kernel",
+        options(&["version", "values", "not_set", "excluded"]),
+    );
+    assert_eq!(test.run("version"), 0x061200);
+    let expected =
+        250 + 10_000 + 200_000 + i64::from(b'(') * 1_000_000 + i64::from(b'y') * 1_000_000_000;
+    assert_eq!(test.run("values"), expected);
+    assert_eq!(test.global("CONFIG_DEFAULT_HOSTNAME"), *b"(none) \0");
+    assert_eq!(test.run("not_set"), 4);
+    assert_eq!(test.run("excluded"), 6);
+
+    let refused = |kconfig: &str, value: &str| {
+        let mut options = options(&["values"]);
+        options.kconfig.insert(kconfig.to_owned(), value.to_owned());
+        Test::refused("kernel", options)
+    };
+    assert_eq!(
+        refused("CONFIG_BPF_SYSCALL", "m"),
+        "CONFIG_BPF_SYSCALL: is `m`, expected y or n"
+    );
+    assert_eq!(
+        refused("CONFIG_HZ", "many"),
+        "CONFIG_HZ: is `many`, expected a number"
+    );
+    assert_eq!(
+        refused("CONFIG_HZ", "-1"),
+        "CONFIG_HZ: is -1, which is no number for an unsigned integer of 8 bytes"
+    );
+    assert_eq!(
+        refused("CONFIG_DEFAULT_HOSTNAME", "x"),
+        "CONFIG_DEFAULT_HOSTNAME: is `x`, expected a string in double quotes"
+    );
+}
+
+#[test]
+fn what_the_kernel_does_not_have() {
+    let load = |program: &str| LoadOptions {
+        programs: only(&[program]),
+        ..Default::default()
+    };
+    let mut test = Test::load("kernel", load("weak"));
+    assert_eq!(test.run("weak"), 3);
+    insta::assert_snapshot!("kernel_function", Test::refused("kernel", load("strong")));
+    insta::assert_snapshot!(
+        "kernel_configuration",
+        Test::refused("kernel", load("values"))
+    );
+}
+
+fn relocated(programs: &[&str]) -> LoadOptions {
+    let target = object("core_target").btf().unwrap().clone();
+    LoadOptions {
+        btf: TargetBtf::Given(Arc::new(target)),
+        programs: only(programs),
+        ..Default::default()
+    }
+}
+
+/// A `struct node` as the target has it.
+fn node() -> Vec<u8> {
+    let mut node = vec![0; 128];
+    let mut put = |at: usize, bytes: &[u8]| node[at..at + bytes.len()].copy_from_slice(bytes);
+    put(8, &0x0003_0000_0001u64.to_le_bytes());
+    put(16, &0x2222u32.to_le_bytes());
+    put(20, &((-5i32 as u32 & 0x7f) << 9).to_le_bytes());
+    put(32 + 8, &6u32.to_le_bytes());
+    put(32 + 16 + 12, &7u32.to_le_bytes());
+    put(96, &0x11u32.to_le_bytes());
+    put(120 + 3, &[9]);
+    node
+}
+
+#[test]
+fn relocations() {
+    let programs = [
+        "loads",
+        "elements",
+        "bit_field",
+        "fields",
+        "types",
+        "target_type",
+        "enumerators",
+        "negative",
+        "wide",
+        "guarded",
+        "stores",
+    ];
+    let mut test = Test::load("core", relocated(&programs));
+    test.context = node();
+    assert_eq!(
+        test.run("loads"),
+        0x11 + (0x2222 << 16) + (0x0003_0000_0001 << 32)
+    );
+    assert_eq!(test.run("elements"), 7 * 1000 + 6 * 100 + 9);
+    assert_eq!(test.run("bit_field"), -5);
+    let fields = 1 | 1 << 2 | 1 << 4 | 8 << 8 | 64 << 16 | 1 << 24 | 32i64 << 32;
+    assert_eq!(test.run("fields"), fields);
+    let types = 1 | 16 << 8 | 1 << 24 | 1 << 26 | 1i64 << 32 | 1i64 << 33;
+    assert_eq!(test.run("types"), types);
+    let target = object("core_target");
+    let inner = target
+        .btf()
+        .unwrap()
+        .types()
+        .find(|(_, of)| of.name == "inner");
+    assert_eq!(test.run("target_type"), i64::from(inner.unwrap().0.0));
+    assert_eq!(test.run("enumerators"), 1 | 10 << 8);
+    assert_eq!(test.run("negative"), -20);
+    assert_eq!(test.run("wide"), 0x7000_0000_8000_0001);
+    assert_eq!(test.run("guarded"), 5);
+    assert_eq!(test.run("stores"), 0);
+    let after = test.memory();
+    assert_eq!(after[8..16], 88u64.to_le_bytes());
+    assert_eq!(after[96..100], 77u32.to_le_bytes());
+}
+
+#[test]
+fn relocations_that_fail() {
+    for program in ["unguarded", "resized"] {
+        insta::assert_snapshot!(program, Test::refused("core", relocated(&[program])));
+    }
+    let without = LoadOptions {
+        btf: TargetBtf::None,
+        ..relocated(&["elements"])
+    };
+    insta::assert_snapshot!("no_types", Test::refused("core", without));
+}
+
+#[test]
+fn nothing_moves_in_the_objects_own_types() {
+    let options = LoadOptions {
+        btf: TargetBtf::Own,
+        ..relocated(&["loads", "fields"])
+    };
+    let mut test = Test::load("core", options);
+    test.context = (1u32..40).flat_map(u32::to_le_bytes).collect();
+    assert_eq!(test.run("loads"), 1 + (2 << 16) + (3 << 32));
+}
+
+#[test]
+fn options_that_do_not_fit() {
+    let options = |change: &dyn Fn(&mut LoadOptions)| {
+        let mut options = LoadOptions::default();
+        change(&mut options);
+        Test::refused("globals", options)
+    };
+    let global = |name: &str, bytes: &[u8]| {
+        options(&|options| {
+            options.globals.insert(name.to_owned(), bytes.to_vec());
+        })
+    };
+    assert_eq!(
+        global("config_base", &[1, 2]),
+        "config_base: is 4 bytes, got 2"
+    );
+    assert!(
+        global("nothing", &[]).starts_with("nothing: no global variable has this name; there are ")
+    );
+    assert_eq!(
+        options(&|options| options.programs = only(&["nothing"])),
+        "no program or section is named nothing; there are entry, sums, spoils"
+    );
+    assert!(
+        options(&|options| {
+            options.max_entries.insert("nothing".to_owned(), 1);
+        })
+        .starts_with("no map is named nothing; there are counts, ")
+    );
+}
+
+#[test]
+fn maps_are_shared_and_resized() {
+    let mut test = Test::load(
+        "globals",
+        LoadOptions {
+            max_entries: BTreeMap::from([("counts".to_owned(), 3)]),
+            ..Default::default()
+        },
+    );
+    test.run("entry");
+    let counts = test.loaded.maps["counts"];
+    let share = |max_entries| LoadOptions {
+        shared: BTreeMap::from([("counts".to_owned(), counts)]),
+        max_entries,
+        ..Default::default()
+    };
+    let refused = test
+        .machine
+        .load(&test.object, &share(BTreeMap::new()), &Alone);
+    let Err(LoadError::Shared { problem, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(problem.contains("3 entries"), "{problem}");
+    let fitting = share(BTreeMap::from([("counts".to_owned(), 3)]));
+    let again = test.machine.load(&test.object, &fitting, &Alone).unwrap();
+    assert_eq!(again.maps["counts"], counts);
+    test.loaded = again;
+    test.run("entry");
+    let value = test.machine.maps[counts].user_lookup(&test.machine.memory, &2u32.to_le_bytes());
+    assert_eq!(value.unwrap(), 2u64.to_le_bytes());
 }

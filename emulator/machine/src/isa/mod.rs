@@ -1,11 +1,13 @@
 //! The instruction set (RFC 9669 and the kernel's `Documentation/bpf/standardization`).
 
 mod decode;
+mod disasm;
 mod form;
 mod insn;
 mod op;
 
 pub use decode::{DecodeError, Decoded, Problem, Resolve, decode};
+pub use disasm::{disassemble, disassemble_named};
 pub use form::{FormError, FormProblem, check_form};
 pub use insn::{CALL, CALLX, EXIT, Insn, LD_IMM64, SLOT, SOURCE_X, class, parse, pseudo};
 pub use op::{Code, Op};

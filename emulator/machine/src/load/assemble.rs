@@ -1,7 +1,7 @@
 //! One program from the functions that it can reach (`bpf_object__reloc_code` in
 //! `tools/lib/bpf/libbpf.c`): the entry first, then each function at its first mention.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::isa::{Insn, pseudo};
 use crate::object::btf::CoreRelocation;
@@ -15,6 +15,11 @@ pub(super) struct Assembly {
     /// What remains to be resolved: maps, global data, externs; by slot.
     pub(super) references: BTreeMap<u32, Reference>,
     pub(super) core: Vec<(u32, CoreRelocation)>,
+    /// What the emulator or the kernel's types lack, by the slot that asks for it. It matters if the
+    /// program can get there.
+    pub(super) lacking: BTreeMap<u32, String>,
+    /// The first slots of static functions.
+    pub(super) statics: BTreeSet<u32>,
     pub(super) lines: Vec<Line>,
     pub(super) functions: Vec<Function>,
 }
@@ -43,6 +48,8 @@ pub(super) fn assemble(object: &Object, entry: usize) -> Result<Assembly, TooLon
             insns: Vec::new(),
             references: BTreeMap::new(),
             core: Vec::new(),
+            lacking: BTreeMap::new(),
+            statics: BTreeSet::new(),
             lines: Vec::new(),
             functions: Vec::new(),
         },
@@ -71,6 +78,9 @@ impl Assembler<'_> {
         }
         let start = start as u32;
         self.starts.insert(index, start);
+        if function.is_local {
+            self.out.statics.insert(start);
+        }
         self.out.insns.extend(&function.insns);
         self.out.functions.push(Function {
             slot: start,

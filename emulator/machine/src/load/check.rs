@@ -1,61 +1,53 @@
 //! Whether the machine and the environment have what a program needs.
 
+use super::assemble::Assembly;
+use super::image::Images;
+use super::reach::reachable;
 use super::{Draft, Missing, Place};
 use crate::helpers::{self, HelperId};
-use crate::isa::{self, DecodeError, Insn};
+use crate::isa::{self, Insn};
 use crate::machine::Environment;
-use crate::object::{Object, Reference};
 use crate::program::{Function, Line};
 
-/// Notes what a program needs and the emulator lacks.
+/// Notes what a program needs and the emulator lacks, where the program can get there.
 pub(super) fn program(
-    object: &Object,
     draft: &Draft<'_>,
+    images: &Images<'_>,
     environment: &dyn Environment,
     missing: &mut Vec<Missing>,
 ) {
     let assembly = &draft.assembly;
-    let mut lacks = |slot: u32, what: String| {
-        missing.push(Missing {
-            program: draft.program.name.clone(),
-            what,
-            wanted_by: Some(place(slot, &assembly.lines, &assembly.functions)),
-        });
-    };
+    let name = &draft.program.name;
+    let reached = reachable(assembly, images);
     for (slot, insn) in slots(&assembly.insns) {
-        if let Some(Reference::Extern(number)) = assembly.references.get(&slot) {
-            let target = &object.externs()[*number];
-            lacks(slot, format!("{} {}", what(target.kind), target.name));
+        if !reached[slot as usize] {
+            continue;
+        }
+        if let Some(what) = assembly.lacking.get(&slot) {
+            missing.push(lack(name, what.clone(), slot, assembly));
         } else if insn.code == isa::CALL && insn.src == 0 {
             let helper = HelperId(insn.imm as u32);
             if !helpers::provides(helper) && !environment.provides(helper, draft.kind) {
-                lacks(slot, name(helper));
+                missing.push(lack(name, named(helper), slot, assembly));
             }
         }
     }
     let decoded = isa::decode(&assembly.insns, &|_, _, _| Some(0));
     for error in decoded.err().into_iter().flatten() {
-        let error = undecodable(
-            &draft.program.name,
-            &error,
-            &assembly.lines,
-            &assembly.functions,
-        );
-        missing.push(error);
+        missing.push(lack(name, error.problem.to_string(), error.slot, assembly));
     }
 }
 
-fn what(kind: crate::object::ExternKind) -> &'static str {
-    use crate::object::ExternKind::*;
-    match kind {
-        Kconfig => "kernel configuration",
-        KernelFunction => "kernel function",
-        KernelVariable => "kernel variable",
-        Undescribed => "undefined symbol",
+/// Something that is missing at a slot of a program.
+pub(super) fn lack(program: &str, what: String, slot: u32, assembly: &Assembly) -> Missing {
+    Missing {
+        program: program.to_owned(),
+        what,
+        wanted_by: Some(place(slot, &assembly.lines, &assembly.functions)),
     }
 }
 
-fn name(helper: HelperId) -> String {
+fn named(helper: HelperId) -> String {
     match helper.name() {
         Some(name) => format!("helper bpf_{name}"),
         None => format!("helper number {}", helper.0),
@@ -71,20 +63,6 @@ pub(super) fn slots(insns: &[Insn]) -> impl Iterator<Item = (u32, Insn)> {
         slot += if insn.is_wide() { 2 } else { 1 };
         Some((at, insn))
     })
-}
-
-/// An instruction that cannot be decoded, as something that is missing.
-pub(super) fn undecodable(
-    program: &str,
-    error: &DecodeError,
-    lines: &[Line],
-    functions: &[Function],
-) -> Missing {
-    Missing {
-        program: program.to_owned(),
-        what: error.problem.to_string(),
-        wanted_by: Some(place(error.slot, lines, functions)),
-    }
 }
 
 fn place(slot: u32, lines: &[Line], functions: &[Function]) -> Place {

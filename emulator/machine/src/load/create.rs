@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::image::Images;
 use super::{ByFunction, Draft, LoadError, LoadOptions, MapIds, Missing};
-use crate::machine::Machine;
-use crate::maps::{Map, MapDef, MapError, MapId, MapType, Value};
-use crate::object::{Contents, Entry, Global, Object, Reference};
+use crate::machine::{Cpu, Machine};
+use crate::maps::{Map, MapDef, MapError, MapId, MapType};
+use crate::object::{Entry, Object, Reference};
 
 /// A map that is ready to be added to the machine.
 pub(super) enum Created {
     /// A new one, and whether user space may not write to it any more.
-    New(Map, bool),
+    New(Box<Map>, bool),
     /// One that the machine has already.
     Shared(MapId),
 }
@@ -21,6 +22,7 @@ pub(super) fn maps(
     machine: &mut Machine,
     object: &Object,
     options: &LoadOptions,
+    images: &Images<'_>,
     drafts: &[Draft<'_>],
     missing: &mut Vec<Missing>,
 ) -> Result<BTreeMap<usize, Created>, LoadError> {
@@ -28,12 +30,13 @@ pub(super) fn maps(
     let used = used(object, drafts);
     let mut created = BTreeMap::new();
     for (position, def) in object.maps().iter().enumerate() {
+        let def = &sized(machine, options, def);
         if let Some(&id) = options.shared.get(&def.name) {
             check_shared(machine, def, id)?;
             created.insert(position, Created::Shared(id));
             continue;
         }
-        match create(machine, object, options, position, def) {
+        match create(machine, images, position, def.clone()) {
             Ok(new) => {
                 created.insert(position, new);
             }
@@ -84,23 +87,6 @@ fn check_options(object: &Object, options: &LoadOptions) -> Result<(), LoadError
             });
         }
     }
-    for name in options.globals.keys() {
-        if !object.globals().iter().any(|global| global.name == *name) {
-            let known: Vec<_> = object
-                .globals()
-                .iter()
-                .map(|global| global.name.as_str())
-                .collect();
-            let problem = format!(
-                "no global variable has this name; there are {}",
-                known.join(", ")
-            );
-            return Err(LoadError::Global {
-                name: name.clone(),
-                problem,
-            });
-        }
-    }
     Ok(())
 }
 
@@ -130,26 +116,33 @@ fn check_shared(machine: &Machine, def: &MapDef, id: MapId) -> Result<(), LoadEr
     }
 }
 
-fn create(
-    machine: &mut Machine,
-    object: &Object,
-    options: &LoadOptions,
-    position: usize,
-    def: &MapDef,
-) -> Result<Created, LoadError> {
+/// A definition with the sizes of this load.
+fn sized(machine: &Machine, options: &LoadOptions, def: &MapDef) -> MapDef {
     let mut def = def.clone();
     if let Some(&max_entries) = options.max_entries.get(&def.name) {
         def.max_entries = max_entries;
     }
     adjust(&mut def, machine.cpus());
+    def
+}
+
+fn create(
+    machine: &mut Machine,
+    images: &Images<'_>,
+    position: usize,
+    def: MapDef,
+) -> Result<Created, LoadError> {
     let cpus = machine.cpus();
-    let read_only = def.flags.read_only_for_programs();
+    let mut frozen = false;
     let mut map = Map::new(def, &mut machine.memory, cpus)?;
-    let Some(contents) = &object.sources[position].contents else {
-        return Ok(Created::New(map, false));
-    };
-    write_contents(machine, object, options, position, &mut map, contents)?;
-    Ok(Created::New(map, read_only))
+    for (offset, bytes) in images.writes(position) {
+        frozen = map.def().flags.read_only_for_programs();
+        if let Some(start) = map.lookup(&[0; 4], Cpu(0)) {
+            let value = machine.memory.raw_mut(start + offset, bytes.len() as u32);
+            value.copy_from_slice(bytes);
+        }
+    }
+    Ok(Created::New(Box::new(map), frozen))
 }
 
 /// The sizes that libbpf chooses (`map_set_def_max_entries`, `adjust_ringbuf_sz`).
@@ -168,67 +161,6 @@ fn adjust(def: &mut MapDef, cpus: u32) {
     }
 }
 
-fn write_contents(
-    machine: &mut Machine,
-    object: &Object,
-    options: &LoadOptions,
-    position: usize,
-    map: &mut Map,
-    contents: &Contents,
-) -> Result<(), LoadError> {
-    let size = map.def().value_size;
-    let memory = &mut machine.memory;
-    if let Contents::Bytes(bytes) = contents {
-        let written = map.update(memory, &[0; 4], Value::Host(bytes), 0, crate::Cpu(0));
-        written.map_err(|errno| LoadError::Entry {
-            name: map.def().name.clone(),
-            index: 0,
-            problem: errno.to_string(),
-        })?;
-    }
-    let Some(address) = map.lookup(memory, &[0; 4], crate::Cpu(0)) else {
-        return Ok(());
-    };
-    let value = memory.raw_mut(address, size);
-    for global in object
-        .globals()
-        .iter()
-        .filter(|global| global.map == position)
-    {
-        if let Some(bytes) = options.globals.get(&global.name) {
-            overwrite(value, object, global, bytes)?;
-        }
-    }
-    Ok(())
-}
-
-fn overwrite(
-    value: &mut [u8],
-    object: &Object,
-    global: &Global,
-    bytes: &[u8],
-) -> Result<(), LoadError> {
-    let problem = |problem| {
-        Err(LoadError::Global {
-            name: global.name.clone(),
-            problem,
-        })
-    };
-    let same = object
-        .globals()
-        .iter()
-        .filter(|other| other.name == global.name);
-    if same.count() > 1 {
-        return problem("several variables have this name".to_owned());
-    }
-    if bytes.len() != global.size as usize {
-        return problem(format!("is {} bytes, got {}", global.size, bytes.len()));
-    }
-    let start = global.offset as usize;
-    value[start..start + bytes.len()].copy_from_slice(bytes);
-    Ok(())
-}
-
 /// Adds the maps to the machine.
 pub(super) fn add(machine: &mut Machine, created: BTreeMap<usize, Created>) -> MapIds {
     let mut ids = MapIds::new();
@@ -240,7 +172,7 @@ pub(super) fn add(machine: &mut Machine, created: BTreeMap<usize, Created>) -> M
                     // It is new, so it was not frozen before.
                     let _ = map.freeze();
                 }
-                machine.maps.push(map)
+                machine.maps.push(*map)
             }
         };
         ids.insert(position, id);
@@ -257,13 +189,17 @@ pub(super) fn fill(
 ) -> Result<(), LoadError> {
     for (&position, &id) in maps {
         for (index, entry) in &object.sources[position].entries {
+            let key = index.to_le_bytes();
             let set = match entry {
                 Entry::Function(function) => match programs.get(function) {
                     // libbpf leaves out programs that are not loaded.
                     None => Ok(()),
                     Some(program) => machine.maps[id].set_program(*index, Some(*program)),
                 },
-                Entry::Map(_) => Ok(()),
+                Entry::Map(inner) => match maps.get(inner) {
+                    None => Ok(()),
+                    Some(inner) => machine.maps.set_inner(id, &key, Some(*inner), 0),
+                },
             };
             set.map_err(|errno| LoadError::Entry {
                 name: object.maps()[position].name.clone(),

@@ -13,7 +13,7 @@ pub enum LoadError {
     #[error("{}", list(.0))]
     Unsupported(Vec<Missing>),
     /// A program that was asked for is not in the object.
-    #[error("no program or section is named {name}; there are {}", .known.join(", "))]
+    #[error("no program or section is named {name}; there are {}", join(.known.iter().map(String::as_str)))]
     NoProgram {
         /// What was asked for.
         name: String,
@@ -42,7 +42,7 @@ pub enum LoadError {
         problem: String,
     },
     /// An option names a map that the object does not have.
-    #[error("no map is named {name}; there are {}", .known.join(", "))]
+    #[error("no map is named {name}; there are {}", join(.known.iter().map(String::as_str)))]
     NoMap {
         /// The name.
         name: String,
@@ -76,6 +76,26 @@ pub enum LoadError {
     /// The kernel's types cannot be read.
     #[error("read the types of the running kernel: {0}")]
     Btf(#[source] std::io::Error),
+}
+
+impl LoadError {
+    pub(super) fn global(name: &str, problem: impl Into<String>) -> Self {
+        Self::Global {
+            name: name.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Names in a row; of many the first ones.
+pub(super) fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 20;
+    let names: Vec<_> = names.collect();
+    match names.len().checked_sub(SHOWN) {
+        _ if names.is_empty() => "none".to_owned(),
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..SHOWN].join(", ")),
+    }
 }
 
 /// Something that a program needs and the emulator does not have.
@@ -127,11 +147,17 @@ impl fmt::Display for Place {
     }
 }
 
+/// Each thing that a program lacks once, with the first place that wants it.
 fn list(missing: &[Missing]) -> String {
     let mut text = "the emulator does not support what the object needs:".to_owned();
-    for missing in missing {
+    for same in missing.chunk_by(|a, b| a.program == b.program && a.what == b.what) {
         text.push_str("\n  ");
-        text.push_str(&missing.to_string());
+        text.push_str(&same[0].to_string());
+        match same.len() - 1 {
+            0 => {}
+            1 => text.push_str(" and 1 more"),
+            more => text.push_str(&format!(" and {more} more")),
+        }
     }
     text
 }

@@ -2,22 +2,32 @@
 
 mod assemble;
 mod check;
+mod constant;
+mod core;
 mod create;
 mod error;
+mod externs;
+mod image;
+mod kconfig;
 mod options;
+mod reach;
 mod select;
 
 pub use error::{LoadError, Missing, Place};
 pub use options::{LoadOptions, Loaded, TargetBtf};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use assemble::Assembly;
+use core::Relocator;
+use image::Images;
 
 use crate::isa::{self, Insn, pseudo};
 use crate::machine::{Environment, Machine};
 use crate::maps::MapId;
 use crate::memory::{BEFORE, Object as Range, ObjectKind, Pointer, Tag};
+use crate::object::btf::Btf;
 use crate::object::{Object, ObjectProgram, Reference};
 use crate::program::{Program, ProgramId, ProgramType};
 
@@ -40,12 +50,15 @@ impl Machine {
         options: &LoadOptions,
         environment: &dyn Environment,
     ) -> Result<Loaded, LoadError> {
-        let drafts = select::drafts(object, options)?;
         let mut missing = Vec::new();
-        for draft in &drafts {
-            check::program(object, draft, environment, &mut missing);
+        let images = Images::new(object, options)?;
+        let mut drafts = select::drafts(object, options)?;
+        adapt(object, options, &mut drafts, &mut missing)?;
+        for draft in &mut drafts {
+            externs::resolve(object, options, &mut draft.assembly);
+            check::program(draft, &images, environment, &mut missing);
         }
-        let created = create::maps(self, object, options, &drafts, &mut missing)?;
+        let created = create::maps(self, object, options, &images, &drafts, &mut missing)?;
         if !missing.is_empty() {
             missing.sort();
             missing.dedup();
@@ -72,6 +85,43 @@ impl Machine {
     }
 }
 
+/// Adapts programs to the types of the target by their CO-RE relocations.
+fn adapt(
+    object: &Object,
+    options: &LoadOptions,
+    drafts: &mut [Draft<'_>],
+    missing: &mut Vec<Missing>,
+) -> Result<(), LoadError> {
+    let relocations = || drafts.iter().flat_map(|draft| &draft.assembly.core);
+    let Some(local) = object.btf().filter(|_| relocations().next().is_some()) else {
+        return Ok(());
+    };
+    let target = match &options.btf {
+        TargetBtf::Own => return Ok(()),
+        TargetBtf::RunningKernel => Arc::new(Btf::of_running_kernel().map_err(LoadError::Btf)?),
+        TargetBtf::Given(btf) => btf.clone(),
+        TargetBtf::None => Arc::default(),
+    };
+    let mut relocator = Relocator::new(local, &target, relocations().map(|(_, core)| *core));
+    for draft in drafts {
+        let assembly = &mut draft.assembly;
+        if matches!(options.btf, TargetBtf::None) {
+            let lack = |core| format!("the types of a kernel for {}", core::describe(local, core));
+            let all = assembly.core.iter();
+            assembly
+                .lacking
+                .extend(all.map(|(slot, core)| (*slot, lack(core))));
+            continue;
+        }
+        let relocated = relocator.relocate(&mut assembly.insns, &assembly.core);
+        assembly.lacking.extend(relocated.poisoned);
+        for (slot, what) in relocated.failed {
+            missing.push(check::lack(&draft.program.name, what, slot, assembly));
+        }
+    }
+    Ok(())
+}
+
 /// Maps of an object in the machine, by their position in the object.
 type MapIds = BTreeMap<usize, MapId>;
 
@@ -86,7 +136,7 @@ fn global_pointers(
         if object.is_global_data(position) {
             let memory = &mut machine.memory;
             let map = &mut machine.maps[id];
-            if let Some(address) = map.lookup(memory, &[0; 4], crate::Cpu(0)) {
+            if let Some(address) = map.lookup(&[0; 4], crate::Cpu(0)) {
                 let def = map.def();
                 let mut range = Range::new(ObjectKind::Global(id), address, def.value_size, BEFORE);
                 if def.flags.read_only_for_programs() {
@@ -105,20 +155,16 @@ fn finish(
     maps: &MapIds,
     values: &BTreeMap<MapId, Pointer>,
 ) -> Result<Program, LoadError> {
-    let Assembly {
-        mut insns,
-        references,
-        lines,
-        functions,
-        ..
-    } = draft.assembly;
-    for (slot, reference) in references {
+    let assembly = draft.assembly;
+    let mut insns = assembly.insns.clone();
+    for (slot, reference) in &assembly.references {
+        let slot = *slot;
         match reference {
-            Reference::Map(map) => set(&mut insns, slot, pseudo::MAP_FD, maps[&map].0, 0),
+            Reference::Map(map) => set(&mut insns, slot, pseudo::MAP_FD, maps[map].0, 0),
             Reference::Value(map, offset) => {
-                set(&mut insns, slot, pseudo::MAP_VALUE, maps[&map].0, offset);
+                set(&mut insns, slot, pseudo::MAP_VALUE, maps[map].0, *offset);
             }
-            // `check` has refused what is not known.
+            // `assemble` has resolved functions, `externs` what is outside.
             Reference::Extern(_) | Reference::Call(_) | Reference::Function(_) => {}
         }
     }
@@ -129,7 +175,7 @@ fn finish(
         let name = &draft.program.name;
         let missing = errors
             .iter()
-            .map(|error| check::undecodable(name, error, &lines, &functions));
+            .map(|error| check::lack(name, error.problem.to_string(), error.slot, &assembly));
         LoadError::Unsupported(missing.collect())
     })?;
     Ok(Program {
@@ -138,8 +184,8 @@ fn finish(
         kind: draft.kind,
         insns,
         decoded,
-        lines,
-        functions,
+        lines: assembly.lines,
+        functions: assembly.functions,
     })
 }
 

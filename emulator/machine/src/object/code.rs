@@ -27,7 +27,8 @@ pub(crate) struct Function {
     pub(crate) lines: Vec<Line>,
     /// CO-RE relocations by slot from the function's start.
     pub(crate) core: Vec<(u32, CoreRelocation)>,
-    pub(super) is_local: bool,
+    /// Whether it is `static`.
+    pub(crate) is_local: bool,
 }
 
 /// What an instruction refers to; numbers are positions in the object's lists.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::btf::{Btf, Kind, TypeId};
 use super::elf::{Elf, Section};
-use super::maps::{Contents, MapSource};
+use super::maps::{Contents, MapSource, is_lock};
 use crate::maps::{MapDef, MapFlags, MapType};
 
 /// A global variable.
@@ -70,6 +70,13 @@ pub(super) fn maps(elf: &Elf<'_>) -> Vec<(MapDef, MapSource)> {
         maps.push((def, source));
     }
     maps
+}
+
+/// Where the spin lock among the variables of a section lies (`btf_find_datasec_var`).
+pub(super) fn lock(btf: &Btf, globals: &[Global]) -> Option<u32> {
+    let mut globals = globals.iter();
+    let lock = globals.find(|global| global.of.is_some_and(|of| is_lock(btf, of)))?;
+    Some(lock.offset)
 }
 
 /// The variables in the map of global data at position `map`.

@@ -145,10 +145,9 @@ fn join(maps: &mut [Legacy]) -> Result<(), ObjectError> {
         maps[outer].def.inner = Some(Box::new(maps[inner].def.clone()));
         for index in 0..maps.len() {
             let map = &maps[index];
-            if map.id != 0 && map.id == inner_id && map.inner_id == 0 {
-                if let Ok(key) = u32::try_from(map.inner_idx) {
-                    maps[outer].source.entries.push((key, Entry::Map(index)));
-                }
+            let is_inner = map.id != 0 && map.id == inner_id && map.inner_id == 0;
+            if let (true, Ok(key)) = (is_inner, u32::try_from(map.inner_idx)) {
+                maps[outer].source.entries.push((key, Entry::Map(index)));
             }
         }
     }

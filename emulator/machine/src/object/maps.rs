@@ -162,7 +162,10 @@ impl<'a> Reader<'a> {
             "map_flags" => self.def.flags = MapFlags(self.small(of, field)?),
             "map_extra" => self.def.extra = self.number(of, field)?,
             "key" => self.def.key_size = self.size_behind(of, field)?,
-            "value" => self.def.value_size = self.size_behind(of, field)?,
+            "value" => {
+                self.def.value_size = self.size_behind(of, field)?;
+                self.def.lock = self.lock_behind(of);
+            }
             // Which memory of the host a map takes shows nowhere.
             "numa_node" => drop(self.small(of, field)?),
             // The markers by which rustc keeps generic parameters have no size.
@@ -216,6 +219,19 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Where the spin lock lies in the type that the field is a pointer to (`btf_find_struct_field`).
+    fn lock_behind(&self, of: TypeId) -> Option<u32> {
+        let Kind::Pointer(to) = self.btf.strip(of).1.kind else {
+            return None;
+        };
+        let (Kind::Struct(value) | Kind::Union(value)) = self.btf.strip(to).1.kind else {
+            return None;
+        };
+        let mut members = value.members();
+        let lock = members.find(|member| is_lock(self.btf, member.of))?;
+        Some(lock.bit_offset / 8)
+    }
+
     /// `__array(values, ...)`: what the inner maps look like, or functions of a program array.
     fn values(&mut self, of: TypeId, place: u32) -> Result<(), ObjectError> {
         let (_, kind) = self.btf.strip(of);
@@ -236,6 +252,12 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a type is the kernel's spin lock for programs.
+pub(super) fn is_lock(btf: &Btf, of: TypeId) -> bool {
+    let (_, of) = btf.strip(of);
+    matches!(of.kind, Kind::Struct(_)) && of.name == "bpf_spin_lock"
 }
 
 /// Fills in what the relocations of `.maps` put into the maps.

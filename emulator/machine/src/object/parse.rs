@@ -65,9 +65,11 @@ impl Object {
         let mut externs = Externs::new(btf.as_ref());
         Targets::new(&elf, sources.iter(), &mut externs).resolve(&mut functions)?;
         let mut globals = Vec::new();
-        for (index, (def, source)) in maps.iter().zip(&sources).enumerate() {
+        for (index, (def, source)) in maps.iter_mut().zip(&sources).enumerate() {
             if let (Some(_), Some((section, _))) = (&source.contents, source.place) {
-                globals.extend(data::variables(&elf, btf.as_ref(), index, def, section));
+                let variables = data::variables(&elf, btf.as_ref(), index, def, section);
+                def.lock = btf.as_ref().and_then(|btf| data::lock(btf, &variables));
+                globals.extend(variables);
             }
         }
         if let Some((def, source, values)) = kconfig(&externs.list, btf.as_ref(), maps.len())? {
@@ -112,6 +114,12 @@ impl Object {
     pub fn is_global_data(&self, map: usize) -> bool {
         let source = self.sources.get(map);
         source.is_some_and(|source| source.contents.is_some())
+    }
+
+    /// Whether the map at a position holds values of kernel configuration.
+    pub(crate) fn is_kconfig(&self, map: usize) -> bool {
+        let source = self.sources.get(map);
+        source.is_some_and(|source| matches!(source.contents, Some(Contents::Kconfig)))
     }
 
     /// The global variables, by map and offset.

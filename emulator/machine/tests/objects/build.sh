@@ -17,4 +17,16 @@ compile() { # compiler, source without ending, object without ending, further fl
 	echo "$object.bpf.o"
 }
 
-compile "$clang" first first -mcpu=v3
+compile "$clang" globals globals -mcpu=v3
+compile "$clang" core core -mcpu=v3
+compile "$clang" core_target core_target
+compile "$clang" kernel kernel -mcpu=v3
+compile "$clang" calls calls -mcpu=v2
+compile "$clang" nested nested -mcpu=v3
+compile "$clang" iproute2 iproute2 -mcpu=v1
+compile "$clang" instructions instructions_v3 -mcpu=v3
+compile "$clang" instructions instructions_v4 -mcpu=v4
+# As old compilers leave them.
+compile "$old_clang" legacy legacy_old
+compile "$old_clang" globals globals_old
+compile "$clang" legacy legacy

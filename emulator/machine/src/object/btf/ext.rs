@@ -48,7 +48,7 @@ macro_rules! core_kinds {
     ($($number:literal $name:ident $text:literal,)*) => {
         /// What a CO-RE relocation asks for (`enum bpf_core_relo_kind`).
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum CoreKind { $($name = $number,)* Unknown = u32::MAX as isize }
+        pub(crate) enum CoreKind { $($name = $number,)* Unknown = 13 }
 
         impl CoreKind {
             fn from_number(number: u32) -> Self {

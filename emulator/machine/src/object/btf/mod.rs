@@ -11,15 +11,15 @@ mod types;
 pub use read::BtfError;
 pub use types::{Composite, EnumValue, Int, Kind, Linkage, Member, Type, TypeId, Variable};
 
-pub(crate) use ext::CoreRelocation;
 pub(super) use ext::Ext;
+pub(crate) use ext::{CoreKind, CoreRelocation};
 
 use std::collections::BTreeMap;
 
 use types::decode;
 
 /// A set of types.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Btf {
     /// Encoded types, as they stand in the section.
     types: Box<[u8]>,
@@ -60,7 +60,7 @@ impl Btf {
     }
 
     /// The string at an offset of the names; empty for a bad offset.
-    pub(super) fn string(&self, offset: u32) -> &str {
+    pub(crate) fn string(&self, offset: u32) -> &str {
         let Some(from) = self.names.get(offset as usize..) else {
             return "";
         };

@@ -1,4 +1,4 @@
-// Global data, BTF maps, a static and a global function, and a loop, in the style of libbpf.
+// Global data in all its places, a BTF map, static, global and weak functions.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -9,7 +9,9 @@ const volatile struct {
 } config_pair SEC(".rodata.config") = { 7, 9 };
 int counter = 5;
 long total;
-static int hidden = 3;
+static volatile int hidden = 3;
+__u64 warm[2] SEC(".data.warm") = { 100, 200 };
+char name[8] SEC(".data.warm") = "warm";
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -46,6 +48,24 @@ int entry(struct __sk_buff *skb)
 	hidden++;
 	total += *value;
 	return visible(config_base) + overridable(1);
+}
+
+// A second program in the same section.
+SEC("socket")
+int sums(struct __sk_buff *skb)
+{
+	static int own_counter;
+
+	own_counter += 10;
+	return total * 1000 + warm[0] + warm[1] + name[3] + own_counter;
+}
+
+// Only loaded when asked for; writes to read-only data, which no verifier accepts.
+SEC("?socket")
+int spoils(struct __sk_buff *skb)
+{
+	*(volatile int *)&config_base = 1;
+	return 0;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -1,0 +1,133 @@
+//! Values of kernel configuration (`set_kcfg_value_tri`, `set_kcfg_value_str`, `set_kcfg_value_num` in
+//! `tools/lib/bpf/libbpf.c`).
+
+use super::{LoadError, LoadOptions};
+use crate::object::btf::{Btf, Int, Kind, TypeId};
+use crate::object::{Global, Object};
+
+/// The kernel whose behaviour the emulator has: 6.18.0.
+const LINUX_KERNEL_VERSION: u32 = 6 << 16 | 18 << 8;
+
+/// What the type of a variable makes of its value (`enum kcfg_type`).
+enum Shape {
+    Bool,
+    Tristate,
+    Char,
+    Text,
+    Integer { signed: bool },
+}
+
+/// The value of a configuration, as in a `.config` file.
+pub(super) fn value(name: &str, options: &LoadOptions) -> Option<String> {
+    if let Some(value) = options.kconfig.get(name) {
+        return Some(value.clone());
+    }
+    match name {
+        "LINUX_KERNEL_VERSION" => Some(LINUX_KERNEL_VERSION.to_string()),
+        // Of the host's tracing; libbpf finds them out by trying.
+        "LINUX_HAS_BPF_COOKIE" | "LINUX_HAS_SYSCALL_WRAPPER" => Some("1".to_owned()),
+        _ => None,
+    }
+}
+
+/// All values of the map of kernel configuration. What has none is zero.
+pub(super) fn image(
+    object: &Object,
+    position: usize,
+    size: u32,
+    options: &LoadOptions,
+) -> Result<Vec<u8>, LoadError> {
+    let mut image = vec![0; size as usize];
+    for global in object
+        .globals()
+        .iter()
+        .filter(|global| global.map == position)
+    {
+        if let Some(value) = value(&global.name, options) {
+            let encoded = encode(object, global, value.trim());
+            let encoded = encoded.map_err(|problem| LoadError::global(&global.name, problem))?;
+            let start = global.offset as usize;
+            image[start..start + encoded.len()].copy_from_slice(&encoded);
+        }
+    }
+    Ok(image)
+}
+
+fn encode(object: &Object, global: &Global, value: &str) -> Result<Vec<u8>, String> {
+    let shape = object
+        .btf()
+        .zip(global.of)
+        .and_then(|(btf, of)| shape(btf, of));
+    let shape = shape.ok_or("is of a type that no kernel configuration has")?;
+    let size = global.size as usize;
+    let number = |number: u64| number.to_le_bytes()[..size.min(8)].to_vec();
+    match (shape, value) {
+        (Shape::Bool, "y") | (Shape::Tristate, "y") => Ok(number(1)),
+        (Shape::Bool | Shape::Tristate, "n") => Ok(number(0)),
+        (Shape::Tristate, "m") => Ok(number(2)),
+        (Shape::Bool, _) => Err(format!("is `{value}`, expected y or n")),
+        (Shape::Tristate, _) => Err(format!("is `{value}`, expected y, n or m")),
+        (Shape::Char, "y" | "n" | "m") => Ok(value.as_bytes().to_vec()),
+        (Shape::Text, _) => text(value, size),
+        (Shape::Char, _) => integer(value, 1, true),
+        (Shape::Integer { signed }, _) => integer(value, size, signed),
+    }
+}
+
+/// A string in quotes; what is too long is cut, as libbpf does it.
+fn text(value: &str, size: usize) -> Result<Vec<u8>, String> {
+    let text = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    let text = text.ok_or_else(|| format!("is `{value}`, expected a string in double quotes"))?;
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.truncate(size.saturating_sub(1));
+    bytes.resize(size, 0);
+    Ok(bytes)
+}
+
+fn integer(value: &str, size: usize, signed: bool) -> Result<Vec<u8>, String> {
+    let (negative, digits) = match value.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, value),
+    };
+    let parsed = match digits.strip_prefix("0x") {
+        Some(digits) => i128::from_str_radix(digits, 16).ok(),
+        None => digits.parse().ok(),
+    };
+    let parsed: i128 = parsed.ok_or_else(|| format!("is `{value}`, expected a number"))?;
+    let number = if negative { -parsed } else { parsed };
+    let bits = size as u32 * 8;
+    let range = if signed {
+        -(1i128 << (bits - 1))..1 << (bits - 1)
+    } else {
+        0..1 << bits
+    };
+    if !range.contains(&number) {
+        let kind = if signed { "a signed" } else { "an unsigned" };
+        return Err(format!(
+            "is {value}, which is no number for {kind} integer of {size} bytes"
+        ));
+    }
+    Ok(number.to_le_bytes()[..size].to_vec())
+}
+
+fn shape(btf: &Btf, of: TypeId) -> Option<Shape> {
+    let (_, of) = btf.strip(of);
+    match of.kind {
+        Kind::Int(Int {
+            is_bool: true,
+            size,
+            ..
+        }) => (size == 1).then_some(Shape::Bool),
+        Kind::Int(Int { size: 1, .. }) => Some(Shape::Char),
+        Kind::Int(Int { size, signed, .. }) => {
+            matches!(size, 2 | 4 | 8).then_some(Shape::Integer { signed })
+        }
+        Kind::Enum { size: 4, .. } if of.name == "libbpf_tristate" => Some(Shape::Tristate),
+        Kind::Array { element, len } if len > 0 => {
+            matches!(shape(btf, element), Some(Shape::Char)).then_some(Shape::Text)
+        }
+        _ => None,
+    }
+}
