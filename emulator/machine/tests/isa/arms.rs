@@ -206,8 +206,13 @@ static SKB: Layout = Layout {
     fields: &[Field::packet("data", 76), Field::packet("data_end", 80)],
 };
 
-/// A packet as classic loads see it.
-struct Packet(Vec<u8>);
+/// A packet as classic loads see it: from its first visible byte on, and by negative offsets from the
+/// network and link-layer headers (`SKF_NET_OFF`, `SKF_LL_OFF` in `linux/filter.h`).
+struct Packet {
+    frame: Vec<u8>,
+    /// Where the program's view begins.
+    start: i32,
+}
 
 impl Environment for Packet {
     fn provides(&self, _helper: HelperId, _program: ProgramType) -> bool {
@@ -219,11 +224,21 @@ impl Environment for Packet {
     }
 
     fn load_packet(&mut self, _machine: &Machine, offset: i32, into: &mut [u8]) -> Option<()> {
-        let start = usize::try_from(offset).ok()?;
-        into.copy_from_slice(self.0.get(start..start + into.len())?);
+        const SKF_NET_OFF: i32 = -0x10_0000;
+        const SKF_LL_OFF: i32 = -0x20_0000;
+        let start = match offset {
+            0.. => self.start.checked_add(offset)?,
+            SKF_NET_OFF.. => ETHERNET + (offset - SKF_NET_OFF),
+            SKF_LL_OFF.. => offset - SKF_LL_OFF,
+            _ => return None,
+        };
+        let start = usize::try_from(start).ok()?;
+        into.copy_from_slice(self.frame.get(start..start + into.len())?);
         Some(())
     }
 }
+
+const ETHERNET: i32 = 14;
 
 /// One of the emulator's engines, with a machine of its own.
 pub struct EmulatorArm {
@@ -322,12 +337,13 @@ impl EmulatorArm {
             bound: &[],
         };
         // A socket filter's packet begins behind the Ethernet header.
-        let skipped = if case.kind == ProgramType::SocketFilter {
-            14
+        let start = if case.kind == ProgramType::SocketFilter {
+            ETHERNET
         } else {
             0
         };
-        let mut environment = Packet(case.start.packet[skipped..].to_vec());
+        let frame = case.start.packet.clone();
+        let mut environment = Packet { frame, start };
         self.engine
             .run(&mut self.machine, &mut environment, &invocation)?;
         let memory = &self.machine.memory;

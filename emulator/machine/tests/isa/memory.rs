@@ -285,6 +285,9 @@ fn classic_packet_loads() {
             (asm::ld_ind(B, 7, 0), 5, Some(first + 5)), (asm::ld_ind(H, 7, -4), 5, Some((first + 1) << 8 | (first + 2))),
             (asm::ld_ind(W, 7, 2), len as u64 - 6, Some(0x3c3d_3e3f)), (asm::ld_ind(W, 7, 2), len as u64 - 5, None),
             (asm::ld_ind(B, 7, 1), 0xffff_ffff_0000_0000, Some(first + 1)),
+            (asm::ld_abs(B, -0x10_0000), 0, Some(14)), (asm::ld_abs(H, -0x20_0000 + 1), 0, Some(0x0102)),
+            (asm::ld_ind(B, 7, 3), -0x10_0000i64 as u64, Some(17)), (asm::ld_ind(B, 7, 0), -1i64 as u64, None),
+            (asm::ld_abs(B, -0x10_0001), 0, None), (asm::ld_abs(B, i32::MIN), 0, None),
         ];
         for (load, r7, want) in rows {
             let clear = (1..6).map(|register| mov(register, 0));
