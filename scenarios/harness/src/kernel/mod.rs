@@ -31,6 +31,7 @@ mod chatter;
 mod code;
 mod contents;
 mod edge;
+mod ends;
 mod error;
 mod events;
 pub mod journey;

@@ -190,15 +190,15 @@ impl<'a> World<'a> {
             }
         }
         for node in &self.nodes {
-            let failed = || format!("watch the devices of node `{}`", node.plan.name);
-            while let Some(frame) = node
-                .taken_in
-                .receive(&mut self.buffer)
-                .map_err(Error::system(failed()))?
-            {
-                let device = node
-                    .plan
-                    .devices
+            let failed =
+                || Error::system(format!("watch the devices of node `{}`", node.plan.name));
+            // In a storm there is always one more.
+            while all.count() <= STORM {
+                let Some(frame) = node.taken_in.receive(&mut self.buffer).map_err(failed())? else {
+                    break;
+                };
+                let devices = &node.plan.devices;
+                let device = devices
                     .iter()
                     .find(|device| device.ifindex.get() == frame.ifindex);
                 let device = device.ok_or_else(|| lost(1, "frame at an unknown device"))?;
@@ -208,7 +208,7 @@ impl<'a> World<'a> {
                     bytes: with_tag(&self.buffer[..frame.length], frame.tag),
                 });
             }
-            match node.taken_in.drops().map_err(Error::system(failed()))? {
+            match node.taken_in.drops().map_err(failed())? {
                 0 => {}
                 count => return Err(lost(count.into(), "frames that devices took in")),
             }

@@ -3,4 +3,11 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
 
 mod journeys;
+mod maps;
+mod mistakes;
+mod remains;
+mod stack;
 mod support;
+mod tc;
+mod test_run;
+mod xdp;

@@ -34,6 +34,7 @@ pub fn can_use_kernel() -> bool {
 }
 
 pub const OBJECT: &[u8] = include_bytes!("../objects/hooks.bpf.o");
+pub const PLAIN: &[u8] = include_bytes!("../objects/plain.bpf.o");
 
 /// What `struct order` says is to happen to a frame.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +74,17 @@ impl Order {
         frame.extend((frame.len()..length).map(|at| at as u8));
         frame
     }
+}
+
+/// The frame with one byte changed.
+pub fn changed(mut frame: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+    frame[at] = byte;
+    frame
+}
+
+/// The frame with an 802.1Q tag.
+pub fn with_tag(frame: Vec<u8>, id: u8) -> Vec<u8> {
+    [&frame[..12], &[0x81, 0, 0, id], &frame[12..]].concat()
 }
 
 pub fn node() -> NodeName {
@@ -163,10 +175,14 @@ impl PlanExt for Plan {
     }
 }
 
-pub fn run(plan: &Plan) -> Recording {
-    let recording = KernelBackend::default()
+pub fn run_with_notices(plan: &Plan) -> Recording {
+    KernelBackend::default()
         .run(plan)
-        .unwrap_or_else(|error| panic!("{error}"));
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn run(plan: &Plan) -> Recording {
+    let recording = run_with_notices(plan);
     assert!(recording.notices.is_empty(), "{:?}", recording.notices);
     recording
 }
@@ -201,8 +217,16 @@ pub fn dropped(name: &str, kind: HookKind) -> End {
     }
 }
 
+/// What a hop returned.
+pub fn verdict(hop: &Hop) -> String {
+    match &hop.verdict {
+        Ok(verdict) => verdict.name(),
+        Err(fault) => panic!("{fault:?}"),
+    }
+}
+
 /// The hops of a journey as text: hook, program, verdict.
 pub fn hops(journey: &Journey) -> Vec<String> {
-    let text = |hop: &Hop| format!("{} {} {}", hop.hook, hop.program, hop.outcome());
+    let text = |hop: &Hop| format!("{} {} {}", hop.hook, hop.program, verdict(hop));
     journey.hops.iter().map(text).collect()
 }

@@ -215,11 +215,42 @@ int to_device(struct __sk_buff *skb)
 	return skb->len == 99 ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
-// A context by no name that a tap could use.
+// Needs all of the stack, so that there is none for a tap.
 SEC("xdp")
-int anonymous(void *ctx)
+int deep(struct xdp_md *ctx)
 {
-	return ((struct xdp_md *)ctx)->data_end - ((struct xdp_md *)ctx)->data > 60 ? XDP_DROP : XDP_PASS;
+	volatile char all[504];
+	for (int at = 0; at < 504; at++)
+		all[at] = at;
+	return all[ctx->rx_queue_index & 255] ? XDP_PASS : XDP_DROP;
+}
+
+static __attribute__((noinline)) int inner(__u32 length)
+{
+	return length > 60 ? XDP_DROP : XDP_PASS;
+}
+
+// Calls a function of its own.
+SEC("xdp")
+int outer(struct xdp_md *ctx)
+{
+	return inner(ctx->data_end - ctx->data);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} clock SEC(".maps");
+
+// Drops what comes at an odd nanosecond.
+SEC("xdp")
+int timed(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	__u64 *now = map_lookup(&clock, &zero);
+	return now && *now % 2 ? XDP_DROP : XDP_PASS;
 }
 
 // The verifier refuses this one.

@@ -263,7 +263,8 @@ pub fn link(
 pub struct TestInput<'a> {
     /// The packet from the link-layer header on; empty for kinds of programs that have none.
     pub packet: &'a [u8],
-    /// The context as user space lays it out (`struct __sk_buff`, `struct xdp_md`, ...), or empty for zeroes.
+    /// The context as user space lays it out (`struct __sk_buff`, `struct xdp_md`, ...); empty for the kernel's own.
+    /// That of an XDP program must say where the packet ends.
     pub context: &'a [u8],
     /// How often the program runs over the same packet; 0 counts as 1.
     pub repeat: u32,
@@ -276,7 +277,7 @@ pub struct TestOutput {
     pub code: i32,
     /// The packet afterwards.
     pub packet: Vec<u8>,
-    /// The context afterwards, where the kind of program hands it back.
+    /// The context afterwards, if one was given and the kind of program hands it back.
     pub context: Vec<u8>,
     /// Mean time of one run.
     pub duration: Duration,
@@ -301,7 +302,14 @@ pub fn test_run(program: BorrowedFd<'_>, input: TestInput<'_>) -> io::Result<Tes
             PACKET_ROOM
         }
     ];
-    let mut context = vec![0u8; CONTEXT_ROOM];
+    let mut context = vec![
+        0u8;
+        if input.context.is_empty() {
+            0
+        } else {
+            CONTEXT_ROOM
+        }
+    ];
     let mut attr = TestRunAttr {
         program_fd: program.as_raw_fd() as u32,
         data_size_in: input.packet.len() as u32,
@@ -311,11 +319,14 @@ pub fn test_run(program: BorrowedFd<'_>, input: TestInput<'_>) -> io::Result<Tes
         context_size_in: input.context.len() as u32,
         context_in: pointer(input.context),
         context_size_out: context.len() as u32,
-        context_out: context.as_mut_ptr() as u64,
         ..TestRunAttr::default()
     };
+    // A null pointer stands for no buffer, and a buffer for an XDP context is refused unless one was given.
     if !packet.is_empty() {
         attr.data_out = packet.as_mut_ptr() as u64;
+    }
+    if !context.is_empty() {
+        attr.context_out = context.as_mut_ptr() as u64;
     }
     // SAFETY: `TestRunAttr` is the command's part of `bpf_attr` without padding; the inputs are read and the
     // outputs written up to the sizes that stand beside them.

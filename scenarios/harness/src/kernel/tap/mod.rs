@@ -3,8 +3,8 @@
 //! What is attached to a hook is a tap: a program that calls the plan's program as a function, with the same
 //! context, and when that has returned writes the return value and the whole packet into a perf buffer. It
 //! returns the same value. A tail call in the program leaves the program and returns to the tap. At the far end of
-//! each device stands an XDP program that records what arrives there. All write into one buffer of one CPU, so
-//! that the records are in the order in which things happened.
+//! each device stands an XDP program that records what arrives there. All write into the buffer of the one CPU on
+//! which a run happens, so that the records are in the order in which things happened.
 //!
 //! The program is loaded on its own first, so that what the verifier has against it is about it alone. Then it is
 //! loaded once more for each hook, behind the tap's instructions. Its stack may then have 480 bytes, instead of
@@ -14,8 +14,8 @@
 //! (A tracing program behind the plan's, `fexit`, would leave that as it is. But it needs BTF of the program and of
 //! the kernel, and the kernel to let programs be patched, which not each one does.)
 //!
-//! A record is lost when the buffer is full, when the tap runs on another CPU or when the packet is longer than
-//! a perf record can be. The taps count that, and a run with a count that is not zero fails.
+//! A record is lost when the buffer is full or when the packet is longer than a perf record can be. That is counted,
+//! and a run with a count that is not zero fails.
 
 mod asm;
 mod observer;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya::maps::perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{MapData, MapError, PerfEventArray};
+use aya::util::online_cpus;
 use aya_obj::generated::{
     BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE, bpf_attach_type, bpf_map_type, bpf_prog_type,
 };
@@ -19,7 +20,8 @@ use crate::kernel::sys::program::{ProgramSource, Refusal, link, load};
 pub struct Observer {
     records: Map,
     lost: Map,
-    buffer: PerfEventArrayBuffer<MapData>,
+    /// The run's CPU first.
+    buffers: Vec<PerfEventArrayBuffer<MapData>>,
     far_end: OwnedFd,
 }
 
@@ -45,11 +47,13 @@ pub enum TapError {
     },
 }
 
-/// Pages of the perf buffer. One stimulus's records must fit.
+/// Pages of the perf buffer of the run's CPU. What happens between two looks at it must fit.
 const PAGES: usize = 512;
+/// Pages of the other CPUs' buffers, where only what the kernel does of its own accord is recorded.
+const OTHER_PAGES: usize = 32;
 
 impl Observer {
-    /// Sets up an observer for what happens on one CPU.
+    /// Sets up an observer for a run that happens on one CPU.
     ///
     /// # Errors
     /// When the kernel refuses one of the parts.
@@ -74,7 +78,7 @@ impl Observer {
             "twinpath_lost",
             array(bpf_map_type::BPF_MAP_TYPE_ARRAY, 8, 1),
         )?;
-        let buffer = open_buffer(records.as_fd(), cpu)?;
+        let buffers = open_buffers(records.as_fd(), cpu)?;
         let output = Output {
             records: records.as_fd(),
             lost: lost.as_fd(),
@@ -92,7 +96,7 @@ impl Observer {
         Ok(Self {
             records,
             lost,
-            buffer,
+            buffers,
             far_end,
         })
     }
@@ -137,28 +141,31 @@ impl Observer {
         load(&source).map_err(refused)
     }
 
-    /// Takes the records that have come since the last time, in order.
+    /// Takes the records that have come since the last time, in order. Behind those of the run's CPU come those of
+    /// the others, if any.
     ///
     /// # Errors
     /// With the number of records lost, when any were.
     pub fn drain(&mut self, mut take: impl FnMut(Record)) -> Result<(), u64> {
         let mut lost = 0;
-        self.buffer.for_each(|event| match event {
-            PerfEvent::Sample { head, tail } => {
-                let joined;
-                let sample = if tail.is_empty() {
-                    head
-                } else {
-                    joined = [head, tail].concat();
-                    &joined
-                };
-                match Record::parse(sample) {
-                    Some(record) => take(record),
-                    None => lost += 1,
+        for buffer in &mut self.buffers {
+            buffer.for_each(|event| match event {
+                PerfEvent::Sample { head, tail } => {
+                    let joined;
+                    let sample = if tail.is_empty() {
+                        head
+                    } else {
+                        joined = [head, tail].concat();
+                        &joined
+                    };
+                    match Record::parse(sample) {
+                        Some(record) => take(record),
+                        None => lost += 1,
+                    }
                 }
-            }
-            PerfEvent::Lost { count } => lost += count,
-        });
+                PerfEvent::Lost { count } => lost += count,
+            });
+        }
         lost += self.uncounted();
         if lost == 0 { Ok(()) } else { Err(lost) }
     }
@@ -174,7 +181,10 @@ impl Observer {
     }
 }
 
-fn open_buffer(map: BorrowedFd<'_>, cpu: usize) -> Result<PerfEventArrayBuffer<MapData>, TapError> {
+fn open_buffers(
+    map: BorrowedFd<'_>,
+    cpu: usize,
+) -> Result<Vec<PerfEventArrayBuffer<MapData>>, TapError> {
     let fd = map
         .try_clone_to_owned()
         .map_err(|error| TapError::System("duplicate a descriptor", error))?;
@@ -182,9 +192,17 @@ fn open_buffer(map: BorrowedFd<'_>, cpu: usize) -> Result<PerfEventArrayBuffer<M
     let data = MapData::from_fd(fd).map_err(failed)?;
     let map = aya::maps::Map::from_map_data(data).map_err(failed)?;
     let mut array = PerfEventArray::try_from(map).map_err(failed)?;
-    array
-        .open(cpu as u32, Some(PAGES))
-        .map_err(|error: PerfBufferError| TapError::Buffer(error.to_string()))
+    let mut open = |cpu, pages| {
+        array
+            .open(cpu, Some(pages))
+            .map_err(|error: PerfBufferError| TapError::Buffer(error.to_string()))
+    };
+    let mut buffers = vec![open(cpu as u32, PAGES)?];
+    let online = online_cpus().map_err(|(what, error)| TapError::System(what, error))?;
+    for other in online.into_iter().filter(|other| *other != cpu as u32) {
+        buffers.push(open(other, OTHER_PAGES)?);
+    }
+    Ok(buffers)
 }
 
 fn refused(refusal: Refusal) -> TapError {

@@ -1,0 +1,431 @@
+//! Where each copy of a packet ended, from what was observed.
+//!
+//! A program's verdict says where the packet should go on to. If it is found there, that is where its journey goes
+//! on; if it is found nowhere, the kernel dropped it on the program's behalf:
+//!
+//! | hook | verdict | goes on as |
+//! |---|---|---|
+//! | XDP | `PASS` | a frame that the device took in |
+//! | XDP | `TX` | an arrival at the device's far end, of the same bytes |
+//! | XDP | `REDIRECT` | an arrival at any far end, of the same bytes |
+//! | tc | `REDIRECT` | the same, or another hook, or a frame that a device took in later |
+//! | tc egress | lets pass | an arrival at the device's far end |
+//! | tc ingress | lets pass | the stack has it |
+//! | any | anything else | dropped |
+//!
+//! What an XDP redirect to a device goes through is not tc; what tc redirects to a device goes through the tc
+//! egress hook of that device. Several filters of one tc hook are one passage: the last one that ran decides.
+//!
+//! A frame that a device took in and no tc ingress program decided about is the stack's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
+use crate::plan::{DeviceName, Hook, HookKind, NodeName};
+use crate::recording::End;
+
+/// The ends of all copies of a packet: first those that left, in the order of their arrival at the far ends, then
+/// those on the node, in the order in which that was decided.
+pub fn ends(observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Vec<End> {
+    let mut account = Account::new(observations);
+    let mut on_node = account.settle_passages();
+    on_node.extend(account.stacks(untapped));
+    on_node.extend(unseen(observations, stimulus, untapped).map(|end| (0, end)));
+    let left = observations.seen.iter().filter_map(|seen| match seen {
+        Seen::Arrived(frame) => Some(End::Left {
+            node: frame.node.clone(),
+            device: frame.device.clone(),
+            bytes: frame.bytes.clone(),
+        }),
+        Seen::Returned(_) => None,
+    });
+    left.chain(on_node.into_values()).collect()
+}
+
+/// What a verdict means for the way of the packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// On along the device's path.
+    Pass,
+    /// Back out of the device.
+    Transmit,
+    /// To another device.
+    Redirect,
+    /// Nowhere.
+    Drop,
+    /// The next filter decides; without one, on along the device's path.
+    NextFilter,
+}
+
+/// Reads a return value as the kernel does (`net/core/dev.c`, `net/sched/cls_bpf.c`, `net/core/filter.c`).
+fn meaning(kind: HookKind, code: i32) -> Meaning {
+    match kind {
+        HookKind::Xdp | HookKind::XdpGeneric => match code {
+            2 => Meaning::Pass,
+            3 => Meaning::Transmit,
+            4 => Meaning::Redirect,
+            _ => Meaning::Drop,
+        },
+        HookKind::TcIngress | HookKind::TcEgress => match code {
+            0 => Meaning::Pass,
+            2 | 4 | 8 => Meaning::Drop,
+            7 => Meaning::Redirect,
+            // cls_bpf takes any other code of a direct action for TC_ACT_UNSPEC.
+            _ => Meaning::NextFilter,
+        },
+    }
+}
+
+/// A packet's way through one hook: the programs that ran, in order, as places in the list of what was seen.
+#[derive(Debug)]
+struct Passage<'a> {
+    first: usize,
+    last: usize,
+    /// What the last program made of it.
+    returned: &'a Returned,
+    /// At tc ingress: which of the frames that devices took in it was.
+    about: Option<usize>,
+    /// Whether the packet is known to have come from another hook.
+    continues: bool,
+}
+
+/// Which observation is explained by which.
+struct Account<'a> {
+    observations: &'a Observations,
+    passages: Vec<Passage<'a>>,
+    /// Arrivals that some passage led to.
+    arrived: BTreeSet<usize>,
+    /// Frames that devices took in because some passage led there.
+    taken_in: BTreeSet<usize>,
+}
+
+impl<'a> Account<'a> {
+    fn new(observations: &'a Observations) -> Self {
+        let mut passages = passages(&observations.seen);
+        let mut decided = BTreeSet::new();
+        let at_ingress =
+            |passage: &&mut Passage<'_>| passage.returned.hook.kind == HookKind::TcIngress;
+        for passage in passages.iter_mut().filter(at_ingress) {
+            let Returned { node, hook, .. } = passage.returned;
+            let mut frames = observations.taken_in.iter().enumerate();
+            let frame = frames.find(|(place, frame)| {
+                frame.node == *node && frame.device == hook.device && !decided.contains(place)
+            });
+            passage.about = frame.map(|(place, _)| place);
+            decided.extend(passage.about);
+        }
+        Self {
+            observations,
+            passages,
+            arrived: BTreeSet::new(),
+            taken_in: BTreeSet::new(),
+        }
+    }
+
+    /// Finds where each passage goes on, and the ends of those that go nowhere else. Later ones are settled first:
+    /// what the hook in front of a far end let pass accounts for the arrival there, and the hook before that one
+    /// goes on at that hook.
+    fn settle_passages(&mut self) -> BTreeMap<usize, End> {
+        let mut ends = BTreeMap::new();
+        for index in (0..self.passages.len()).rev() {
+            let Passage { last, returned, .. } = self.passages[index];
+            let Returned { node, hook, .. } = returned;
+            let wire = with_tag(&returned.packet, returned.tag);
+            let means = meaning(hook.kind, returned.code);
+            if hook.kind == HookKind::TcIngress
+                && matches!(means, Meaning::Pass | Meaning::NextFilter)
+            {
+                ends.insert(last, stack(node, &hook.device, wire));
+            } else if !self.goes_on(index, means, &wire) {
+                let (node, hook) = (node.clone(), hook.clone());
+                ends.insert(last, End::Dropped { node, hook });
+            }
+        }
+        ends
+    }
+
+    /// Whether the packet of a passage is found where its verdict sent it.
+    fn goes_on(&mut self, index: usize, means: Meaning, wire: &[u8]) -> bool {
+        let Passage {
+            last,
+            returned,
+            about,
+            ..
+        } = self.passages[index];
+        let Returned { node, hook, .. } = returned;
+        let here = Some(&hook.device);
+        let is_xdp = matches!(hook.kind, HookKind::Xdp | HookKind::XdpGeneric);
+        match means {
+            Meaning::Drop => false,
+            Meaning::Transmit => self.arrival(node, here, wire),
+            Meaning::Redirect if is_xdp => {
+                self.arrival(node, None, wire) || self.taken_in(node, None, wire, None)
+            }
+            Meaning::Redirect => {
+                self.arrival(node, None, wire)
+                    || self.passage(node, last)
+                    || self.taken_in(node, None, wire, about)
+            }
+            Meaning::Pass | Meaning::NextFilter if is_xdp => self.taken_in(node, here, wire, None),
+            Meaning::Pass | Meaning::NextFilter => self.arrival(node, here, wire),
+        }
+    }
+
+    /// Accounts for an arrival of these bytes.
+    fn arrival(&mut self, node: &NodeName, device: Option<&DeviceName>, wire: &[u8]) -> bool {
+        let mut seen = self.observations.seen.iter().enumerate();
+        let found = seen.find(|(place, seen)| {
+            let known = self.arrived.contains(place);
+            matches!(seen, Seen::Arrived(frame) if frame.matches(node, device, wire)) && !known
+        });
+        found.is_some_and(|(place, _)| self.arrived.insert(place))
+    }
+
+    /// Accounts for a frame of these bytes that a device took in, after another one.
+    fn taken_in(
+        &mut self,
+        node: &NodeName,
+        device: Option<&DeviceName>,
+        wire: &[u8],
+        after: Option<usize>,
+    ) -> bool {
+        let mut frames = self.observations.taken_in.iter().enumerate();
+        let found = frames.find(|(place, frame)| {
+            let known = self.taken_in.contains(place);
+            after.is_none_or(|after| *place > after) && frame.matches(node, device, wire) && !known
+        });
+        found.is_some_and(|(place, _)| self.taken_in.insert(place))
+    }
+
+    /// Accounts for a later passage through a hook that a redirect leads to.
+    fn passage(&mut self, node: &NodeName, after: usize) -> bool {
+        let next = self.passages.iter_mut().find(|passage| {
+            matches!(
+                passage.returned.hook.kind,
+                HookKind::TcEgress | HookKind::XdpGeneric
+            ) && passage.returned.node == *node
+                && passage.first > after
+                && !passage.continues
+        });
+        next.map(|passage| passage.continues = true).is_some()
+    }
+
+    /// The stack has what no tc ingress program decided about.
+    fn stacks(&self, untapped: &Blind) -> BTreeMap<usize, End> {
+        let after = self.observations.seen.len();
+        let frames = self.observations.taken_in.iter().enumerate();
+        let undecided = frames.filter(|(place, frame)| {
+            let hook = Hook {
+                device: frame.device.clone(),
+                kind: HookKind::TcIngress,
+            };
+            let decided = self
+                .passages
+                .iter()
+                .any(|passage| passage.about == Some(*place));
+            !decided && !untapped.contains(&(frame.node.clone(), hook))
+        });
+        undecided
+            .map(|(place, frame)| {
+                (
+                    after + place,
+                    stack(&frame.node, &frame.device, frame.bytes.clone()),
+                )
+            })
+            .collect()
+    }
+}
+
+fn stack(node: &NodeName, device: &DeviceName, bytes: Vec<u8>) -> End {
+    End::Stack {
+        node: node.clone(),
+        device: device.clone(),
+        bytes,
+    }
+}
+
+/// A frame that nobody saw at all fell at the one hook where nobody looked.
+fn unseen(observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Option<End> {
+    if observations.count() > 0 {
+        return None;
+    }
+    let (node, hook) = untapped.iter().find(|(node, hook)| {
+        *node == stimulus.node
+            && hook.device == stimulus.device
+            && matches!(hook.kind, HookKind::Xdp | HookKind::XdpGeneric)
+    })?;
+    Some(End::Dropped {
+        node: node.clone(),
+        hook: hook.clone(),
+    })
+}
+
+/// Joins what several programs at one tc hook returned for one packet.
+fn passages(seen: &[Seen]) -> Vec<Passage<'_>> {
+    let mut passages: Vec<Passage<'_>> = Vec::new();
+    for (place, seen) in seen.iter().enumerate() {
+        let Seen::Returned(returned) = seen else {
+            continue;
+        };
+        let open = passages.iter_mut().rev().find(|passage| {
+            let before = passage.returned;
+            before.node == returned.node
+                && before.hook == returned.hook
+                && meaning(before.hook.kind, before.code) == Meaning::NextFilter
+                && before.filter < returned.filter
+        });
+        match open {
+            Some(passage) => {
+                passage.last = place;
+                passage.returned = returned;
+            }
+            None => passages.push(Passage {
+                first: place,
+                last: place,
+                returned,
+                about: None,
+                continues: false,
+            }),
+        }
+    }
+    passages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use HookKind::{TcEgress, TcIngress, Xdp};
+
+    fn node() -> NodeName {
+        NodeName::new("n")
+    }
+
+    fn hook(device: &str, kind: HookKind) -> Hook {
+        Hook {
+            device: DeviceName::new(device),
+            kind,
+        }
+    }
+
+    fn frame(device: &str, bytes: &[u8]) -> Frame {
+        Frame {
+            node: node(),
+            device: DeviceName::new(device),
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    /// A program's return; the digits of `filter` tell the programs of one hook apart.
+    fn returned(device: &str, kind: HookKind, filter: usize, code: i32, packet: &[u8]) -> Seen {
+        Seen::Returned(Returned {
+            node: node(),
+            hook: hook(device, kind),
+            program: format!("p{filter}"),
+            filter,
+            code,
+            packet: packet.to_vec(),
+            tag: None,
+        })
+    }
+
+    fn arrived(device: &str, bytes: &[u8]) -> Seen {
+        Seen::Arrived(frame(device, bytes))
+    }
+
+    fn show(end: &End) -> String {
+        match end {
+            End::Left { device, bytes, .. } => format!("left {device} {bytes:?}"),
+            End::Stack { device, bytes, .. } => format!("stack {device} {bytes:?}"),
+            End::Dropped { hook, .. } => format!("dropped {hook}"),
+        }
+    }
+
+    fn ends_of(seen: Vec<Seen>, taken_in: Vec<Frame>, untapped: &[Hook]) -> Vec<String> {
+        let observations = Observations { seen, taken_in };
+        let blind = untapped.iter().map(|hook| (node(), hook.clone())).collect();
+        let ends = ends(&observations, &frame("a", b"1"), &blind);
+        ends.iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_frame_that_two_redirects_could_have_sent_accounts_for_one() {
+        let redirect = |device| returned(device, Xdp, 0, 4, b"1");
+        let seen = vec![redirect("a"), redirect("c"), arrived("b", b"1")];
+        assert_eq!(ends_of(seen, vec![], &[]), ["left b [49]", "dropped a xdp"]);
+    }
+
+    #[test]
+    fn what_a_program_passes_and_the_kernel_drops_is_dropped() {
+        let passed = returned("a", Xdp, 0, 2, b"1");
+        assert_eq!(ends_of(vec![passed], vec![], &[]), ["dropped a xdp"]);
+        let sent = returned("b", TcEgress, 0, 0, b"1");
+        assert_eq!(ends_of(vec![sent], vec![], &[]), ["dropped b tc-egress"]);
+        let sent_back = returned("a", Xdp, 0, 3, b"1");
+        let elsewhere = arrived("b", b"1");
+        let ends = ends_of(vec![sent_back, elsewhere], vec![], &[]);
+        assert_eq!(ends, ["left b [49]", "dropped a xdp"]);
+    }
+
+    #[test]
+    fn a_second_round_through_a_hook_is_a_second_passage() {
+        // In by `a`, redirected to the receiving side of `a`, where the second filter ends it.
+        let seen = vec![
+            returned("a", TcIngress, 0, -1, b"1"),
+            returned("a", TcIngress, 1, 7, b"1"),
+            returned("a", TcIngress, 0, -1, b"1"),
+            returned("a", TcIngress, 1, 0, b"1"),
+        ];
+        let ends = ends_of(seen, vec![frame("a", b"1"), frame("a", b"1")], &[]);
+        assert_eq!(ends, ["stack a [49]"]);
+    }
+
+    #[test]
+    fn a_copy_that_an_egress_hook_changed_still_accounts_for_its_redirect() {
+        let seen = vec![
+            returned("a", TcIngress, 0, 7, b"1"),
+            returned("b", TcEgress, 1, 0, b"22"),
+            arrived("b", b"22"),
+        ];
+        assert_eq!(
+            ends_of(seen, vec![frame("a", b"1")], &[]),
+            ["left b [50, 50]"]
+        );
+    }
+
+    #[test]
+    fn where_nobody_looks_nothing_is_claimed() {
+        let taken_in = || vec![frame("a", b"1")];
+        let ingress = [hook("a", TcIngress)];
+        assert!(ends_of(vec![], taken_in(), &ingress).is_empty());
+        assert_eq!(
+            ends_of(vec![arrived("b", b"1")], taken_in(), &ingress),
+            ["left b [49]"]
+        );
+        assert_eq!(
+            ends_of(vec![], taken_in(), &[hook("a", Xdp)]),
+            ["stack a [49]"]
+        );
+        assert_eq!(
+            ends_of(vec![], vec![], &[hook("a", Xdp)]),
+            ["dropped a xdp"]
+        );
+        assert!(ends_of(vec![], vec![], &[]).is_empty());
+    }
+
+    #[test]
+    fn tags_count() {
+        let Seen::Returned(mut tagged) = returned("a", Xdp, 0, 2, b"aaaaaabbbbbbcc") else {
+            unreachable!();
+        };
+        tagged.tag = Some(crate::kernel::sys::packet::VlanTag {
+            protocol: 0x8100,
+            control: 1,
+        });
+        let wire = b"aaaaaabbbbbb\x81\0\0\x01cc";
+        let ends = ends_of(vec![Seen::Returned(tagged)], vec![frame("a", wire)], &[]);
+        assert_eq!(
+            ends,
+            [show(&stack(&node(), &DeviceName::new("a"), wire.to_vec()))]
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! Runs do not disturb each other, give the same each time, and nothing is left of them, however they end.
+//!
+//! What a run has made is found by the numbers that the kernel gave its programs and maps: a program that is
+//! attached to a device lives for as long as the device's namespace does, so when its number is gone, so are they.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use twinpath::backend::Backend;
+use twinpath::kernel::{IdKind, KernelBackend, loaded_ids};
+use twinpath::plan::HookKind::{TcEgress, TcIngress, Xdp, XdpGeneric};
+use twinpath::plan::Plan;
+use twinpath::recording::Recording;
+
+use crate::needs_kernel;
+use crate::support::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Set for the tests that are run alone in a process, by another.
+const CHILD: &str = "TWINPATH_TEST_CHILD";
+
+/// Something of everything.
+fn varied() -> Plan {
+    let plan = plan()
+        .attach("entry", "a", Xdp)
+        .attach("from_device", "a", TcIngress)
+        .attach("entry", "b", XdpGeneric)
+        .attach("to_device", "b", TcEgress);
+    let orders = [
+        Order::just(0),
+        Order::just(1),
+        Order::just(2),
+        Order::just(3),
+        Order::with(2, WRITE, 0),
+        Order::with(3, GROW, 0),
+        Order::with(0, REDIRECT, 7),
+        Order::with(0, REDIRECT, 99),
+    ];
+    orders.iter().fold(plan, |plan, order| {
+        plan.frame("a", order.frame(60))
+            .frame("b", order.frame(100))
+    })
+}
+
+/// A frame that never comes to rest.
+fn storm() -> Plan {
+    plan()
+        .attach("from_device", "a", TcIngress)
+        .frame("a", Order::with(0, REDIRECT_INGRESS, 5).frame(60))
+}
+
+fn text(recording: &Recording) -> String {
+    format!("{recording:#?}")
+}
+
+/// Ids of programs, maps and links.
+fn loaded() -> BTreeSet<(u8, u32)> {
+    [IdKind::Program, IdKind::Map, IdKind::Link]
+        .into_iter()
+        .zip(0..)
+        .flat_map(|(kind, number)| {
+            let ids = loaded_ids(kind).expect("ids");
+            ids.into_iter().map(move |id| (number, id))
+        })
+        .collect()
+}
+
+/// Waits until none of these is there any more; the kernel takes its time to clean up.
+fn assert_gone(ids: &BTreeSet<(u8, u32)>) {
+    let start = Instant::now();
+    while !loaded().is_disjoint(ids) {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "left: {:?}",
+            loaded().intersection(ids)
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a process holds, by the kernel's own account.
+fn held_by(process: u32) -> BTreeSet<(u8, u32)> {
+    let directory = format!("/proc/{process}/fdinfo");
+    let infos = fs::read_dir(directory).into_iter().flatten().flatten();
+    let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
+    let mut held = BTreeSet::new();
+    for text in texts {
+        for (number, name) in (0..).zip(["prog_id:", "map_id:", "link_id:"]) {
+            let ids = text.lines().filter_map(|line| line.strip_prefix(name));
+            held.extend(ids.filter_map(|id| Some((number, id.trim().parse().ok()?))));
+        }
+    }
+    held
+}
+
+fn child(test: &str) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(CHILD, "")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a child")
+}
+
+#[test]
+fn runs_are_alike() {
+    needs_kernel!();
+    let first = text(&run(&varied()));
+    for _ in 0..10 {
+        assert_eq!(text(&run(&varied())), first);
+    }
+}
+
+#[test]
+fn runs_at_once_are_alike() {
+    needs_kernel!();
+    let first = text(&run(&varied()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    assert_eq!(text(&run(&varied())), first);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn success_and_failure_leave_nothing() {
+    needs_kernel!();
+    let output = child("remains::child_that_runs")
+        .wait_with_output()
+        .expect("output");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+#[ignore = "is run by another test, alone in a process"]
+fn child_that_runs() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let open = || fs::read_dir("/proc/self/fd").expect("fds").count();
+    let threads = || fs::read_dir("/proc/self/task").expect("threads").count();
+    let namespace = || fs::read_link("/proc/thread-self/ns/net").expect("a link");
+    // The first run finds out what the kernel can do, and keeps that.
+    run(&varied());
+    let before = (open(), threads(), namespace());
+    let known = loaded();
+    for _ in 0..5 {
+        run(&varied());
+        refuse(&plan().attach("unchecked", "a", Xdp));
+        refuse(&varied().frame("c", Vec::new()));
+        let storm = KernelBackend::default()
+            .quiet_limit(Duration::from_millis(50))
+            .run(&storm());
+        storm.expect_err("it never ends");
+    }
+    assert_eq!((open(), threads(), namespace()), before);
+    assert_gone(&loaded().difference(&known).copied().collect());
+}
+
+#[test]
+fn a_killed_process_leaves_nothing() {
+    needs_kernel!();
+    for signal in [Signal::SIGKILL, Signal::SIGINT, Signal::SIGTERM] {
+        let mut child = child("remains::child_that_storms");
+        let start = Instant::now();
+        // A program is attached when the storm can blow: the object's, the far end's, and the tap.
+        let held = loop {
+            let held = held_by(child.id());
+            if held.iter().filter(|(kind, _)| *kind == 0).count() >= 3 {
+                break held;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{signal}: the child has {held:?}"
+            );
+            thread::sleep(Duration::from_millis(5));
+        };
+        thread::sleep(Duration::from_millis(100));
+        kill(Pid::from_raw(child.id() as i32), signal).expect("it is alive");
+        let status = child.wait().expect("a status");
+        assert!(!status.success());
+        assert_gone(&held);
+        assert!(!Path::new(&format!("/proc/{}", child.id())).exists());
+    }
+}
+
+#[test]
+#[ignore = "is run by another test, alone in a process"]
+fn child_that_storms() {
+    while std::env::var_os(CHILD).is_some() {
+        let backend = KernelBackend::default().quiet_limit(Duration::from_secs(30));
+        backend.clone().run(&storm()).expect_err("it never ends");
+    }
+}
