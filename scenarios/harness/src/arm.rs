@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::backend::Backend;
 use crate::emulated::{EmulatedBackend, Engine};
-use crate::kernel::KernelBackend;
+use crate::kernel::{self, KernelBackend};
 use crate::plan::Plan;
 use crate::recording::Recording;
 
@@ -43,11 +43,31 @@ impl Arm {
     /// When the backend cannot set the plan up.
     pub fn run(self, plan: &Plan) -> Result<Recording, ArmError> {
         match self {
-            Self::Emulator(engine) => EmulatedBackend::new(engine).run(plan).map_err(ArmError::from),
-            Self::Kernel => KernelBackend::new()?.run(plan).map_err(ArmError::from),
+            Self::Emulator(engine) => EmulatedBackend::new(engine)
+                .run(plan)
+                .map_err(ArmError::from),
+            Self::Kernel => KernelBackend::default().run(plan).map_err(ArmError::from),
         }
     }
 }
+
+/// What keeps this process from running plans in the kernel, if anything does.
+///
+/// # Errors
+/// With all that is missing.
+pub fn kernel_usable() -> Result<(), KernelMissing> {
+    let missing: Vec<String> = kernel::missing().iter().map(ToString::to_string).collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(KernelMissing(missing))
+    }
+}
+
+/// What this process lacks to run plans in the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("missing {}", .0.join(", "))]
+pub struct KernelMissing(Vec<String>);
 
 impl fmt::Display for Arm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

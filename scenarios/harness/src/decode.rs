@@ -1,35 +1,57 @@
-//! Map entries and events in words: the built-in datapath's by its own types, others as bytes.
+//! Map entries and events in words: the datapath's own by their types, others as bytes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use twinpath_control::abi::map;
+use twinpath_control::{DropEvent, describe};
+
+use crate::plan::ObjectName;
 use crate::recording::{Event, MapRef};
 
-/// Named values of a record, in its own order.
+/// Named values of a record, in its own order. A value may stand without a name.
 pub type Fields = Vec<(String, String)>;
 
-/// Knows which objects are the built-in datapath.
+/// Knows which objects are the datapath, whose records it can read.
 #[derive(Debug, Clone, Default)]
-pub struct Decoder {}
+pub struct Decoder {
+    datapaths: BTreeSet<ObjectName>,
+}
 
 impl Decoder {
+    /// A decoder that takes these objects for the datapath.
+    pub fn new(datapaths: impl IntoIterator<Item = ObjectName>) -> Self {
+        Self {
+            datapaths: datapaths.into_iter().collect(),
+        }
+    }
+
     /// An event's fields.
     pub fn event(&self, event: &Event) -> Fields {
-        raw(&event.bytes)
+        self.drop_event(event)
+            .map_or_else(|| raw(&event.bytes), |drop| named(drop.fields()))
     }
 
     /// An event in a line.
     pub fn event_line(&self, event: &Event) -> String {
-        format!("{}: {}", event.map, line(&self.event(event)))
+        match self.drop_event(event) {
+            Some(drop) => drop.to_string(),
+            None => format!("{}: {}", event.map, hex(&event.bytes)),
+        }
     }
 
     /// The reason of an event that tells of a drop.
-    pub fn drop_reason(&self, _event: &Event) -> Option<String> {
-        None
+    pub fn drop_reason(&self, event: &Event) -> Option<String> {
+        self.drop_event(event).map(|drop| drop.reason_text())
     }
 
     /// A key's fields.
-    pub fn key(&self, _map: &MapRef, key: &[u8]) -> Fields {
-        raw(key)
+    pub fn key(&self, map: &MapRef, key: &[u8]) -> Fields {
+        let fields = self
+            .is_own(map)
+            .then(|| describe::key(&map.map, key))
+            .flatten();
+        fields.map_or_else(|| raw(key), named)
     }
 
     /// A key in a line.
@@ -37,30 +59,66 @@ impl Decoder {
         line(&self.key(map, key))
     }
 
-    /// A value's fields; of a per-CPU map, of the sum or of all slots.
-    pub fn value(&self, _map: &MapRef, slots: &[Vec<u8>]) -> Fields {
-        raw(&slots.concat())
+    /// A value's fields. Of the values of all CPUs, the sum, where the map counts something.
+    pub fn value(&self, map: &MapRef, slots: &[Vec<u8>]) -> Fields {
+        let sum = match slots {
+            [only] => only.clone(),
+            several if map.map == map::METRICS => sum(several),
+            several => several.concat(),
+        };
+        let fields = self
+            .is_own(map)
+            .then(|| describe::value(&map.map, &sum))
+            .flatten();
+        fields.map_or_else(|| raw(&slots.concat()), named)
     }
 
     /// A value in a line.
     pub fn value_line(&self, map: &MapRef, slots: &[Vec<u8>]) -> String {
         line(&self.value(map, slots))
     }
+
+    fn is_own(&self, map: &MapRef) -> bool {
+        self.datapaths.contains(&map.object)
+    }
+
+    fn drop_event(&self, event: &Event) -> Option<DropEvent> {
+        let own = self.is_own(&event.map) && event.map.map == map::EVENTS;
+        own.then(|| DropEvent::parse(&event.bytes).ok()).flatten()
+    }
+}
+
+/// Adds up values that are counters of 64 bits.
+fn sum(slots: &[Vec<u8>]) -> Vec<u8> {
+    let mut sum: Vec<u64> = Vec::new();
+    for slot in slots {
+        let (words, _) = slot.as_chunks::<8>();
+        sum.resize(sum.len().max(words.len()), 0);
+        for (total, word) in sum.iter_mut().zip(words) {
+            *total = total.wrapping_add(u64::from_ne_bytes(*word));
+        }
+    }
+    sum.into_iter().flat_map(u64::to_ne_bytes).collect()
+}
+
+fn named(fields: describe::Fields) -> Fields {
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn raw(bytes: &[u8]) -> Fields {
-    vec![("bytes".to_owned(), hex(bytes))]
+    vec![(String::new(), hex(bytes))]
 }
 
+/// Fields on a line; a field without a name is only its value.
 fn line(fields: &Fields) -> String {
-    match fields.as_slice() {
-        [(_, only)] => only.clone(),
-        several => several
-            .iter()
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect::<Vec<_>>()
-            .join(", "),
-    }
+    let parts: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{name} {value}").trim_start().to_owned())
+        .collect();
+    parts.join(", ")
 }
 
 /// Two hex digits for each byte.

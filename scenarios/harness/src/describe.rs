@@ -9,7 +9,7 @@ pub fn hop(hop: &Hop) -> String {
         "{} {} -> {}: {}",
         hop.hook,
         hop.program,
-        hop.verdict,
+        hop.outcome(),
         frame::line(&hop.bytes)
     )
 }

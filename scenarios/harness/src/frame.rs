@@ -1,31 +1,73 @@
-//! Frames in words.
+//! Frames in words, as expectations and reports have them.
+
+use twinpath_pcaps::dissect::{self, ChecksumState};
 
 use crate::diff::Values;
-use crate::scenario::Problem;
+
+/// What stands for the value of a field that a frame does not have.
+pub const ABSENT: &str = "absent";
+
+/// A field of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// For people: `63`, `0x67c7 right`.
+    pub value: String,
+    /// Of a checksum, `right`, `wrong` or `absent`.
+    state: Option<&'static str>,
+}
+
+impl Field {
+    /// Whether it is the expected one. Of a checksum it is enough to say what state it is in.
+    pub fn is(&self, expected: &str) -> bool {
+        self.value == expected || self.state == Some(expected)
+    }
+}
 
 /// A frame in a line.
 pub fn line(bytes: &[u8]) -> String {
-    crate::decode::hex(bytes)
+    dissect::summary(bytes)
 }
 
 /// Fields in which two frames differ.
 pub fn differences(left: &[u8], right: &[u8]) -> Vec<Values> {
-    Values::unequal("bytes", line(left), line(right))
-        .into_iter()
+    if left == right {
+        return Vec::new();
+    }
+    let fields = dissect::diff(left, right).into_iter();
+    fields
+        .map(|diff| {
+            let side = diff.left.as_ref().or(diff.right.as_ref());
+            Values {
+                name: side.map_or_else(|| diff.name.to_owned(), |side| side.path.clone()),
+                left: diff.left.map(|side| side.value),
+                right: diff.right.map(|side| side.value),
+            }
+        })
         .collect()
 }
 
-/// A field's value.
-pub fn field(_bytes: &[u8], _name: &str) -> Option<String> {
-    None
+/// The first field of that path: `ip.ttl`, of an inner header `ip.ttl#2`.
+pub fn field(bytes: &[u8], path: &str) -> Option<Field> {
+    let mut fields = dissect::dissect(bytes).into_iter();
+    fields
+        .find(|field| field.path() == path)
+        .map(|field| Field {
+            value: field.value,
+            state: field.checksum.map(state),
+        })
 }
 
-/// Whether there is such a field.
-pub fn is_field(_name: &str) -> bool {
-    true
+/// The checksums that are not right, by path, with what they are and should be.
+pub fn wrong_checksums(bytes: &[u8]) -> Vec<(String, String)> {
+    let wrong = dissect::wrong_checksums(bytes).into_iter();
+    wrong.map(|field| (field.path(), field.value)).collect()
 }
 
-/// A frame from a line.
-pub fn parse(_text: &str) -> Result<Vec<u8>, Problem> {
-    Ok(vec![0; 14])
+const fn state(state: ChecksumState) -> &'static str {
+    match state {
+        ChecksumState::Right => "right",
+        ChecksumState::Wrong { .. } => "wrong",
+        ChecksumState::Absent => ABSENT,
+        ChecksumState::Unverified(_) => "unverified",
+    }
 }

@@ -38,7 +38,8 @@ pub struct Hop {
     pub program: String,
     /// What it returned, or why it did not get that far.
     pub verdict: Result<Verdict, ProgramFault>,
-    /// The frame after the program ran, from the link-layer header on.
+    /// The frame after the program ran, from the link-layer header on, as it would be on the wire: a VLAN
+    /// tag that the kernel keeps beside the packet stands in its place.
     pub bytes: Vec<u8>,
     /// What it cost; only an engine that counts knows.
     pub cost: Option<Cost>,

@@ -53,8 +53,9 @@ pub enum Status {
 /// Runs a case on each arm. An arm that cannot run does not keep the others from it.
 pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
     let runs: Vec<Run> = arms.iter().map(|arm| run_arm(case, *arm)).collect();
-    let mut recordings =
-        runs.iter().filter_map(|run| Some((run.arm, run.result.as_ref().ok()?)));
+    let mut recordings = runs
+        .iter()
+        .filter_map(|run| Some((run.arm, run.result.as_ref().ok()?)));
     let comparisons = match recordings.next() {
         None => Vec::new(),
         Some((left, first)) => recordings
@@ -92,17 +93,30 @@ impl Outcome<'_> {
             return Status::Failed;
         }
         let as_expected = self.runs.iter().all(|run| run.unexpected.is_empty());
-        let equal = self.comparisons.iter().all(|comparison| comparison.diff.is_empty());
-        if as_expected && equal { Status::Passed } else { Status::Different }
+        let equal = self
+            .comparisons
+            .iter()
+            .all(|comparison| comparison.diff.is_empty());
+        if as_expected && equal {
+            Status::Passed
+        } else {
+            Status::Different
+        }
     }
 
     /// The cost of each stimulus, by the first arm that counts.
     pub fn costs(&self) -> Option<Vec<Cost>> {
-        self.runs.iter().find_map(|run| costs(run.result.as_ref().ok()?))
+        self.runs
+            .iter()
+            .find_map(|run| costs(run.result.as_ref().ok()?))
     }
 }
 
 /// The cost of each journey, if the backend counted.
 fn costs(recording: &Recording) -> Option<Vec<Cost>> {
-    recording.journeys.iter().map(|journey| journey.cost()).collect()
+    recording
+        .journeys
+        .iter()
+        .map(|journey| journey.cost())
+        .collect()
 }

@@ -25,10 +25,10 @@ fn hop(device: &str, code: i32, bytes: &[u8]) -> Hop {
         node: node(),
         hook: hook(device),
         program: "entry".to_owned(),
-        verdict: Verdict {
+        verdict: Ok(Verdict {
             hook: HookKind::Xdp,
             code,
-        },
+        }),
         bytes: bytes.to_vec(),
         cost: None,
     }
@@ -173,7 +173,7 @@ fn events_are_compared_in_order() {
     assert!(compare(with(&[1]), with(&[1])).is_empty());
     assert_eq!(
         told(&compare(with(&[1]), with(&[2]))),
-        ["event 1, foreign/events: bytes 01 02"]
+        ["event 1, foreign/events: value 01 02"]
     );
     assert_eq!(
         told(&compare(with(&[1]), Journey::default())),
@@ -184,7 +184,6 @@ fn events_are_compared_in_order() {
 #[test]
 fn which_cpu_counted_is_not_compared() {
     let counted = |slots: &[&[u8]]| Recording {
-        journeys: Vec::new(),
         notices: Vec::new(),
         maps: BTreeMap::from([(
             map("metrics"),
@@ -196,6 +195,7 @@ fn which_cpu_counted_is_not_compared() {
                 per_cpu: true,
             },
         )]),
+        ..Recording::default()
     };
     let compare = |left: &[&[u8]], right: &[&[u8]]| {
         diff::compare(&counted(left), &counted(right), &Decoder::default())
@@ -206,14 +206,13 @@ fn which_cpu_counted_is_not_compared() {
     let different = compare(&[&[5]], &[&[0], &[6]]);
     assert_eq!(
         told(&different),
-        ["map foreign/metrics, key 01: bytes 05 06"]
+        ["map foreign/metrics, key 01: value 05 06"]
     );
 }
 
 #[test]
 fn map_entries_are_compared_by_key() {
     let with = |entries: &[(u8, u8)]| Recording {
-        journeys: Vec::new(),
         notices: Vec::new(),
         maps: BTreeMap::from([(
             map("table"),
@@ -225,6 +224,7 @@ fn map_entries_are_compared_by_key() {
                 per_cpu: false,
             },
         )]),
+        ..Recording::default()
     };
     let diff = diff::compare(
         &with(&[(1, 1), (2, 2)]),
@@ -235,7 +235,7 @@ fn map_entries_are_compared_by_key() {
         told(&diff),
         [
             "map foreign/table, key 01: entry 01 -",
-            "map foreign/table, key 02: bytes 02 03",
+            "map foreign/table, key 02: value 02 03",
             "map foreign/table, key 04: entry - 04",
         ]
     );

@@ -18,6 +18,8 @@ pub struct Expectation {
     pub fields: Vec<(String, String)>,
     /// Whether such a frame is the one that came in.
     pub unchanged: Option<bool>,
+    /// Whether each checksum of such a frame is right.
+    pub checksums_right: Option<bool>,
     /// How many records the programs write.
     pub events: Option<usize>,
     /// The reason in the one event that is a drop.
@@ -55,10 +57,10 @@ pub enum Claim {
     Value(Vec<u8>, Vec<u8>),
     /// Nothing stands under the key.
     Absent(Vec<u8>),
-    /// One entry has these key fields, and its value has those fields. No value: there is no such entry.
-    Fields {
-        /// Fields of the key by decoded name.
-        key: Vec<(String, String)>,
+    /// The entry under a key has certain fields. No fields: there is no such entry.
+    Entry {
+        /// The key as the decoder prints it.
+        key: String,
         /// Fields of the value by decoded name.
         value: Option<Vec<(String, String)>>,
     },

@@ -34,7 +34,7 @@ pub(super) fn check(
             place(map, key, decoder),
             check_value(map, value, contents.entries.get(key), decoder),
         ),
-        Claim::Fields { key, value } => check_fields(map, key, value.as_deref(), contents, decoder),
+        Claim::Entry { key, value } => check_entry(map, key, value.as_deref(), contents, decoder),
     }
 }
 
@@ -61,37 +61,35 @@ fn check_value(
     Values::unequal("value", expected_line, line(map, slots, decoder))
 }
 
-fn check_fields(
+fn check_entry(
     map: &MapRef,
-    key: &[(String, String)],
+    key: &str,
     value: Option<&[(String, String)]>,
     contents: &MapContents,
     decoder: &Decoder,
 ) -> Option<Difference> {
-    let text = |fields: &[(String, String)]| {
-        fields
-            .iter()
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect::<Vec<_>>()
-            .join(", ")
+    let place = format!("map {map}, key {key}");
+    let keys = || {
+        contents
+            .entries
+            .keys()
+            .map(|bytes| decoder.key_line(map, bytes))
     };
-    let found: Vec<_> = contents
+    let found = contents
         .entries
         .iter()
-        .filter(|(bytes, _)| {
-            let decoded = decoder.key(map, bytes);
-            key.iter().all(|field| decoded.contains(field))
-        })
-        .collect();
-    let place = format!("map {map}, key with {}", text(key));
-    match (found.as_slice(), value) {
-        ([], None) => None,
-        ([], Some(value)) => Difference::of(place, [Values::only_left("entry", text(value))]),
-        ([(_, slots), ..], None) => Difference::of(
+        .find(|(bytes, _)| decoder.key_line(map, bytes) == key);
+    match (found, value) {
+        (None, None) => None,
+        (None, Some(_)) => {
+            let there = keys().collect::<Vec<_>>().join("; ");
+            Difference::of(place, Values::unequal("keys", key, there))
+        }
+        (Some((_, slots)), None) => Difference::of(
             place,
             [Values::only_right("entry", line(map, slots, decoder))],
         ),
-        ([(_, slots)], Some(value)) => {
+        (Some((_, slots)), Some(value)) => {
             let decoded = decoder.value(map, slots);
             let unequal = value.iter().filter_map(|(name, expected)| {
                 match decoded.iter().find(|(other, _)| other == name) {
@@ -101,6 +99,5 @@ fn check_fields(
             });
             Difference::of(place, unequal)
         }
-        (several, Some(_)) => Difference::of(place, Values::unequal("entries", 1, several.len())),
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn check(
 }
 
 fn check_verdicts(expected: &[String], journey: &Journey) -> Option<Difference> {
-    let got: Vec<String> = journey.hops.iter().map(|hop| hop.verdict.name()).collect();
+    let got: Vec<String> = journey.hops.iter().map(|hop| hop.outcome()).collect();
     let first = expected
         .iter()
         .zip(&got)
@@ -106,7 +106,10 @@ fn check_events(expected: usize, journey: &Journey, decoder: &Decoder) -> Option
 }
 
 fn check_outputs(expected: &Expectation, input: &[u8], ends: &[End]) -> Vec<Difference> {
-    if expected.fields.is_empty() && expected.unchanged.is_none() {
+    if expected.fields.is_empty()
+        && expected.unchanged.is_none()
+        && expected.checksums_right.is_none()
+    {
         return Vec::new();
     }
     let outputs: Vec<(String, &[u8])> = ends
@@ -130,10 +133,23 @@ fn check_output(expected: &Expectation, input: &[u8], output: &[u8]) -> Vec<Valu
         .fields
         .iter()
         .filter_map(|(name, expected)| match frame::field(output, name) {
-            Some(got) => Values::unequal(name, expected, got),
-            None => Some(Values::only_left(name, expected)),
+            Some(got) if got.is(expected) => None,
+            Some(got) => Values::unequal(name, expected, got.value),
+            None => Values::unequal(name, expected, frame::ABSENT),
         })
         .collect();
+    let wrong = frame::wrong_checksums(output);
+    match expected.checksums_right {
+        Some(true) => values.extend(wrong.into_iter().map(|(name, value)| Values {
+            name,
+            left: Some("right".to_owned()),
+            right: Some(value),
+        })),
+        Some(false) if wrong.is_empty() => {
+            values.extend(Values::unequal("checksums", "wrong", "right"));
+        }
+        _ => {}
+    }
     match expected.unchanged {
         Some(true) => values.extend(frame::differences(input, output)),
         Some(false) if input == output => {

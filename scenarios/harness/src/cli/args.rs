@@ -40,7 +40,7 @@ pub enum Command {
   twinpath run my.toml --backend emulator           without root
   twinpath run my.toml --packets                    a line for each packet
   twinpath run my.toml --out captures               captures/my.kernel.pcapng, to open in Wireshark
-  twinpath run --json | jq 'select(.status != \"passed\")'
+  twinpath run --json | jq 'select(.status == \"different\")'
 
 Without --backend, the kernel runs too if this process may use it.")]
 pub struct RunArgs {
@@ -69,7 +69,7 @@ pub struct RunArgs {
 #[command(after_help = "Examples:
   twinpath replay filter.o --program drop_syn --pcap web.pcapng
   twinpath replay filter.o --program drop_syn --pcap web.pcap.gz --json | jq .verdict.name
-  twinpath replay nat.o --program xdp_nat --pcap in.pcap --write out.pcapng --clock 1s --seed 7
+  twinpath replay nat.o --program xdp_nat --pcap in.pcap --write out.pcapng --clock 6h --seed 7
 
 Maps start as the object defines them. The clock starts at --clock and goes on with the capture.")]
 pub struct ReplayArgs {
@@ -87,8 +87,8 @@ pub struct ReplayArgs {
     /// Print a JSON object for each packet, on a line of its own
     #[arg(long)]
     pub json: bool,
-    /// The clock at the first packet, such as 1s or 250ms
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
+    /// The clock at the first packet, such as 90s or 6h
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
     pub clock: std::time::Duration,
     /// Seed of everything random that the program can see
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -2,10 +2,9 @@
 
 use std::io;
 
-use twinpath_pcaps::WriteError;
+use twinpath_pcaps::{CaptureError, WriteError};
 
-use crate::arm::ArmError;
-use crate::report;
+use crate::arm::KernelMissing;
 use crate::scenario::ScenarioError;
 
 /// Anything that ends the command before its work is done. The exit status is 2.
@@ -18,8 +17,11 @@ pub enum CliError {
     #[error("{0}")]
     Input(String),
     /// The kernel was asked for and cannot be used.
-    #[error("cannot use the kernel: {}", report::chain(.0.as_ref()))]
-    Kernel(ArmError),
+    #[error("cannot use the kernel: {0}")]
+    Kernel(#[from] KernelMissing),
+    /// A capture cannot be read.
+    #[error(transparent)]
+    Replay(#[from] CaptureError),
     /// A capture cannot be written.
     #[error("failed to write a capture: {0}")]
     Capture(#[from] WriteError),

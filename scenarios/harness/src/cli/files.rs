@@ -27,7 +27,11 @@ fn collect(path: &Path, named: bool, files: &mut BTreeSet<PathBuf>) -> Result<()
         error,
     };
     if !std::fs::metadata(path).map_err(failed)?.is_dir() {
-        if named || path.extension().is_some_and(|extension| extension == "toml") {
+        if named
+            || path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+        {
             files.insert(path.to_owned());
         }
         return Ok(());

@@ -3,6 +3,7 @@
 mod args;
 mod error;
 mod files;
+mod progress;
 mod replay;
 mod run;
 
@@ -72,5 +73,7 @@ fn complain(text: &str) {
 
 /// Columns of the terminal.
 fn width() -> usize {
-    terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(terminal_size::Width(columns), _)| columns.into())
+    terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(terminal_size::Width(columns), _)| {
+        columns.into()
+    })
 }

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::arm::Arm;
+use crate::arm::{Arm, kernel_usable};
 use crate::emulated::Engine;
-use crate::kernel;
 use crate::report::{self, ScenarioLine, Summary, TextOptions};
 use crate::runner::{self, Outcome, Status};
 use crate::scenario::{Case, Scenario, ScenarioError, Source};
@@ -57,7 +56,12 @@ fn prepare(file: &Path) -> Result<(Scenario, Case), ScenarioError> {
     Ok((scenario, case))
 }
 
-fn print(outcome: &Outcome<'_>, source: &Source, args: &RunArgs, out: &mut impl Write) -> Result<(), CliError> {
+fn print(
+    outcome: &Outcome<'_>,
+    source: &Source,
+    args: &RunArgs,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
     if args.json {
         let line = ScenarioLine::new(outcome, source);
         serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
@@ -75,12 +79,12 @@ fn print(outcome: &Outcome<'_>, source: &Source, args: &RunArgs, out: &mut impl 
 /// The arms that the user asked for, or those that can be had.
 fn arms(args: &RunArgs) -> Result<Vec<Arm>, CliError> {
     let emulator = Arm::Emulator(args.engine.into());
-    let kernel = kernel::available();
+    let kernel = kernel_usable();
     match (args.backend, kernel) {
         (Some(BackendChoice::Emulator), _) => Ok(vec![emulator]),
         (Some(BackendChoice::Kernel), Ok(())) => Ok(vec![Arm::Kernel]),
         (Some(BackendChoice::Both) | None, Ok(())) => Ok(vec![emulator, Arm::Kernel]),
-        (Some(_), Err(missing)) => Err(CliError::Kernel(missing.into())),
+        (Some(_), Err(missing)) => Err(CliError::Kernel(missing)),
         (None, Err(missing)) => {
             complain(&format!("note: the kernel is left out: {missing}"));
             Ok(vec![emulator])

@@ -8,9 +8,11 @@ use crate::frame;
 use crate::recording::{End, Event, Hop, Journey};
 
 use super::difference::{Difference, Values};
+use super::record;
 use super::rule::Rule;
 
 /// What two journeys have in common at the beginning, and in what they differ.
+#[derive(Default)]
 pub(super) struct JourneyDiff {
     pub before: Vec<String>,
     pub differences: Vec<Difference>,
@@ -48,15 +50,6 @@ pub(super) fn compare(
 #[derive(Default)]
 struct Walk {
     result: JourneyDiff,
-}
-
-impl Default for JourneyDiff {
-    fn default() -> Self {
-        Self {
-            before: Vec::new(),
-            differences: Vec::new(),
-        }
-    }
 }
 
 impl Walk {
@@ -101,7 +94,7 @@ fn hop(number: usize, pair: Pair<'_, Hop>) -> Option<Difference> {
                 Values::unequal("node", &left.node, &right.node),
                 Values::unequal("hook", &left.hook, &right.hook),
                 Values::unequal("program", &left.program, &right.program),
-                Values::unequal("verdict", left.verdict, right.verdict),
+                Values::unequal("verdict", left.outcome(), right.outcome()),
                 left.cost.zip(right.cost).and_then(|(left, right)| {
                     Values::unequal("cost", describe::cost(left), describe::cost(right))
                 }),
@@ -142,37 +135,16 @@ fn event(number: usize, pair: Pair<'_, Event>, decoder: &Decoder) -> Option<Diff
         Pair::Both(left, right) if left == right => None,
         Pair::Both(left, right) => {
             let map = Values::unequal("map", &left.map, &right.map);
-            let fields = fields(&decoder.event(left), &decoder.event(right));
+            let fields = record::compare(
+                (&decoder.event(left), &left.bytes),
+                (&decoder.event(right), &right.bytes),
+            );
             Difference::of(
                 format!("{place}, {}", left.map),
                 map.into_iter().chain(fields),
             )
         }
     }
-}
-
-/// The fields of two records of the same kind that are not equal.
-pub(super) fn fields(left: &[(String, String)], right: &[(String, String)]) -> Vec<Values> {
-    let find = |fields: &[(String, String)], name: &str| {
-        fields
-            .iter()
-            .find(|(other, _)| other == name)
-            .map(|(_, value)| value.clone())
-    };
-    let names: Vec<&String> = {
-        let mut seen = BTreeSet::new();
-        let all = left.iter().chain(right).map(|(name, _)| name);
-        all.filter(|name| seen.insert(name.as_str())).collect()
-    };
-    names
-        .into_iter()
-        .map(|name| Values {
-            name: name.clone(),
-            left: find(left, name),
-            right: find(right, name),
-        })
-        .filter(|values| values.left != values.right)
-        .collect()
 }
 
 fn one(place: String, values: Values) -> Option<Difference> {

@@ -6,7 +6,7 @@ use crate::decode::Decoder;
 use crate::recording::{MapContents, MapRef};
 
 use super::difference::{Difference, Values};
-use super::journey::fields;
+use super::record;
 use super::rule::Rule;
 
 /// Compares all maps that either side has.
@@ -64,9 +64,10 @@ fn slots(values: &[Vec<u8>], per_cpu: bool, rules: &mut BTreeSet<Rule>) -> Vec<V
     if !per_cpu {
         return values.to_vec();
     }
+    let empty = |value: &Vec<u8>| value.iter().all(|&byte| byte == 0);
     let mut filled: Vec<Vec<u8>> = values
         .iter()
-        .filter(|value| value.iter().any(|&byte| byte != 0))
+        .filter(|value| !empty(value))
         .cloned()
         .collect();
     filled.sort();
@@ -83,8 +84,10 @@ fn entry(
     decoder: &Decoder,
 ) -> Vec<Values> {
     match (left, right) {
-        (Some(left), Some(right)) if left == right => Vec::new(),
-        (Some(left), Some(right)) => fields(&decoder.value(map, left), &decoder.value(map, right)),
+        (Some(left), Some(right)) => record::compare(
+            (&decoder.value(map, left), &left.concat()),
+            (&decoder.value(map, right), &right.concat()),
+        ),
         (Some(left), None) => vec![Values::only_left("entry", decoder.value_line(map, left))],
         (None, Some(right)) => vec![Values::only_right("entry", decoder.value_line(map, right))],
         (None, None) => Vec::new(),

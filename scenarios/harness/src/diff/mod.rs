@@ -3,6 +3,7 @@
 mod difference;
 mod journey;
 mod maps;
+mod record;
 mod rule;
 
 use std::collections::BTreeSet;

@@ -9,8 +9,6 @@ pub enum Rule {
     PerCpuSlot,
     /// Copies that one packet leaves by different devices are compared device by device, not in one order.
     OrderOfEnds,
-    /// A hop that only one side can observe is not compared. The kernel shows no frame between two hooks.
-    UnobservedBytes,
 }
 
 impl Rule {
@@ -19,7 +17,6 @@ impl Rule {
         match self {
             Self::PerCpuSlot => "per-cpu-slot",
             Self::OrderOfEnds => "order-of-ends",
-            Self::UnobservedBytes => "unobserved-bytes",
         }
     }
 
@@ -30,7 +27,6 @@ impl Rule {
                 "which CPU's slot holds a per-CPU value depends on where the packet was handled"
             }
             Self::OrderOfEnds => "copies that leave by different devices have no common order",
-            Self::UnobservedBytes => "a backend cannot see the frame at this hop",
         }
     }
 }

@@ -24,7 +24,11 @@ pub fn captures(outcome: &Outcome<'_>, folder: &Path) -> Result<(), WriteError> 
     for run in &outcome.runs {
         if let Ok(recording) = &run.result {
             let name = plan.name.replace("::", "/");
-            capture(plan, recording, &folder.join(format!("{name}.{}.pcapng", run.arm)))?;
+            capture(
+                plan,
+                recording,
+                &folder.join(format!("{name}.{}.pcapng", run.arm)),
+            )?;
         }
     }
     Ok(())

@@ -25,6 +25,7 @@ pub struct ScenarioLine {
 struct RunPart {
     backend: &'static str,
     error: Option<String>,
+    notices: Vec<String>,
     packets: Vec<PacketPart>,
     unexpected: DiffPart,
 }
@@ -56,7 +57,8 @@ struct HopPart {
     device: String,
     hook: String,
     program: String,
-    verdict: VerdictPart,
+    verdict: Option<VerdictPart>,
+    fault: Option<String>,
     bytes: String,
     cost: Option<CostPart>,
 }
@@ -131,7 +133,11 @@ impl ScenarioLine {
                 Status::Different => "different",
                 Status::Failed => "failed",
             },
-            runs: outcome.runs.iter().map(|run| RunPart::new(outcome, run)).collect(),
+            runs: outcome
+                .runs
+                .iter()
+                .map(|run| RunPart::new(outcome, run))
+                .collect(),
             comparisons: outcome
                 .comparisons
                 .iter()
@@ -153,6 +159,7 @@ impl RunPart {
         Self {
             backend: run.arm.name(),
             error: run.result.as_ref().err().map(|error| chain(error.as_ref())),
+            notices: recording.notices.clone(),
             packets: stimuli
                 .zip(&recording.journeys)
                 .zip(1..)
@@ -175,7 +182,11 @@ impl PacketPart {
             bytes: hex(bytes),
             hops: journey.hops.iter().map(HopPart::new).collect(),
             ends: journey.ends.iter().map(EndPart::new).collect(),
-            events: journey.events.iter().map(|event| EventPart::new(event, decoder)).collect(),
+            events: journey
+                .events
+                .iter()
+                .map(|event| EventPart::new(event, decoder))
+                .collect(),
             cost: journey.cost().map(CostPart::new),
         }
     }
@@ -188,7 +199,8 @@ impl HopPart {
             device: hop.hook.device.to_string(),
             hook: hop.hook.kind.to_string(),
             program: hop.program.clone(),
-            verdict: VerdictPart::new(hop.verdict),
+            verdict: hop.verdict.as_ref().ok().map(VerdictPart::new),
+            fault: hop.verdict.as_ref().err().map(|fault| fault.0.clone()),
             bytes: hex(&hop.bytes),
             cost: hop.cost.map(CostPart::new),
         }
@@ -197,7 +209,7 @@ impl HopPart {
 
 impl VerdictPart {
     /// The part of a verdict.
-    pub fn new(verdict: Verdict) -> Self {
+    pub fn new(verdict: &Verdict) -> Self {
         Self {
             name: verdict.name(),
             code: verdict.code,

@@ -2,6 +2,7 @@
 
 mod capture;
 mod json;
+mod replay;
 mod style;
 mod summary;
 mod table;
@@ -9,5 +10,6 @@ mod text;
 
 pub use capture::captures as write_captures;
 pub use json::{CostPart, EndPart, EventPart, ScenarioLine, VerdictPart};
+pub use replay::{ReplayLine, ReplaySummary, packet as write_packet};
 pub use summary::Summary;
 pub use text::{TextOptions, arrival, chain, fate, outcome as write_text, plain};

@@ -41,11 +41,17 @@ impl Summary {
     /// When `out` does not take it.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
         let total = self.passed + self.different + self.failed;
-        let style = if self.worst() == Status::Passed { GOOD } else { BAD };
+        let style = if self.worst() == Status::Passed {
+            GOOD
+        } else {
+            BAD
+        };
         let mut parts = vec![format!("{} as expected and equal", self.passed)];
         parts.extend((self.different > 0).then(|| format!("{} with differences", self.different)));
         parts.extend((self.failed > 0).then(|| format!("{} could not be run", self.failed)));
-        writeln!(out, "{} {}", Styled(style, format_args!("{total} scenarios:")), parts.join(", "))
+        let noun = if total == 1 { "scenario" } else { "scenarios" };
+        let head = Styled(style, format_args!("{total} {noun}:"));
+        writeln!(out, "{head} {}", parts.join(", "))
     }
 
     /// A JSON object on a line.

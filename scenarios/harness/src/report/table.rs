@@ -29,20 +29,30 @@ impl Frame<'_> {
         if !short.is_empty() {
             self.side_by_side(out, &short)?;
         }
-        long.into_iter().try_for_each(|values| self.stacked(out, values))
+        long.into_iter()
+            .try_for_each(|values| self.stacked(out, values))
     }
 
     fn fits(&self, values: &Values) -> bool {
         let third = self.width.saturating_sub(self.indent + 4) / 3;
-        [Some(&values.name), values.left.as_ref(), values.right.as_ref()]
-            .into_iter()
-            .flatten()
-            .all(|text| text.chars().count() <= third.max(20))
+        [
+            Some(&values.name),
+            values.left.as_ref(),
+            values.right.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .all(|text| text.chars().count() <= third.max(20))
     }
 
     fn side_by_side(&self, out: &mut impl Write, values: &[&Values]) -> io::Result<()> {
         let column = |head: &str, cell: &dyn Fn(&Values) -> usize| {
-            values.iter().map(|values| cell(values)).max().unwrap_or(0).max(head.chars().count())
+            values
+                .iter()
+                .map(|values| cell(values))
+                .max()
+                .unwrap_or(0)
+                .max(head.chars().count())
         };
         let text = |side: &Option<String>| side.as_deref().unwrap_or(NOTHING).chars().count();
         let name = column("", &|values| values.name.chars().count());
@@ -55,7 +65,12 @@ impl Frame<'_> {
             Styled(LEFT, format_args!("{:left$}", self.left)),
             Styled(RIGHT, self.right),
         )?;
-        for Values { name: label, left: a, right: b } in values {
+        for Values {
+            name: label,
+            left: a,
+            right: b,
+        } in values
+        {
             writeln!(
                 out,
                 "{indent}{label:name$}  {:left$}  {}",
@@ -70,9 +85,10 @@ impl Frame<'_> {
         let indent = " ".repeat(self.indent);
         let side = self.left.chars().count().max(self.right.chars().count());
         writeln!(out, "{indent}{}", values.name)?;
-        for (style, head, value) in
-            [(LEFT, self.left, &values.left), (RIGHT, self.right, &values.right)]
-        {
+        for (style, head, value) in [
+            (LEFT, self.left, &values.left),
+            (RIGHT, self.right, &values.right),
+        ] {
             writeln!(
                 out,
                 "{indent}  {}  {}",
@@ -86,7 +102,12 @@ impl Frame<'_> {
 
 /// Writes what both sides agreed on before they differed.
 pub fn before(out: &mut impl Write, indent: usize, lines: &[String]) -> io::Result<()> {
-    lines
-        .iter()
-        .try_for_each(|line| writeln!(out, "{:indent$}{}", "", Styled(FAINT, format_args!("same: {line}"))))
+    lines.iter().try_for_each(|line| {
+        writeln!(
+            out,
+            "{:indent$}{}",
+            "",
+            Styled(FAINT, format_args!("same: {line}"))
+        )
+    })
 }

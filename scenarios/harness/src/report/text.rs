@@ -46,14 +46,36 @@ pub fn outcome(
     };
     for run in &outcome.runs {
         if let Err(error) = &run.result {
-            writeln!(out, "  {} could not run it: {}", run.arm, chain(error.as_ref()))?;
+            writeln!(
+                out,
+                "  {} could not run it: {}",
+                run.arm,
+                chain(error.as_ref())
+            )?;
         }
         let name = run.arm.name();
-        report.diff(out, &run.unexpected, "expected", name, &format!("not as expected on {name}"))?;
+        if let Ok(recording) = &run.result {
+            for notice in &recording.notices {
+                writeln!(out, "  note: {name}: {notice}")?;
+            }
+        }
+        report.diff(
+            out,
+            &run.unexpected,
+            "expected",
+            name,
+            &format!("not as expected on {name}"),
+        )?;
     }
     for comparison in &outcome.comparisons {
         let (left, right) = (comparison.left.name(), comparison.right.name());
-        report.diff(out, &comparison.diff, left, right, &format!("{left} and {right} differ"))?;
+        report.diff(
+            out,
+            &comparison.diff,
+            left,
+            right,
+            &format!("{left} and {right} differ"),
+        )?;
     }
     Ok(())
 }
@@ -90,21 +112,33 @@ fn headline(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
     let count = outcome.case.plan.stimuli.len();
     let packets = if count == 1 { "packet " } else { "packets" };
     let arms: Vec<&str> = outcome.runs.iter().map(|run| run.arm.name()).collect();
-    write!(out, "{word} {:44} {count:>5} {packets} on {}", outcome.case.plan.name, arms.join(", "))?;
+    write!(
+        out,
+        "{word} {:44} {count:>5} {packets} on {}",
+        outcome.case.plan.name,
+        arms.join(", ")
+    )?;
     if let Some(costs) = outcome.costs() {
         write!(out, " {}", Styled(FAINT, cost_of_all(&costs)))?;
     }
     let rules: Vec<&str> = rules(outcome);
     if !rules.is_empty() {
-        write!(out, " {}", Styled(FAINT, format_args!("[{}]", rules.join(", "))))?;
+        write!(
+            out,
+            " {}",
+            Styled(FAINT, format_args!("[{}]", rules.join(", ")))
+        )?;
     }
     writeln!(out)
 }
 
 /// The canonicalisation rules that any comparison used.
 pub fn rules(outcome: &Outcome<'_>) -> Vec<&'static str> {
-    let used: std::collections::BTreeSet<_> =
-        outcome.comparisons.iter().flat_map(|comparison| &comparison.diff.rules).collect();
+    let used: std::collections::BTreeSet<_> = outcome
+        .comparisons
+        .iter()
+        .flat_map(|comparison| &comparison.diff.rules)
+        .collect();
     used.into_iter().map(|rule| rule.name()).collect()
 }
 
@@ -130,10 +164,15 @@ fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
 
 /// Verdicts, ends and cost of a journey.
 pub fn fate(journey: &Journey) -> String {
-    let verdicts: Vec<String> = journey.hops.iter().map(|hop| hop.verdict.name()).collect();
+    let verdicts: Vec<String> = journey.hops.iter().map(|hop| hop.outcome()).collect();
     let ends: Vec<String> = journey.ends.iter().map(describe::way).collect();
     let cost = journey.cost().map(describe::cost);
-    [verdicts.join(", "), ends.join(", ")].into_iter().chain(cost).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    [verdicts.join(", "), ends.join(", ")]
+        .into_iter()
+        .chain(cost)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A stimulus in a line.
@@ -171,26 +210,51 @@ impl Report<'_> {
             self.packet(out, packet, frame)?;
         }
         if diff.packets.len() > SHOWN {
-            writeln!(out, "    and {} more packets; --json shows all", diff.packets.len() - SHOWN)?;
+            writeln!(
+                out,
+                "    and {} more packets; --json shows all",
+                diff.packets.len() - SHOWN
+            )?;
         }
         for difference in &diff.maps {
             writeln!(out, "    at the end, {}", difference.place)?;
             frame.write(out, &difference.values)?;
         }
         for rule in &diff.rules {
-            writeln!(out, "    {}", Styled(FAINT, format_args!("rule {rule}: {}", rule.reason())))?;
+            writeln!(
+                out,
+                "    {}",
+                Styled(FAINT, format_args!("rule {rule}: {}", rule.reason()))
+            )?;
         }
         Ok(())
     }
 
-    fn packet(&self, out: &mut impl Write, packet: &PacketDiff, frame: Frame<'_>) -> io::Result<()> {
+    fn packet(
+        &self,
+        out: &mut impl Write,
+        packet: &PacketDiff,
+        frame: Frame<'_>,
+    ) -> io::Result<()> {
         let plan = &self.outcome.case.plan;
         let number = packet.stimulus + 1;
-        let arrival = plan.stimuli.get(packet.stimulus).map(arrival).unwrap_or_default();
-        writeln!(out, "    packet {number} of {}: {arrival}", plan.stimuli.len())?;
+        let arrival = plan
+            .stimuli
+            .get(packet.stimulus)
+            .map(arrival)
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "    packet {number} of {}: {arrival}",
+            plan.stimuli.len()
+        )?;
         if let Some(expected) = self.outcome.case.expectations.packets.get(packet.stimulus) {
             let path = self.source.path.display();
-            writeln!(out, "      {}", Styled(FAINT, format_args!("{path}:{}", expected.line)))?;
+            writeln!(
+                out,
+                "      {}",
+                Styled(FAINT, format_args!("{path}:{}", expected.line))
+            )?;
         }
         table::before(out, 6, &packet.before)?;
         for difference in &packet.differences {

@@ -89,7 +89,7 @@ impl Problem {
     pub fn at(self, source: &Arc<Source>, span: Range<usize>) -> ScenarioError {
         ScenarioError::Mistake(Box::new(Mistake {
             source: Arc::clone(source),
-            span,
+            span: source.first_line(span),
             message: self.message,
             expected: self.expected,
             help: self.help,

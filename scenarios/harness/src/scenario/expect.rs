@@ -22,9 +22,11 @@ pub struct PacketExpect {
     /// Fields of the frame that leaves or reaches the stack: `{ "ip.ttl" = 63, "ip.dst" = "10.0.0.2" }`.
     pub fields: Fields,
     /// Whether the frame comes out byte by byte as it went in.
-    pub unchanged: Option<Located<bool>>,
+    pub unchanged: Option<bool>,
+    /// Whether each checksum of the frame that comes out is right.
+    pub checksums_right: Option<bool>,
     /// How many records the programs write to user space.
-    pub events: Option<Located<usize>>,
+    pub events: Option<usize>,
     /// The reason that the one drop event gives, by the name that the event's decoder prints.
     pub reason: Option<Located<String>>,
 }
@@ -41,15 +43,15 @@ pub struct FinalExpect {
     pub entries: Vec<Located<EntryExpect>>,
 }
 
-/// The one entry of a map whose key has certain fields, at the end.
+/// An entry of a map at the end, in the words of a report.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EntryExpect {
-    /// The map's name.
+    /// The map's name; `object:map` when several objects have one of this name.
     pub map: Located<String>,
-    /// Fields of the key: `{ reason = "Invalid source ip" }`.
-    pub key: Fields,
-    /// Fields of the value, in a per-CPU map of the sum over the CPUs: `{ count = 2 }`.
+    /// The key as reports print it: "egress, drop, reason 132 (Invalid source ip)".
+    pub key: String,
+    /// Fields of the value, in a per-CPU map of the sum over the CPUs: `{ packets = 2 }`.
     pub value: Option<Fields>,
     /// Whether there is no such entry.
     #[serde(default)]

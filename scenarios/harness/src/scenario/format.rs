@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use twinpath_control::{Endpoint, Service};
 use twinpath_node::Mac;
 
 use super::expect::{FinalExpect, PacketExpect};
@@ -31,6 +32,15 @@ pub struct ScenarioFile {
     /// The node's devices, in the order of their interface indexes.
     #[serde(rename = "device")]
     pub devices: Vec<DeviceEntry>,
+    /// Endpoints of the built-in datapath.
+    #[serde(default, rename = "endpoint")]
+    pub endpoints: Vec<Located<Endpoint>>,
+    /// Services of the built-in datapath.
+    #[serde(default, rename = "service")]
+    pub services: Vec<Located<Service>>,
+    /// Source networks that the built-in datapath drops: `["198.51.100.0/24"]`.
+    #[serde(default)]
+    pub deny: Vec<Located<Network>>,
     /// Map contents as bytes, for objects other than the built-in datapath.
     #[serde(default, rename = "map")]
     pub maps: Vec<MapEntry>,

@@ -9,7 +9,7 @@ mod numbers;
 mod parse;
 mod schema;
 mod source;
-mod suggest;
+pub mod suggest;
 mod time;
 
 pub use build::Case;

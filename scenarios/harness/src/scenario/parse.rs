@@ -65,11 +65,7 @@ fn place(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
     let first_line = 0..text.lines().next().map_or(0, str::len);
     match error.span() {
         Some(span) if span.len() == text.len() => first_line,
-        // Of a table, its first line says enough.
-        Some(span) => match text.get(span.clone()).and_then(|part| part.find('\n')) {
-            Some(line) => span.start..span.start + line,
-            None => span,
-        },
+        Some(span) => span,
         None => first_line,
     }
 }

@@ -18,6 +18,13 @@ pub struct Source {
 }
 
 impl Source {
+    /// As much of a place as stands on its first line; of a table, that says enough.
+    pub fn first_line(&self, place: Range<usize>) -> Range<usize> {
+        let part = self.text.get(place.clone()).unwrap_or_default();
+        let end = part.find('\n').map_or(place.end, |line| place.start + line);
+        place.start..end
+    }
+
     /// The number of the line that holds a byte, counted from 1.
     pub fn line(&self, offset: usize) -> usize {
         1 + self

@@ -1,10 +1,109 @@
-//! The built-in datapath: its object, and the cluster model in a scenario as map contents.
-use crate::plan::ObjectPlan;
+//! What the datapath is told: the cluster of a scenario, its clock.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use twinpath_control::abi::{Seam, global, map};
+use twinpath_control::{Cluster, Device, ModelError, Place, abi};
+
+use crate::datapath;
+use crate::plan::{ClockCell, DevicePlan, MapWrite, ObjectName, ObjectPlan};
+use crate::scenario::error::{Problem, ScenarioError};
+use crate::scenario::format::ScenarioFile;
+use crate::scenario::source::{Located, Source};
+
+use super::objects::Objects;
+
+/// The built-in object.
 pub(super) fn object() -> ObjectPlan {
     ObjectPlan {
-        name: crate::plan::ObjectName::new("twinpath"),
-        path: "twinpath.o".into(),
-        bytes: [].into(),
-        globals: Default::default(),
+        name: ObjectName::new(datapath::NAME),
+        path: PathBuf::from(format!("{}.o", datapath::NAME)),
+        bytes: datapath::object(),
+        globals: BTreeMap::new(),
     }
+}
+
+/// Makes the datapath read the scenario's clock; tells where it does so.
+pub(super) fn clock(objects: &Objects, plans: &mut [ObjectPlan]) -> Option<ClockCell> {
+    let name = objects.datapaths().next()?;
+    let plan = plans.iter_mut().find(|plan| plan.name == *name)?;
+    plan.globals
+        .entry(global::SEAM_NOW.to_owned())
+        .or_insert_with(|| 1_u32.to_le_bytes().to_vec());
+    Some(ClockCell {
+        object: name.clone(),
+        map: map::SEAMS.to_owned(),
+        key: (Seam::Now as u32).to_le_bytes().to_vec(),
+    })
+}
+
+/// The cluster of the scenario as map contents.
+pub(super) fn cluster(
+    source: &Arc<Source>,
+    file: &ScenarioFile,
+    devices: &[DevicePlan],
+    objects: &Objects,
+) -> Result<Vec<MapWrite>, ScenarioError> {
+    let cluster = Cluster {
+        endpoints: file
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.value().clone())
+            .collect(),
+        services: file
+            .services
+            .iter()
+            .map(|service| service.value().clone())
+            .collect(),
+        deny: file.deny.iter().map(|network| network.0).collect(),
+    };
+    let device = |name: &str| {
+        let device = devices.iter().find(|device| device.name.as_str() == name)?;
+        Some(Device {
+            ifindex: abi::Ifindex(device.ifindex.get()),
+            mac: abi::Mac(device.mac.0),
+        })
+    };
+    let entries = cluster
+        .entries(device)
+        .map_err(|error| mistake(source, file, &error))?;
+    let object = match (objects.datapaths().next(), entries.is_empty()) {
+        (_, true) => return Ok(Vec::new()),
+        (Some(object), _) => object,
+        (None, _) => return Err(no_datapath(source, file)),
+    };
+    let write = |entry: twinpath_control::Entry| MapWrite {
+        object: object.clone(),
+        map: entry.map.to_owned(),
+        key: entry.key,
+        value: entry.value,
+    };
+    Ok(entries.into_iter().map(write).collect())
+}
+
+/// A contradiction in the model, at its part of the file.
+fn mistake(source: &Arc<Source>, file: &ScenarioFile, error: &ModelError) -> ScenarioError {
+    let span = match error.place {
+        Place::Endpoint { index, .. } => file.endpoints.get(index).map(Located::span),
+        Place::Service { index, .. } => file.services.get(index).map(Located::span),
+        Place::Backend { service, .. } => file.services.get(service).map(Located::span),
+        Place::Deny { index } => file.deny.get(index).map(Located::span),
+    };
+    let span = span.unwrap_or_default();
+    Problem::new(error.to_string(), "in this part of the cluster").at(source, span)
+}
+
+fn no_datapath(source: &Arc<Source>, file: &ScenarioFile) -> ScenarioError {
+    let endpoints = file.endpoints.iter().map(Located::span);
+    let services = file.services.iter().map(Located::span);
+    let deny = file.deny.iter().map(Located::span);
+    let first: Option<Range<usize>> = endpoints.chain(services).chain(deny).next();
+    Problem::new(
+        "no object of this scenario is the datapath",
+        "expected `[[map]]` for the maps of other objects",
+    )
+    .at(source, first.unwrap_or_default())
 }

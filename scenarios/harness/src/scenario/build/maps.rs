@@ -74,8 +74,8 @@ impl Maps<'_> {
             )
             .at(self.source, expect.map.span()));
         }
-        let claim = Claim::Fields {
-            key: texts(&expect.key),
+        let claim = Claim::Entry {
+            key: expect.key.clone(),
             value: expect.value.as_ref().map(texts),
         };
         Ok(self.expectation(expect, object, map, claim))

@@ -46,7 +46,7 @@ impl Scenario {
                 .find(|device| device.name.as_str() == name)
                 .map(|device| device.ifindex)
         };
-        let (objects, object_plans) = Objects::read(source, &file.objects, &index)?;
+        let (objects, mut object_plans) = Objects::read(source, &file.objects, &index)?;
         let maps = Maps {
             source,
             objects: &objects,
@@ -63,7 +63,9 @@ impl Scenario {
             packets,
             maps: maps.expectations(&file.expect)?,
         };
-        let writes = maps.writes(&file.maps)?;
+        let mut writes = datapath::cluster(source, file, &devices, &objects)?;
+        writes.extend(maps.writes(&file.maps)?);
+        let clock = datapath::clock(&objects, &mut object_plans);
         let attachments = devices::attachments(&objects, &file.devices)?;
         let node = NodePlan {
             name: node,
@@ -71,7 +73,7 @@ impl Scenario {
             objects: object_plans,
             maps: writes,
             attachments,
-            clock: None,
+            clock,
         };
         let plan = Plan {
             name: self.name.clone(),
@@ -82,7 +84,7 @@ impl Scenario {
         Ok(Case {
             plan,
             expectations,
-            decoder: Decoder::default(),
+            decoder: Decoder::new(objects.datapaths().cloned()),
         })
     }
 }

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::object::{Contents, MapShape, ProgramKind};
+use crate::datapath::is_datapath;
+use crate::object::{Contents, MapShape, fits};
 use crate::plan::{HookKind, ObjectName, ObjectPlan};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ObjectEntry;
@@ -86,12 +87,7 @@ impl Objects {
             let bytes = value
                 .encode(device)
                 .map_err(|name| at(unknown_device(&name)))?;
-            contents.check_global(symbol, &bytes).map_err(|error| {
-                at(Problem::new(
-                    format!("cannot set the global variable `{symbol}`: {error}"),
-                    "expected the name and the size of a global variable in the object",
-                ))
-            })?;
+            check_global(&contents, symbol, bytes.len()).map_err(at)?;
             globals.insert(symbol.clone(), bytes);
         }
         plan.globals = globals;
@@ -100,11 +96,19 @@ impl Objects {
 
     fn add(&mut self, plan: &ObjectPlan, span: Range<usize>) -> Result<Contents, ScenarioError> {
         let contents = Contents::read(&plan.bytes).map_err(|error| {
-            Problem::new(format!("{} is {error}", plan.path.display()), "named here")
+            Problem::new(format!("{} {error}", plan.path.display()), "named here")
                 .at(&self.source, span)
         })?;
         self.loaded.insert(plan.name.clone(), contents.clone());
         Ok(contents)
+    }
+
+    /// Those of the objects that are the datapath.
+    pub fn datapaths(&self) -> impl Iterator<Item = &ObjectName> {
+        self.loaded
+            .iter()
+            .filter(|(_, contents)| is_datapath(contents))
+            .map(|(name, _)| name)
     }
 
     /// Finds `program` or `object:program`, and sees that it can be attached at the hook.
@@ -116,16 +120,11 @@ impl Objects {
         let find = |contents: &Contents, name: &str| contents.programs.get(name).copied();
         let all = |contents: &Contents| contents.programs.keys().cloned().collect();
         let (object, program, kind) = self.find("program", name, find, all)?;
-        if kind.fits(hook) {
+        if fits(kind, hook) {
             return Ok((object, program));
         }
-        let kind = match kind {
-            ProgramKind::Xdp => "an XDP program",
-            ProgramKind::Tc => "a tc program",
-            ProgramKind::Other => "of a kind that no hook of a device takes",
-        };
         Err(Problem::new(
-            format!("`{program}` is {kind}"),
+            format!("`{program}` is a program of type {kind}"),
             format!("expected a program for {hook}"),
         )
         .at(&self.source, name.span()))
@@ -185,6 +184,21 @@ impl Objects {
                     known.iter().map(String::as_str),
                 )))
             }
+        }
+    }
+}
+
+/// Whether a global variable of this name can be set to so many bytes.
+fn check_global(contents: &Contents, name: &str, size: usize) -> Result<(), Problem> {
+    match contents.globals.get(name) {
+        Some(expected) if *expected == size => Ok(()),
+        Some(expected) => Err(Problem::new(
+            format!("this value has {size} bytes"),
+            format!("expected {expected}: the size of the global variable `{name}`"),
+        )),
+        None => {
+            let known = contents.globals.keys().map(String::as_str);
+            Err(Problem::unknown("global variable", name, known))
         }
     }
 }

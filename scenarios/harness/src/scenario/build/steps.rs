@@ -1,26 +1,31 @@
 //! Steps become stimuli, and what each of them should lead to.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use twinpath_control::abi::DropReason;
+use twinpath_pcaps::text::{self, TextError, TextProblem};
 use twinpath_pcaps::{Capture, CaptureError, Frame};
 
 use crate::check::{Expectation, ExpectedEnd};
 use crate::frame;
 use crate::plan::{DeviceName, DevicePlan, NodeName, Stimulus, StimulusKind};
+use crate::recording::Verdict;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::{OneOrMore, PacketExpect};
 use crate::scenario::format::{Exception, Step};
 use crate::scenario::numbers::Numbers;
 use crate::scenario::source::{Located, Source};
+use crate::scenario::suggest;
 
 use super::maps::texts;
 use super::objects::beside;
 
-/// When the first stimulus happens. Not at zero, which programs take for "never".
-const START: Duration = Duration::from_secs(1);
+/// When the first stimulus happens: late enough for programs that subtract a time-out from the time.
+const START: Duration = Duration::from_secs(3600);
 
 /// From one step to the next, unless the scenario says otherwise.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -101,9 +106,9 @@ impl Steps<'_> {
             }]
         };
         match (&step.send, &step.send_hex, &step.replay) {
-            (Some(text), None, None) => frame::parse(text)
+            (Some(text), None, None) => text::frame(text)
                 .map(one)
-                .map_err(|problem| problem.at(self.source, text.span())),
+                .map_err(|error| self.no_frame(text, &error)),
             (None, Some(hex), None) => Ok(one(hex.0.clone())),
             (None, None, Some(path)) => self.capture(path, step.packets.as_ref()),
             _ => Err(Problem::new(
@@ -112,6 +117,27 @@ impl Steps<'_> {
             )
             .at(self.source, step.span())),
         }
+    }
+
+    /// A mistake in a frame's text, at its place in the file.
+    fn no_frame(&self, text: &Located<String>, error: &TextError) -> ScenarioError {
+        let problem = match &error.problem {
+            TextProblem::Expected { expected, found } => {
+                Problem::new(format!("found {found}"), format!("expected {expected}"))
+            }
+            other => Problem::new(other.to_string(), "expected a frame that can be built"),
+        };
+        let Range { start, end } = text.span();
+        // Between quotes and without escapes, the text stands in the file as it is.
+        let verbatim = self.source.text.get(start + 1..end.saturating_sub(1)) == Some(text.value());
+        let span = match verbatim {
+            true => {
+                start + 1 + error.span.start
+                    ..(start + 1 + error.span.end).max(start + 2 + error.span.start)
+            }
+            false => start..end,
+        };
+        problem.at(self.source, span)
     }
 
     fn capture(
@@ -162,31 +188,56 @@ impl Steps<'_> {
         expect: &PacketExpect,
         line: usize,
     ) -> Result<Expectation, ScenarioError> {
-        for (name, value) in &expect.fields {
-            if !frame::is_field(name) {
-                return Err(Problem::new(
-                    format!("no header field is named `{name}`"),
-                    "expected of this field",
-                )
-                .at(self.source, value.span()));
-            }
-        }
         Ok(Expectation {
             line,
-            verdicts: expect.verdict.as_ref().map(|verdicts| verdicts.0.clone()),
+            verdicts: expect
+                .verdict
+                .as_ref()
+                .map(|names| self.verdicts(names))
+                .transpose()?,
             ends: expect
                 .ends
                 .as_ref()
                 .map(|ends| self.ends(ends))
                 .transpose()?,
             fields: texts(&expect.fields),
-            unchanged: expect
-                .unchanged
+            unchanged: expect.unchanged,
+            checksums_right: expect.checksums_right,
+            events: expect.events,
+            reason: expect
+                .reason
                 .as_ref()
-                .map(|unchanged| *unchanged.value()),
-            events: expect.events.as_ref().map(|events| *events.value()),
-            reason: expect.reason.as_ref().map(|reason| reason.value().clone()),
+                .map(|reason| self.reason(reason))
+                .transpose()?,
         })
+    }
+
+    fn verdicts(&self, names: &Located<OneOrMore>) -> Result<Vec<String>, ScenarioError> {
+        let known = |name: &String| Verdict::names().any(|known| known == name);
+        match names
+            .0
+            .iter()
+            .find(|name| !known(name) && name.parse::<i32>().is_err())
+        {
+            None => Ok(names.0.clone()),
+            Some(unknown) => Err(Problem::unknown("verdict", unknown, Verdict::names())
+                .at(self.source, names.span())),
+        }
+    }
+
+    fn reason(&self, reason: &Located<String>) -> Result<String, ScenarioError> {
+        let known = || DropReason::ALL.iter().map(|reason| reason.text());
+        if known().any(|known| known == reason.as_str()) {
+            return Ok(reason.value().clone());
+        }
+        let mut problem = Problem::new(
+            format!("there is no drop reason `{}`", reason.value()),
+            "expected the words that a drop event prints, such as `Invalid source ip`",
+        );
+        if let Some(meant) = suggest::nearest(reason, known()) {
+            problem = problem.help(format!("did you mean `{meant}`?"));
+        }
+        Err(problem.at(self.source, reason.span()))
     }
 
     fn ends(&self, ends: &Located<OneOrMore>) -> Result<Vec<ExpectedEnd>, ScenarioError> {
@@ -282,7 +333,7 @@ impl ExceptionExpectation<'_> {
         let when = &self.exception.when;
         numbers.is_none_or(|numbers| numbers.contains(packet.number))
             && when.iter().all(|(name, value)| {
-                frame::field(&packet.bytes, name).is_some_and(|field| field == value.0)
+                frame::field(&packet.bytes, name).is_some_and(|field| field.is(&value.0))
             })
     }
 }

@@ -1,0 +1,197 @@
+//! The emulator as a backend.
+//!
+//! ```
+//! use twinpath::backend::Backend;
+//! use twinpath::emulated::{EmulatedBackend, Engine};
+//! use twinpath::scenario::Scenario;
+//!
+//! let scenario = Scenario::parse(
+//!     "example.toml".as_ref(),
+//!     r#"
+//!         description = "What is for no service is the stack's"
+//!
+//!         [[device]]
+//!         name = "eth0"
+//!         xdp = "xdp_entry"
+//!
+//!         [[step]]
+//!         send = "udp 192.0.2.10:40000 > 192.0.2.1:53"
+//!     "#
+//!     .to_owned(),
+//! )?;
+//! let recording = EmulatedBackend::new(Engine::Checked).run(&scenario.case()?.plan)?;
+//! assert_eq!(recording.journeys[0].hops[0].verdict.as_ref().map(|verdict| verdict.name()), Ok("XDP_PASS".to_owned()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod build;
+mod record;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
+use twinpath_node::{DeviceId, World, WorldError};
+
+use crate::backend::Backend;
+use crate::plan::{DeviceName, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
+use crate::recording::{Journey, MapRef, Recording};
+
+/// What executes the programs' instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Engine {
+    /// Twinpath's own interpreter: checks every access and counts.
+    Checked,
+    /// The rbpf crate.
+    Rbpf,
+}
+
+/// Runs plans in user space.
+#[derive(Debug, Clone, Copy)]
+pub struct EmulatedBackend {
+    engine: Engine,
+}
+
+/// A plan that is set up in the emulator and takes stimuli one by one.
+#[derive(Debug)]
+pub struct Emulation {
+    world: World,
+    devices: BTreeMap<(NodeName, DeviceName), DeviceId>,
+    /// The way back from what the world reports.
+    places: BTreeMap<DeviceId, (NodeName, DeviceName)>,
+    maps: BTreeMap<MapRef, MapId>,
+    /// Map elements that hold the time.
+    clocks: Vec<(MapId, Vec<u8>)>,
+}
+
+/// Why the emulator cannot run a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum EmulatedError {
+    /// A file is no object.
+    #[error("{} {source}", path.display())]
+    Object {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ObjectError,
+    },
+    /// The emulator lacks something that the object needs, or a program or a variable is not there.
+    #[error("failed to load {}: {source}", path.display())]
+    Load {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        source: LoadError,
+    },
+    /// No world, no device or no attachment.
+    #[error("failed to {0}")]
+    World(#[from] WorldError),
+    /// A name in the plan refers to nothing.
+    #[error("no {kind} is named `{name}`")]
+    Unknown {
+        /// What should have the name.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A map does not take an element.
+    #[error("failed to write map {map}: {errno}")]
+    Map {
+        /// The map.
+        map: MapRef,
+        /// What the kernel would say.
+        errno: Errno,
+    },
+}
+
+impl EmulatedBackend {
+    /// A backend with an engine.
+    pub const fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// Sets a plan up: everything before its first stimulus.
+    ///
+    /// # Errors
+    /// When the emulator lacks something that the plan needs.
+    pub fn start(&self, plan: &Plan) -> Result<Emulation, EmulatedError> {
+        build::emulation(self.engine, plan)
+    }
+}
+
+impl Backend for EmulatedBackend {
+    type Error = EmulatedError;
+
+    fn run(&mut self, plan: &Plan) -> Result<Recording, EmulatedError> {
+        let mut emulation = self.start(plan)?;
+        let journeys = plan
+            .stimuli
+            .iter()
+            .map(|stimulus| emulation.step(stimulus))
+            .collect::<Result<_, _>>()?;
+        Ok(Recording {
+            journeys,
+            maps: emulation.contents(),
+            notices: Vec::new(),
+        })
+    }
+}
+
+impl Emulation {
+    /// One stimulus happens, and everything that it causes.
+    ///
+    /// # Errors
+    /// When the stimulus names a device that the plan does not have, or a clock does not take its time.
+    pub fn step(&mut self, stimulus: &Stimulus) -> Result<Journey, EmulatedError> {
+        self.set_clocks(u64::try_from(stimulus.at.as_nanos()).unwrap_or(u64::MAX))?;
+        let StimulusKind::Frame {
+            node,
+            device,
+            bytes,
+        } = &stimulus.kind;
+        let id = self.devices.get(&(node.clone(), device.clone())).copied();
+        let id = id.ok_or_else(|| unknown("device", device))?;
+        let mut journey = std::mem::take(self.world.inject(id, bytes));
+        let recorded = self.recorded(&journey);
+        // Its memory is used again.
+        journey.clear();
+        Ok(recorded)
+    }
+
+    fn set_clocks(&mut self, now: u64) -> Result<(), EmulatedError> {
+        let machine = &mut self.world.machine;
+        machine.clock.set_monotonic_ns(now);
+        for (map, key) in &self.clocks {
+            let result =
+                machine.maps[*map].user_update(&mut machine.memory, key, &now.to_le_bytes(), 0);
+            if let Err(errno) = result {
+                let name = self
+                    .maps
+                    .iter()
+                    .find(|(_, id)| *id == map)
+                    .map(|(name, _)| name.clone());
+                return Err(match name {
+                    Some(map) => EmulatedError::Map { map, errno },
+                    None => unknown("map", &map.0),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unknown(kind: &'static str, name: &dyn std::fmt::Display) -> EmulatedError {
+    EmulatedError::Unknown {
+        kind,
+        name: name.to_string(),
+    }
+}
+
+/// How an object's map is called in a recording.
+fn map_ref(node: &NodeName, object: &ObjectName, map: &str) -> MapRef {
+    MapRef {
+        node: node.clone(),
+        object: object.clone(),
+        map: map.to_owned(),
+    }
+}

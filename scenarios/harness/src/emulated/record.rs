@@ -1,0 +1,188 @@
+//! From what the world saw to a recording.
+
+use std::collections::BTreeMap;
+
+use twinpath_machine::{Fault, Machine, MapFlags, MapId, MapType, ProgramId};
+use twinpath_node::{DeviceId, EndKind};
+
+use crate::plan::{DeviceName, Hook, HookKind, NodeName};
+use crate::recording::{
+    Cost, End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict,
+};
+
+use super::Emulation;
+
+impl Emulation {
+    /// A journey in the words of the plan, with the records that programs wrote in its course.
+    pub(super) fn recorded(&mut self, journey: &twinpath_node::Journey) -> Journey {
+        let hops: Vec<Hop> = journey
+            .hops
+            .iter()
+            .filter_map(|hop| self.hop(hop, journey))
+            .collect();
+        let ends = journey
+            .ends
+            .iter()
+            .filter_map(|end| self.end(end, journey, &hops))
+            .collect();
+        Journey {
+            ends,
+            events: self.events(),
+            hops,
+        }
+    }
+
+    fn hop(&self, hop: &twinpath_node::Hop, journey: &twinpath_node::Journey) -> Option<Hop> {
+        let (node, device) = self.place(hop.device)?;
+        let kind = kind(hop.hook);
+        let machine = &self.world.machine;
+        let program = machine
+            .program(hop.program)
+            .map(|program| program.name.clone());
+        Some(Hop {
+            node,
+            hook: Hook { device, kind },
+            program: program.unwrap_or_default(),
+            verdict: match &hop.result {
+                Ok(code) => Ok(Verdict {
+                    hook: kind,
+                    code: *code,
+                }),
+                Err(fault) => Err(explain(machine, hop.program, fault)),
+            },
+            bytes: journey[&hop.frame].to_vec(),
+            cost: hop.cost.map(|cost| Cost {
+                instructions: cost.instructions,
+                helpers: cost.helpers,
+                map_operations: cost.map_operations,
+            }),
+        })
+    }
+
+    fn end(
+        &self,
+        end: &twinpath_node::End,
+        journey: &twinpath_node::Journey,
+        hops: &[Hop],
+    ) -> Option<End> {
+        let (node, device) = self.place(end.device)?;
+        let bytes = || journey[&end.frame].to_vec();
+        Some(match end.kind {
+            EndKind::Left => End::Left {
+                node,
+                device,
+                bytes: bytes(),
+            },
+            EndKind::Stack => End::Stack {
+                node,
+                device,
+                bytes: bytes(),
+            },
+            // Seen from outside, what a program kept is gone.
+            EndKind::Consumed => End::Dropped {
+                node,
+                hook: hops.last()?.hook.clone(),
+            },
+            EndKind::Dropped {
+                hook: Some(hook), ..
+            } => End::Dropped {
+                node,
+                hook: Hook {
+                    device,
+                    kind: kind(hook),
+                },
+            },
+            // The far end did not send it: it never came to this node.
+            EndKind::Dropped { hook: None, .. } => return None,
+        })
+    }
+
+    fn place(&self, device: DeviceId) -> Option<(NodeName, DeviceName)> {
+        self.places.get(&device).cloned()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let machine = &mut self.world.machine;
+        let mut events = Vec::new();
+        for (name, id) in &self.maps {
+            let map = &mut machine.maps[*id];
+            let perf = map.def().kind == MapType::PerfEventArray;
+            for record in map.take_records(&mut machine.memory) {
+                events.push(Event {
+                    map: name.clone(),
+                    bytes: if perf {
+                        perf_padded(record.bytes)
+                    } else {
+                        record.bytes
+                    },
+                });
+            }
+        }
+        events
+    }
+
+    /// The maps as they are now; those of kinds that hold no plain bytes, and constants, are left out.
+    pub(super) fn contents(&self) -> BTreeMap<MapRef, MapContents> {
+        let machine = &self.world.machine;
+        self.maps
+            .iter()
+            .filter_map(|(name, id)| Some((name.clone(), contents(machine, *id)?)))
+            .collect()
+    }
+}
+
+fn kind(hook: twinpath_node::HookKind) -> HookKind {
+    match hook {
+        twinpath_node::HookKind::Xdp => HookKind::Xdp,
+        twinpath_node::HookKind::XdpGeneric => HookKind::XdpGeneric,
+        twinpath_node::HookKind::TcIngress | twinpath_node::HookKind::TcxIngress => {
+            HookKind::TcIngress
+        }
+        twinpath_node::HookKind::TcEgress | twinpath_node::HookKind::TcxEgress => {
+            HookKind::TcEgress
+        }
+    }
+}
+
+/// What the program did, and on which line.
+fn explain(machine: &Machine, program: ProgramId, fault: &Fault) -> ProgramFault {
+    let program = machine.program(program);
+    let line = program.and_then(|program| program.line_at(fault.instruction));
+    let source = line.map_or(String::new(), |line| {
+        format!(" at {}:{} `{}`", line.file, line.line, line.text.trim())
+    });
+    ProgramFault(format!(
+        "{}, instruction {} of {}{source}",
+        fault.kind, fault.instruction, fault.program
+    ))
+}
+
+/// As user space reads a record: its length of 32 bits and the record are a multiple of 8 bytes
+/// (`perf_prepare_sample` of `kernel/events/core.c`).
+fn perf_padded(mut bytes: Vec<u8>) -> Vec<u8> {
+    let len = (bytes.len() + 4).next_multiple_of(8) - 4;
+    bytes.resize(len, 0);
+    bytes
+}
+
+fn contents(machine: &Machine, id: MapId) -> Option<MapContents> {
+    let map = &machine.maps[id];
+    let (array, per_cpu) = match map.def().kind {
+        MapType::Array => (true, false),
+        MapType::PerCpuArray => (true, true),
+        MapType::Hash | MapType::LruHash | MapType::LpmTrie => (false, false),
+        MapType::PerCpuHash | MapType::LruPerCpuHash => (false, true),
+        _ => return None,
+    };
+    if map.def().flags.has(MapFlags::RDONLY_PROG) {
+        return None;
+    }
+    let zero = |values: &Vec<Vec<u8>>| values.iter().flatten().all(|byte| *byte == 0);
+    let entries = map.entries(&machine.memory).into_iter();
+    Some(MapContents {
+        entries: entries
+            .filter(|(_, values)| !(array && zero(values)))
+            .collect(),
+        per_cpu,
+    })
+}

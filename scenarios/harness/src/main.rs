@@ -1,0 +1,7 @@
+//! The command `twinpath`; see [`twinpath::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    twinpath::cli::main()
+}
