@@ -27,8 +27,8 @@
 //!
 //! // r0 = XDP_TX; exit
 //! let insns = parse(&[0xb7, 0, 0, 0, 3, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]).map_err(|at| at.to_string())?;
-//! let program = Program::bare("bounce", ProgramType::Xdp, insns).map_err(|errors| format!("{errors:?}"))?;
-//! let program = world.machine.add_program(program);
+//! let program = Program::bare("bounce", ProgramType::Xdp, insns, &|_, _, _| None);
+//! let program = world.machine.add_program(program.map_err(|errors| format!("{errors:?}"))?);
 //! world.attach(device, HookKind::Xdp, 0, program)?;
 //!
 //! let frame = [0u8; 60];

@@ -8,7 +8,7 @@ use crate::context::{SkbField, layout};
 use crate::errno::EBADMSG;
 use crate::net::{NodeId, Subject};
 use crate::packet::checksum::Sum;
-use crate::packet::{Checksum, ETH_HLEN, Frame, HEADROOM, Skb, Xdp};
+use crate::packet::{Checksum, ETH_HLEN, EtherType, Frame, HEADROOM, Skb, Xdp};
 use crate::world::World;
 
 /// What to run, on what.
@@ -74,6 +74,10 @@ fn refused(errno: Errno, reason: &'static str) -> TestRunError {
 /// A page, in which the kernel puts the data, and what else it puts there.
 const PAGE: u32 = 4096;
 const SHARED_INFO: u32 = 320;
+/// Pages that a packet may have besides (`MAX_SKB_FRAGS`).
+const MAX_FRAGMENTS: u32 = 17;
+/// Bytes of `struct xdp_frame`, which metadata must leave room for.
+const XDP_FRAME: u32 = 40;
 /// `NET_SKB_PAD + NET_IP_ALIGN`.
 const SKB_HEADROOM: u32 = 64;
 
@@ -99,8 +103,11 @@ impl World {
         let len = run.data.len() as u32;
         let max = PAGE - HEADROOM + context.metadata - SHARED_INFO;
         let linear = len.min(max);
-        if linear < ETH_HLEN {
+        if len < context.metadata + ETH_HLEN {
             return Err(refused(Errno::EINVAL, "the data is shorter than a header"));
+        }
+        if len > max + MAX_FRAGMENTS * PAGE {
+            return Err(refused(Errno::ENOMEM, "the data is too long"));
         }
         let headroom = HEADROOM - context.metadata;
         let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
@@ -177,7 +184,7 @@ impl World {
             let at = skb.network_header;
             let covered = skb.frame.data() + skb.frame.len() - at;
             let sum = Sum::of(self.machine.memory.raw(at, covered), Sum(0));
-            skb.checksum = Checksum::Complete(sum);
+            (skb.checksum, skb.sum) = (Checksum::Complete, sum);
         }
         let mut subject = Subject::Skb(skb);
         let outcome = self
@@ -222,7 +229,15 @@ impl World {
             .find(run.node, index.max(1))
             .ok_or_else(|| refused(Errno::ENODEV, "no such device"))?;
         let mut skb = Skb::new(frame);
-        skb.take_ethernet(&self.machine.memory, self.net.device(device).mac);
+        skb.take_ethernet(&self.machine.memory, self.net.device(device).link());
+        let shortest = match skb.protocol {
+            EtherType::IPV4 => 20,
+            EtherType::IPV6 => 40,
+            _ => 0,
+        };
+        if skb.frame.len() < shortest {
+            return Err(refused(Errno::EINVAL, "the network header is cut off"));
+        }
         skb.network_header = skb.frame.data();
         skb.ifindex = index.max(1);
         skb.at_ingress = false;
@@ -233,13 +248,11 @@ impl World {
         let at = skb.network_header;
         let covered = skb.frame.data() + skb.frame.len() - at;
         let sum = Sum::of(self.machine.memory.raw(at, covered), Sum(0));
-        match skb.checksum {
-            Checksum::Complete(kept) if kept.fold() != sum.fold() => Err(refused(
-                EBADMSG,
-                "the complete checksum does not cover the packet any more",
-            )),
-            _ => Ok(()),
+        if skb.sum.fold() == sum.fold() {
+            return Ok(());
         }
+        let reason = "the complete checksum does not cover the packet any more";
+        Err(refused(EBADMSG, reason))
     }
 }
 
@@ -261,7 +274,6 @@ struct XdpContext {
 
 impl XdpContext {
     fn read(run: TestRun<'_>) -> Result<Self, TestRunError> {
-        const MAX_METADATA: u32 = 255;
         let Some(bytes) = run.context else {
             return Ok(Self {
                 metadata: 0,
@@ -279,7 +291,7 @@ impl XdpContext {
             || data_end != run.data.len() as u32
             || data > data_end
             || data % 4 != 0
-            || data > MAX_METADATA
+            || data > HEADROOM - XDP_FRAME
         {
             return Err(refused(Errno::EINVAL, "the context does not fit the data"));
         }

@@ -1,13 +1,13 @@
 //! The world: one kernel's machine, its namespaces, and frames through them.
 
 use twinpath_machine::memory::{ArenaError, OutOfMemory};
-use twinpath_machine::{Machine, MachineOptions, ProgramId, ProgramType};
+use twinpath_machine::{Cpu, Machine, MachineOptions, ProgramId, ProgramType};
 
 use crate::net::{
     Device, DeviceId, DeviceOptions, DropReason, EndKind, EngineFactory, HookKind, Journey, Net,
     NodeId,
 };
-use crate::packet::{ETH_HLEN, Frame};
+use crate::packet::{ETH_HLEN, Frame, flow};
 
 /// One emulated kernel: a machine, and namespaces with devices around it.
 #[derive(Debug)]
@@ -199,12 +199,13 @@ impl World {
     ///
     /// The frame begins with the destination address and has no check sequence. One that is longer
     /// than the device takes, or too short for an Ethernet header, is dropped as the kernel's far end
-    /// would refuse to send it.
+    /// would refuse to send it. The frame's flow decides the CPU, both directions alike.
     ///
     /// # Panics
     /// When the device is of another world.
     pub fn inject(&mut self, device: DeviceId, bytes: &[u8]) -> &mut Journey {
         self.net.begin();
+        self.net.cpu = Cpu(flow::hash_frame(bytes) % self.machine.cpus());
         let refused = self.refuse(device, bytes);
         let room = bytes.len().min(MAX_FRAME);
         let frame = Frame::new(

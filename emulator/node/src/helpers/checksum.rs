@@ -108,12 +108,12 @@ fn l4(skb: &mut Skb, call: &mut Call<'_>) -> Answer {
 /// `inet_proto_csum_replace4`.
 fn l4_field(skb: &mut Skb, check: u16, from: u32, to: u32, pseudo: bool) -> u16 {
     let (from_sum, to_sum) = (Sum(from), Sum(to));
-    match &mut skb.checksum {
+    match skb.checksum {
         Checksum::Partial { .. } if pseudo => !Sum::unfold(check).sub(from_sum).add(to_sum).fold(),
         Checksum::Partial { .. } => check,
         state => {
-            if let (Checksum::Complete(sum), true) = (state, pseudo) {
-                *sum = !(!*sum).sub(from_sum).add(to_sum);
+            if state == Checksum::Complete && pseudo {
+                skb.sum = !(!skb.sum).sub(from_sum).add(to_sum);
             }
             replace_4(check, from, to)
         }
@@ -122,12 +122,12 @@ fn l4_field(skb: &mut Skb, check: u16, from: u32, to: u32, pseudo: bool) -> u16 
 
 /// `inet_proto_csum_replace_by_diff`.
 fn l4_difference(skb: &mut Skb, check: u16, by: Sum, pseudo: bool, ipv6: bool) -> u16 {
-    match &mut skb.checksum {
+    match skb.checksum {
         Checksum::Partial { .. } if pseudo => !by.add(Sum::unfold(check)).fold(),
         Checksum::Partial { .. } => check,
         state => {
-            if let (Checksum::Complete(sum), true) = (state, pseudo && !ipv6) {
-                *sum = !by.sub(*sum);
+            if state == Checksum::Complete && pseudo && !ipv6 {
+                skb.sum = !by.sub(skb.sum);
             }
             replace_by_difference(check, by)
         }
@@ -168,10 +168,10 @@ fn summed(call: &mut Call<'_>, pointer: u8) -> Checked<(u32, u32)> {
 /// `bpf_csum_update`.
 pub(super) fn update(skb: &mut Skb, _net: &mut Net, call: &mut Call<'_>) -> Checked<u64> {
     call.context(1)?;
-    Ok(match &mut skb.checksum {
-        Checksum::Complete(sum) => {
-            *sum = sum.add(Sum(call.arg(2) as u32));
-            u64::from(sum.0)
+    Ok(match skb.checksum {
+        Checksum::Complete => {
+            skb.sum = skb.sum.add(Sum(call.arg(2) as u32));
+            u64::from(skb.sum.0)
         }
         _ => Errno::ENOTSUPP.into(),
     })

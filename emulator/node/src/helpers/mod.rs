@@ -9,6 +9,9 @@ mod provided;
 mod redirect;
 mod skb;
 mod skb_bytes;
+mod skb_meta;
+mod skb_room;
+mod skb_vlan;
 mod xdp;
 
 pub use provided::Helpers;

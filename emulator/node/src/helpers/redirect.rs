@@ -61,7 +61,7 @@ pub(super) fn xdp_map(_xdp: &mut Xdp, net: &mut Net, call: &mut Call<'_>) -> Che
     call.cost.map_operations += 1;
     let index = call.arg(2) as u32;
     let machine = &mut *call.machine;
-    let entry = machine.maps[map].lookup(&mut machine.memory, &index.to_le_bytes(), call.cpu);
+    let entry = machine.maps[map].lookup(&index.to_le_bytes(), call.cpu);
     net.redirect.xdp = match entry {
         _ if flags & BROADCAST != 0 => XdpTarget::Broadcast {
             map,

@@ -2,7 +2,7 @@
 
 use twinpath_machine::{Call, Checked, HelperId};
 
-use super::{checksum, helpers, redirect, skb_bytes};
+use super::{checksum, helpers, redirect, skb_bytes, skb_meta, skb_room, skb_vlan};
 use crate::net::Net;
 use crate::packet::Skb;
 
@@ -16,5 +16,17 @@ helpers! { Skb:
     reads CSUM_DIFF => checksum::difference,
     writes CSUM_UPDATE => checksum::update,
     writes CSUM_LEVEL => checksum::level,
+    moves SKB_CHANGE_PROTO => skb_room::change_protocol,
+    moves SKB_CHANGE_TAIL => skb_room::change_tail,
+    moves SKB_CHANGE_HEAD => skb_room::change_head,
+    moves SKB_ADJUST_ROOM => skb_room::adjust,
+    moves SKB_VLAN_PUSH => skb_vlan::push,
+    moves SKB_VLAN_POP => skb_vlan::pop,
+    writes GET_HASH_RECALC => skb_meta::hash,
+    writes SET_HASH_INVALID => skb_meta::invalidate_hash,
+    writes SET_HASH => skb_meta::set_hash,
+    writes SKB_CHANGE_TYPE => skb_meta::change_type,
+    writes SKB_SET_TSTAMP => skb_meta::set_timestamp,
+    writes SKB_ECN_SET_CE => skb_meta::set_ce,
     reads REDIRECT => redirect::skb,
 }

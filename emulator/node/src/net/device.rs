@@ -2,6 +2,7 @@
 
 use twinpath_machine::ProgramId;
 
+use crate::packet::LinkAddresses;
 use crate::types::{Ifindex, Mac};
 
 /// A network namespace of a [`World`](crate::World), by order of creation.
@@ -140,6 +141,14 @@ impl Device {
     /// The longest frame that it takes: a VLAN tag comes on top of the MTU (`is_skb_forwardable`).
     pub(crate) fn longest_frame(&self) -> u32 {
         self.mtu + crate::packet::ETH_HLEN + crate::packet::VLAN_HLEN
+    }
+
+    pub(crate) fn link(&self) -> LinkAddresses {
+        let broadcast = if self.loopback { 0 } else { 0xff };
+        LinkAddresses {
+            own: self.mac,
+            broadcast: Mac([broadcast; 6]),
+        }
     }
 
     pub(crate) fn filters(&self, direction: Direction) -> &Filters {

@@ -10,7 +10,7 @@ impl Net {
     /// A frame arrives at a device from the wire.
     pub(crate) fn arrive(&mut self, machine: &mut Machine, device: DeviceId, frame: Frame) {
         let mut skb = Skb::new(frame);
-        skb.take_ethernet(&machine.memory, self.device(device).mac);
+        skb.take_ethernet(&machine.memory, self.device(device).link());
         self.arrive_skb(machine, device, skb);
     }
 
@@ -134,7 +134,7 @@ impl Net {
     pub(super) fn forward(&mut self, machine: &Machine, to: DeviceId, skb: &mut Skb) {
         skb.scrub();
         skb.priority = 0;
-        skb.take_ethernet(&machine.memory, self.device(to).mac);
+        skb.take_ethernet(&machine.memory, self.device(to).link());
         let header = skb.frame.data() - ETH_HLEN;
         skb.pulled(&machine.memory, header, ETH_HLEN);
     }

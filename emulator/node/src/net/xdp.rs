@@ -47,7 +47,7 @@ impl Net {
                 // The driver's eth_type_trans does not take back what the first one found.
                 passed.packet_type = skb.packet_type;
                 passed.metadata = metadata;
-                passed.take_ethernet(&machine.memory, self.device(device).mac);
+                passed.take_ethernet(&machine.memory, self.device(device).link());
                 Some(passed)
             }
             Some(TX) => {
@@ -74,7 +74,7 @@ impl Net {
         mut skb: Skb,
     ) -> Option<Skb> {
         let hook = HookKind::XdpGeneric;
-        let mac = self.device(device).mac;
+        let link = self.device(device).link();
         skb.frame.push(ETH_HLEN);
         if skb.frame.headroom() < HEADROOM {
             lay_out_page(&mut skb.frame, &mut machine.memory);
@@ -97,8 +97,8 @@ impl Net {
                 skb.network_header = skb.frame.data() + network;
                 let protocol = skb.protocol;
                 skb.packet_type = PacketType::Host;
-                skb.take_ethernet(&machine.memory, mac);
-                if !before.changed(&after, mac.0) {
+                skb.take_ethernet(&machine.memory, link);
+                if !before.changed(&after, link.own.0) {
                     (skb.packet_type, skb.protocol) = (packet_type, protocol);
                 }
                 Some(skb)

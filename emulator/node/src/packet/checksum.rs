@@ -75,7 +75,7 @@ impl std::ops::Not for Sum {
 }
 
 /// `csum16_add`.
-fn add_16(a: u16, b: u16) -> u16 {
+pub(crate) fn add_16(a: u16, b: u16) -> u16 {
     let (sum, carry) = a.overflowing_add(b);
     sum + u16::from(carry)
 }

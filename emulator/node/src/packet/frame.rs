@@ -150,17 +150,6 @@ impl Frame {
         (end <= self.len).then(|| memory.raw(self.data + at, len))
     }
 
-    /// A part of the packet, to write; none when it is not all there.
-    pub(crate) fn slice_mut<'a>(
-        &self,
-        memory: &'a mut Memory,
-        at: u32,
-        len: u32,
-    ) -> Option<&'a mut [u8]> {
-        let end = at.checked_add(len)?;
-        (end <= self.len).then(|| memory.raw_mut(self.data + at, len))
-    }
-
     /// Keeps only `linear` bytes in the linear part.
     pub(crate) fn set_linear(&mut self, linear: u32) {
         self.linear = linear.min(self.len);
@@ -221,6 +210,20 @@ impl Frame {
         self.data -= len;
         self.linear += len;
         self.len += len;
+    }
+
+    /// Puts `len` zeroes behind the first `at` bytes, which move to the front.
+    ///
+    /// # Panics
+    /// When the headroom is smaller than `len`.
+    pub(crate) fn insert(&mut self, memory: &mut Memory, at: u32, len: u32) {
+        if at > self.len {
+            // More than there is: what follows the packet is taken for zeroes.
+            memory.raw_mut(self.data + self.len, at - self.len).fill(0);
+        }
+        self.push(len);
+        memory.raw_copy(self.data + len, self.data, at);
+        memory.raw_mut(self.data + at, len).fill(0);
     }
 
     /// Removes `len` bytes from the front of the linear part.

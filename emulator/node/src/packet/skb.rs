@@ -18,6 +18,26 @@ pub(crate) enum PacketType {
     OtherHost = 3,
 }
 
+/// Addresses of a device by which it tells whom a frame is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LinkAddresses {
+    pub(crate) own: Mac,
+    /// All zero on a loopback device, to which no frame is a broadcast.
+    pub(crate) broadcast: Mac,
+}
+
+impl PacketType {
+    pub(crate) const fn from_number(number: u32) -> Option<Self> {
+        Some(match number {
+            0 => Self::Host,
+            1 => Self::Broadcast,
+            2 => Self::Multicast,
+            3 => Self::OtherHost,
+            _ => return None,
+        })
+    }
+}
+
 /// What is known about the packet's L4 checksum (`ip_summed`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checksum {
@@ -25,8 +45,8 @@ pub(crate) enum Checksum {
     None,
     /// `CHECKSUM_UNNECESSARY`: checked, with as many more levels of headers.
     Unnecessary(u8),
-    /// `CHECKSUM_COMPLETE`: the sum of all bytes from the network header on.
-    Complete(Sum),
+    /// `CHECKSUM_COMPLETE`: `sum` is that of all bytes from the network header on.
+    Complete,
     /// `CHECKSUM_PARTIAL`: the sender leaves the field to the device; where summing starts as a guest
     /// address, and the field's distance from there.
     Partial { start: u32, offset: u32 },
@@ -37,8 +57,20 @@ pub(crate) enum Checksum {
 pub(crate) struct Hash {
     /// The value; 0 when there is none.
     pub(crate) value: u32,
-    /// Whether ports are in it: it is not computed again then.
-    pub(crate) l4: bool,
+    /// Whether it was computed or set, even if to 0 (`sw_hash`, `l4_hash`).
+    pub(crate) known: bool,
+}
+
+/// Kinds of segmentation offload (`SKB_GSO_*` of `linux/skbuff.h`).
+pub(crate) mod gso {
+    pub(crate) const TCPV4: u32 = 1 << 0;
+    pub(crate) const DODGY: u32 = 1 << 1;
+    pub(crate) const TCPV6: u32 = 1 << 4;
+    pub(crate) const GRE: u32 = 1 << 6;
+    pub(crate) const IPXIP4: u32 = 1 << 8;
+    pub(crate) const IPXIP6: u32 = 1 << 9;
+    pub(crate) const UDP_TUNNEL: u32 = 1 << 10;
+    pub(crate) const UDP_L4: u32 = 1 << 17;
 }
 
 /// Segmentation offload.
@@ -67,6 +99,8 @@ pub(crate) struct Skb {
     pub(crate) packet_type: PacketType,
     pub(crate) vlan: Option<Vlan>,
     pub(crate) checksum: Checksum,
+    /// The complete sum; when the state is another, the last one.
+    pub(crate) sum: Sum,
     pub(crate) hash: Hash,
     pub(crate) gso: Gso,
     pub(crate) encapsulation: bool,
@@ -105,6 +139,7 @@ impl Skb {
             packet_type: PacketType::Host,
             vlan: None,
             checksum: Checksum::None,
+            sum: Sum::default(),
             hash: Hash::default(),
             gso: Gso::default(),
             encapsulation: false,
@@ -127,7 +162,7 @@ impl Skb {
 
     /// `eth_type_trans`: takes the Ethernet header off the front and reads it. A packet type other
     /// than "to this host" stays when the header says nothing else.
-    pub(crate) fn take_ethernet(&mut self, memory: &Memory, mac: Mac) {
+    pub(crate) fn take_ethernet(&mut self, memory: &Memory, link: LinkAddresses) {
         self.mac_header = Some(self.frame.data());
         let header = self.frame.slice(memory, 0, ETH_HLEN).unwrap_or(&[0; 14]);
         let payload = self.frame.bytes(memory).get(14..).unwrap_or_default();
@@ -135,12 +170,14 @@ impl Skb {
         let to = [
             header[0], header[1], header[2], header[3], header[4], header[5],
         ];
-        if to == [0xff; 6] {
-            self.packet_type = PacketType::Broadcast;
-        } else if to[0] & 1 != 0 {
-            self.packet_type = PacketType::Multicast;
-        } else if to != mac.0 {
-            self.packet_type = PacketType::OtherHost;
+        if to != link.own.0 {
+            self.packet_type = if to[0] & 1 == 0 {
+                PacketType::OtherHost
+            } else if to == link.broadcast.0 {
+                PacketType::Broadcast
+            } else {
+                PacketType::Multicast
+            };
         }
         self.frame.pull(ETH_HLEN);
     }
@@ -156,6 +193,40 @@ impl Skb {
         Some(at.wrapping_sub(self.frame.data()) as i32)
     }
 
+    /// Whether `len` bytes from a guest address are all in the linear part.
+    pub(crate) fn has(&self, at: u32, len: u32) -> bool {
+        at >= self.frame.head() && at + len <= self.frame.linear_end()
+    }
+
+    /// Sets the length of a linear packet: what is added is zero.
+    pub(crate) fn resize(&mut self, memory: &mut Memory, len: u32) {
+        if len > self.frame.len() + self.frame.tailroom() {
+            self.metadata = 0;
+        }
+        self.frame.resize(memory, len);
+    }
+
+    /// `vlan_get_protocol`: what follows the VLAN tags in the packet; nothing when they are cut off.
+    pub(crate) fn protocol_behind_tags(&self, memory: &Memory) -> EtherType {
+        const MAX_DEPTH: usize = 32;
+        let mut protocol = self.protocol;
+        let mut at = match self.mac_len {
+            0 => ETH_HLEN,
+            len => len.saturating_sub(VLAN_HLEN),
+        };
+        for _ in 1..MAX_DEPTH {
+            if !protocol.is_vlan() {
+                return protocol;
+            }
+            match self.frame.slice(memory, at, VLAN_HLEN) {
+                Some(tag) => protocol = EtherType::from_wire([tag[2], tag[3]]),
+                None => return EtherType::default(),
+            }
+            at += VLAN_HLEN;
+        }
+        EtherType::default()
+    }
+
     /// `skb_reset_mac_len`.
     pub(crate) fn reset_mac_len(&mut self) {
         let mac = self.mac_header.unwrap_or(self.network_header);
@@ -164,8 +235,13 @@ impl Skb {
 
     /// `skb_cow_head`: room for `len` more bytes in front.
     pub(crate) fn reserve_head(&mut self, memory: &mut Memory, len: u32) -> Result<(), Errno> {
+        let before = self.frame.head();
         if let Some(moved) = self.frame.reserve_head(memory, len)? {
             self.moved(moved);
+            // skb_headers_offset_update adds to the offset even when it is the one that stands for
+            // none, 0xffff, which then points to the byte before the old head.
+            let one_before = before.wrapping_add(moved.0) - 1;
+            self.transport_header.get_or_insert(one_before);
             // pskb_expand_head: metadata does not survive another buffer.
             self.metadata = 0;
         }
@@ -194,44 +270,43 @@ impl Skb {
     /// `skb_postpull_rcsum`: `bytes` have left the front of what the checksum covers.
     pub(crate) fn pulled(&mut self, memory: &Memory, at: u32, len: u32) {
         match self.checksum {
-            Checksum::Complete(sum) => {
-                let left = Sum::of(memory.raw(at, len), sum.negate()).negate();
-                self.checksum = Checksum::Complete(left);
+            Checksum::Complete => {
+                self.sum = Sum::of(memory.raw(at, len), self.sum.negate()).negate();
             }
-            Checksum::Partial { start, .. } if start < self.frame.data() => {
-                self.checksum = Checksum::None;
-            }
-            _ => {}
+            _ => self.check_start(),
         }
     }
 
     /// `skb_postpush_rcsum`: `bytes` have come to the front of what the checksum covers.
     pub(crate) fn pushed(&mut self, memory: &Memory, at: u32, len: u32) {
-        if let Checksum::Complete(sum) = self.checksum {
-            let added = Sum::of(memory.raw(at, len), Sum(0));
-            self.checksum = Checksum::Complete(sum.add(added));
-        }
+        self.pushed_at(memory, at, len, 0);
     }
 
     /// `__skb_postpull_rcsum`: bytes at this offset in the packet are about to change.
     pub(crate) fn pulled_at(&mut self, memory: &Memory, at: u32, len: u32, offset: u32) {
         match self.checksum {
-            Checksum::Complete(sum) => {
+            Checksum::Complete => {
                 let changed = Sum::of(memory.raw(at, len), Sum(0));
-                self.checksum = Checksum::Complete(sum.add((!changed).at(offset)));
+                self.sum = self.sum.add((!changed).at(offset));
             }
-            Checksum::Partial { start, .. } if start < self.frame.data() => {
-                self.checksum = Checksum::None;
-            }
-            _ => {}
+            _ => self.check_start(),
         }
     }
 
     /// `__skb_postpush_rcsum`: bytes at this offset in the packet have changed.
     pub(crate) fn pushed_at(&mut self, memory: &Memory, at: u32, len: u32, offset: u32) {
-        if let Checksum::Complete(sum) = self.checksum {
+        if self.checksum == Checksum::Complete {
             let changed = Sum::of(memory.raw(at, len), Sum(0));
-            self.checksum = Checksum::Complete(sum.add(changed.at(offset)));
+            self.sum = self.sum.add(changed.at(offset));
+        }
+    }
+
+    /// A checksum that the device was to fill in is lost when the data begins behind its start.
+    fn check_start(&mut self) {
+        if let Checksum::Partial { start, .. } = self.checksum
+            && start < self.frame.data()
+        {
+            self.checksum = Checksum::None;
         }
     }
 

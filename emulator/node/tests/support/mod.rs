@@ -1,0 +1,9 @@
+//! What the tests share.
+
+#[path = "../../../machine/tests/isa/asm.rs"]
+#[allow(dead_code, clippy::trivially_copy_pass_by_ref)] // The machine's tests use all of it.
+pub mod asm;
+pub mod case;
+pub mod kernel;
+pub mod packets;
+pub mod runner;

@@ -1,0 +1,136 @@
+//! Random packets and contexts.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::case::Input;
+
+/// Bytes that mostly look like a packet: Ethernet, tags, IPv4 or IPv6, TCP or UDP; or like nothing.
+pub fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let body = prop_oneof![
+        4 => vec(any::<u8>(), 0..120),
+        1 => vec(any::<u8>(), 120..1500),
+        1 => vec(Just(0u8), 0..100),
+        1 => vec(Just(0xffu8), 0..100),
+    ];
+    (any::<[u8; 12]>(), destination(), kind(), any::<u8>(), body).prop_map(
+        |(addresses, to, kind, tos, body)| {
+            let mut frame = addresses.to_vec();
+            if let Some(to) = to {
+                frame[..6].copy_from_slice(&to);
+            }
+            frame.extend(kind);
+            let network = frame.len();
+            frame.extend(body);
+            if let [.., 8, 0] | [.., 0x86, 0xdd] = frame[..network] {
+                // What a test run takes.
+                frame.resize(frame.len().max(network + 40), 0);
+            }
+            // A version and a traffic class that fit the protocol.
+            if let (Some(4 | 6), Some(first)) = (Some(tos >> 4), frame.get_mut(network)) {
+                *first = tos;
+            }
+            frame.resize(frame.len().max(14), 0);
+            frame
+        },
+    )
+}
+
+fn destination() -> impl Strategy<Value = Option<[u8; 6]>> {
+    prop_oneof![
+        3 => Just(Some([0; 6])),
+        1 => Just(Some([0xff; 6])),
+        1 => Just(Some([1, 0, 0x5e, 0, 0, 1])),
+        3 => Just(None),
+    ]
+}
+
+/// The type field, with tags before it.
+fn kind() -> impl Strategy<Value = Vec<u8>> {
+    let tag = (
+        prop_oneof![Just([0x81, 0]), Just([0x88, 0xa8])],
+        any::<[u8; 2]>(),
+    );
+    let protocol = prop_oneof![
+        5 => Just([8, 0]),
+        5 => Just([0x86, 0xdd]),
+        1 => Just([8, 6]),
+        1 => any::<[u8; 2]>(),
+    ];
+    let tags = prop_oneof![
+        6 => vec(tag.clone(), 0..1),
+        2 => vec(tag.clone(), 1..2),
+        1 => vec(tag, 2..4),
+    ];
+    (tags, protocol).prop_map(|(tags, protocol)| {
+        let mut bytes = Vec::new();
+        for (kind, tci) in tags {
+            bytes.extend(kind);
+            bytes.extend(tci);
+        }
+        bytes.extend(protocol);
+        bytes
+    })
+}
+
+/// What a tc program runs on.
+pub fn skb() -> impl Strategy<Value = Input> {
+    (frame(), skb_context(), prop::bool::weighted(0.25)).prop_map(
+        |(data, context, checksum_complete)| Input {
+            data,
+            context,
+            checksum_complete,
+        },
+    )
+}
+
+/// `struct __sk_buff` with the fields that a test run takes.
+fn skb_context() -> impl Strategy<Value = Vec<u8>> {
+    let gso = prop_oneof![5 => Just(0u32), 1 => 1..2000u32];
+    let wire = prop_oneof![3 => Just(0u32), 1 => 0..70000u32];
+    (
+        any::<[u32; 2]>(),
+        any::<[u8; 20]>(),
+        prop_oneof![Just(0u64), any::<u64>()],
+        any::<u64>(),
+        wire,
+        gso.clone(),
+        gso,
+    )
+        .prop_map(|(marks, cb, tstamp, hwtstamp, wire, segments, size)| {
+            let mut context = vec![0; 192];
+            let mut put = |at: usize, bytes: &[u8]| {
+                context[at..at + bytes.len()].copy_from_slice(bytes);
+            };
+            put(8, &marks[0].to_le_bytes());
+            put(32, &marks[1].to_le_bytes());
+            put(36, &1u32.to_le_bytes());
+            put(40, &1u32.to_le_bytes());
+            put(48, &cb);
+            put(152, &tstamp.to_le_bytes());
+            put(160, &wire.to_le_bytes());
+            put(164, &segments.to_le_bytes());
+            put(176, &size.to_le_bytes());
+            put(184, &hwtstamp.to_le_bytes());
+            context
+        })
+}
+
+/// What an XDP program runs on: some bytes of metadata, then a frame.
+pub fn xdp() -> impl Strategy<Value = Input> {
+    let meta = prop_oneof![3 => Just(0usize), 2 => (0..64usize).prop_map(|words| words * 4), 1 => 0..300usize];
+    let long = vec(any::<u8>(), 3000..3600);
+    (prop_oneof![9 => frame(), 1 => long], meta, any::<bool>()).prop_map(|(frame, meta, device)| {
+        let mut data = vec![0x5a; meta];
+        data.extend(frame);
+        let mut context = vec![0; 24];
+        context[..4].copy_from_slice(&(meta as u32).to_le_bytes());
+        context[4..8].copy_from_slice(&(data.len() as u32).to_le_bytes());
+        context[12] = u8::from(device);
+        Input {
+            data,
+            context,
+            checksum_complete: false,
+        }
+    })
+}

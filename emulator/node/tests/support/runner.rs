@@ -1,0 +1,50 @@
+//! Running a property for so many cases, from a seed.
+
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+
+use super::case::{Case, Sides};
+
+/// Cases of each property without `TWINPATH_CASES`.
+const DEFAULT_CASES: u32 = 48;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+/// Holds random cases on both sides equal. `TWINPATH_CASES` and `TWINPATH_SEED` say how many and which.
+pub fn hold_equal(name: &str, strategy: impl Strategy<Value = Case>) {
+    if let Some(reason) = super::kernel::missing() {
+        eprintln!("{name}: skipped, {reason}");
+        return;
+    }
+    let cases = number("TWINPATH_CASES", u64::from(DEFAULT_CASES)) as u32;
+    let seed = number("TWINPATH_SEED", 1);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let sides = std::cell::RefCell::new(Sides::new());
+    let (packets, failures) = (
+        std::cell::Cell::new(0),
+        std::cell::RefCell::new(String::new()),
+    );
+    let result = runner.run(&strategy, |case| {
+        packets.set(packets.get() + case.inputs.len());
+        sides.borrow_mut().compare(&case).map_err(|text| {
+            *failures.borrow_mut() = text.clone();
+            proptest::test_runner::TestCaseError::fail(text)
+        })
+    });
+    match result {
+        Ok(()) => eprintln!("{name}: {} packets clean, seed {seed}", packets.get()),
+        Err(TestError::Fail(reason, case)) => panic!("{name}, seed {seed}: {reason}\n{case:#?}"),
+        Err(TestError::Abort(reason)) => panic!("{name}: aborted, {reason}"),
+    }
+}
