@@ -6,6 +6,7 @@ use super::{Call, HelperId};
 use crate::fault::Access;
 use crate::maps::MapId;
 use crate::memory::{Checked, ObjectKind, Placement, Pointer};
+use crate::program::ProgramType;
 use crate::references::Resource;
 
 /// The helpers of this module.
@@ -24,6 +25,9 @@ const SIZE: u32 = 4;
 
 fn lock(call: &mut Call<'_>) -> Checked<u64> {
     let pointer = Pointer(call.arg(1));
+    if call.program.kind == ProgramType::SocketFilter {
+        return Err(call.refuse(1, "socket filters may not use maps with a bpf_spin_lock"));
+    }
     call.range(1, SIZE, Access::Write)?;
     if call.machine.memory.placement() == Placement::Anywhere {
         check_place(call, pointer)?;

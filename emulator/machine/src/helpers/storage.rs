@@ -118,7 +118,7 @@ fn store(call: &mut Call<'_>, map: MapId, key: u8, socket: SocketId, flags: u64)
     call.cost.map_operations += 1;
     let machine = &mut *call.machine;
     let key = machine.memory.raw(key, len);
-    let done = machine.maps[map].set_socket(key, socket, flags);
+    let done = machine.maps[map].put_socket(key, socket, flags);
     Ok(done.map_or_else(u64::from, |()| 0))
 }
 

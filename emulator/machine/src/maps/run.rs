@@ -100,11 +100,13 @@ impl Map {
         }
     }
 
-    /// Puts a socket into a map of sockets, for a program or for user space.
-    ///
-    /// # Errors
-    /// The kernel's; `EINVAL` when this is no map of sockets.
-    pub fn set_socket(&mut self, key: &[u8], socket: SocketId, flags: u64) -> Result<(), Errno> {
+    /// Puts a socket into a map of sockets, for a program.
+    pub(crate) fn put_socket(
+        &mut self,
+        key: &[u8],
+        socket: SocketId,
+        flags: u64,
+    ) -> Result<(), Errno> {
         match &mut self.storage {
             Storage::Sockets(sockets) => sockets.set(key, socket, flags),
             _ => Err(Errno::EINVAL),

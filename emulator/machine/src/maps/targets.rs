@@ -108,11 +108,13 @@ impl Targets {
         target: Option<Target>,
         flags: u64,
     ) -> Result<(), Errno> {
+        if target.is_none() && matches!(self.entries, Entries::Hash(_)) {
+            return Err(Errno::EINVAL);
+        }
         self.allow(key, flags)?;
-        match (target, &self.entries) {
-            (Some(target), _) => self.put(memory, key, target),
-            (None, Entries::Hash(_)) => Err(Errno::EINVAL),
-            (None, Entries::Array(_)) => {
+        match target {
+            Some(target) => self.put(memory, key, target),
+            None => {
                 self.remove(key);
                 Ok(())
             }
@@ -150,7 +152,9 @@ impl Targets {
         value: &[u8],
         flags: u64,
     ) -> Result<(), Errno> {
-        self.allow(key, flags)?;
+        if matches!(self.entries, Entries::Array(_)) {
+            self.allow(key, flags)?;
+        }
         let target = self.parse(key, value)?;
         self.set(memory, key, target, flags)
     }

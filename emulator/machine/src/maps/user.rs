@@ -135,7 +135,6 @@ impl Map {
                 hash.delete(key)?;
                 Ok(value)
             }
-            Storage::Bloom(_) => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::ENOTSUPP),
         }
     }
@@ -146,6 +145,9 @@ impl Map {
     /// # Errors
     /// `ENOENT` when it was not, else the kernel's.
     pub fn user_contains(&self, value: &[u8]) -> Result<(), Errno> {
+        if self.def.flags.has(MapFlags::WRONLY) {
+            return Err(Errno::EPERM);
+        }
         match &self.storage {
             Storage::Bloom(bloom) if value.len() == self.def.value_size as usize => {
                 bloom.contains(value)
@@ -263,6 +265,16 @@ impl Map {
         }
     }
 
+    /// Puts a socket into a map of sockets.
+    ///
+    /// # Errors
+    /// The kernel's; `EINVAL` when this is no map of sockets or the key has the wrong size.
+    pub fn set_socket(&mut self, key: &[u8], socket: SocketId, flags: u64) -> Result<(), Errno> {
+        self.check_writable()?;
+        self.check_key(key)?;
+        self.put_socket(key, socket, flags)
+    }
+
     /// A socket's value (`BPF_MAP_LOOKUP_ELEM` on a map of socket storage).
     pub fn socket_value(&self, memory: &Memory, socket: SocketId) -> Option<Vec<u8>> {
         let block = self.socket_storage(socket)?;
@@ -297,14 +309,25 @@ impl Map {
         }
     }
 
+    /// Removes a socket's value (`BPF_MAP_DELETE_ELEM` on a map of socket storage).
+    ///
+    /// # Errors
+    /// `ENOENT` when it has none, `EINVAL` when this is no such map.
+    pub fn delete_socket_value(&mut self, socket: SocketId) -> Result<(), Errno> {
+        self.check_writable()?;
+        self.delete_socket_storage(socket)
+    }
+
     /// Ends all writing by user space (`BPF_MAP_FREEZE`).
     ///
     /// # Errors
-    /// `EBUSY` when that was done already.
+    /// `EPERM` when it may not write already, `ENOTSUPP` when values have a spin lock.
     pub fn freeze(&mut self) -> Result<(), Errno> {
-        if std::mem::replace(&mut self.frozen, true) {
-            return Err(Errno::EBUSY);
+        if self.def.lock.is_some() {
+            return Err(Errno::ENOTSUPP);
         }
+        self.check_writable()?;
+        self.frozen = true;
         Ok(())
     }
 

@@ -149,12 +149,21 @@ pub struct TestRun {
 }
 
 impl KernelProgram {
+    pub fn fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+
     pub fn load(kind: ProgramType, insns: &[Insn]) -> Result<Self, Refused> {
-        match Self::try_load(kind, insns, None) {
+        Self::load_for(kind, 0, insns)
+    }
+
+    /// Loads a program for one place to attach it to (`enum bpf_attach_type`).
+    pub fn load_for(kind: ProgramType, attach_type: u32, insns: &[Insn]) -> Result<Self, Refused> {
+        match Self::try_load(kind, attach_type, insns, None) {
             Ok(program) => Ok(program),
             Err(_) => {
                 let mut log = vec![0u8; 1 << 20];
-                let error = match Self::try_load(kind, insns, Some(&mut log)) {
+                let error = match Self::try_load(kind, attach_type, insns, Some(&mut log)) {
                     Ok(program) => return Ok(program),
                     Err(error) => error,
                 };
@@ -165,13 +174,19 @@ impl KernelProgram {
         }
     }
 
-    fn try_load(kind: ProgramType, insns: &[Insn], log: Option<&mut [u8]>) -> io::Result<Self> {
+    fn try_load(
+        kind: ProgramType,
+        attach_type: u32,
+        insns: &[Insn],
+        log: Option<&mut [u8]>,
+    ) -> io::Result<Self> {
         let bytes: Vec<u8> = insns.iter().flat_map(|insn| insn.to_bytes()).collect();
         let mut attr = Attr::new()
             .u32(0, kind as u32)
             .u32(4, insns.len() as u32)
             .pointer(8, bytes.as_ptr())
-            .pointer(16, c"GPL".as_ptr());
+            .pointer(16, c"GPL".as_ptr())
+            .u32(68, attach_type);
         if let Some(log) = log {
             attr = attr
                 .u32(24, 1)
