@@ -4,5 +4,5 @@ use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, twinpath_suite::trials()).exit();
+    libtest_mimic::run(&arguments, twinpath_suite::trials(&arguments)).exit();
 }

@@ -5,14 +5,15 @@
 //! `...::diff`.
 //!
 //! ```
-//! let names: Vec<String> = twinpath_suite::trials().iter().map(|trial| trial.name().to_owned()).collect();
-//! assert!(names.iter().all(|name| name.starts_with("suite::")));
+//! let arguments = libtest_mimic::Arguments::from_iter(["suite", "--skip", "kernel", "--skip", "diff"]);
+//! let trials = twinpath_suite::trials(&arguments);
+//! assert!(trials.iter().all(|trial| trial.name().starts_with("suite::")));
 //! ```
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use twinpath::arm::{Arm, kernel_usable};
 use twinpath::cli::scenario_files;
 use twinpath::emulated::Engine;
@@ -33,6 +34,13 @@ enum Kind {
     Diff,
 }
 
+/// A scenario file and what to do with it.
+#[derive(Debug, Clone)]
+struct Test {
+    file: PathBuf,
+    kind: Kind,
+}
+
 /// Whether tests can use the kernel.
 #[derive(Debug, Clone)]
 enum Kernel {
@@ -44,9 +52,40 @@ enum Kernel {
     },
 }
 
-/// A test for each scenario and arm. Nothing is read but the folders' names.
-pub fn trials() -> Vec<Trial> {
-    let kernel = Kernel::probe();
+/// A test for each scenario and arm. Nothing is read but the folders' names, and the kernel is only tried
+/// out when a test that the arguments leave in needs it.
+pub fn trials(arguments: &Arguments) -> Vec<Trial> {
+    let files = match scenario_files(&[folder()]) {
+        Ok(files) => files,
+        Err(error) => {
+            return vec![Trial::test("suite::files", move || {
+                Err(error.to_string().into())
+            })];
+        }
+    };
+    let tests: Vec<Test> = files
+        .iter()
+        .flat_map(|file| {
+            Kind::ALL.map(|kind| Test {
+                file: file.clone(),
+                kind,
+            })
+        })
+        .collect();
+    // Seen as ignored, so that `--ignored` does not leave it out.
+    let unknown = Kernel::Missing {
+        what: "".into(),
+        required: false,
+    };
+    let left_in = |test: &Test| !arguments.is_filtered_out(&test.clone().trial(&unknown));
+    let wanted = tests
+        .iter()
+        .any(|test| test.kind.needs_kernel() && left_in(test));
+    let kernel = if wanted {
+        Kernel::probe()
+    } else {
+        Kernel::Usable
+    };
     if let Kernel::Missing {
         what,
         required: false,
@@ -54,15 +93,7 @@ pub fn trials() -> Vec<Trial> {
     {
         note(what);
     }
-    match scenario_files(&[folder()]) {
-        Ok(files) => files
-            .iter()
-            .flat_map(|file| Kind::ALL.map(|kind| trial(file, kind, &kernel)))
-            .collect(),
-        Err(error) => vec![Trial::test("suite::files", move || {
-            Err(error.to_string().into())
-        })],
-    }
+    tests.into_iter().map(|test| test.trial(&kernel)).collect()
 }
 
 /// Where the scenarios are.
@@ -78,33 +109,36 @@ fn note(missing: &str) {
     eprintln!("note: tests that need the kernel are ignored: {missing}");
 }
 
-fn trial(file: &Path, kind: Kind, kernel: &Kernel) -> Trial {
-    let name = format!("suite::{}::{}", scenario::name(file), kind.name());
-    let file = file.to_owned();
-    match kernel {
-        Kernel::Missing { what, required } if kind.needs_kernel() => {
-            let what = Arc::clone(what);
-            Trial::test(name, move || {
-                Err(format!("the kernel cannot be used: {what}").into())
-            })
-            .with_ignored_flag(!required)
+impl Test {
+    fn trial(self, kernel: &Kernel) -> Trial {
+        let name = format!(
+            "suite::{}::{}",
+            scenario::name(&self.file),
+            self.kind.name()
+        );
+        match kernel {
+            Kernel::Missing { what, required } if self.kind.needs_kernel() => {
+                let what = Arc::clone(what);
+                let failed = move || Err(format!("the kernel cannot be used: {what}").into());
+                Trial::test(name, failed).with_ignored_flag(!required)
+            }
+            _ => Trial::test(name, move || self.run()),
         }
-        _ => Trial::test(name, move || run(&file, kind)),
     }
-}
 
-fn run(file: &Path, kind: Kind) -> Result<(), Failed> {
-    let scenario = Scenario::read(file)?;
-    let case = scenario.case()?;
-    let outcome = runner::run(&case, kind.arms());
-    if outcome.status() == Status::Passed {
-        return Ok(());
+    fn run(&self) -> Result<(), Failed> {
+        let scenario = Scenario::read(&self.file)?;
+        let case = scenario.case()?;
+        let outcome = runner::run(&case, self.kind.arms());
+        if outcome.status() == Status::Passed {
+            return Ok(());
+        }
+        let options = TextOptions {
+            width: WIDTH,
+            packets: false,
+        };
+        Err(report::plain(&outcome, &scenario.source, options).into())
     }
-    let options = TextOptions {
-        width: WIDTH,
-        packets: false,
-    };
-    Err(report::plain(&outcome, &scenario.source, options).into())
 }
 
 impl Kind {
