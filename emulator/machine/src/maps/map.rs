@@ -220,6 +220,7 @@ impl Map {
 impl Storage {
     fn new(def: &MapDef, memory: &mut Memory, cpus: u32) -> Result<Self, OutOfMemory> {
         use MapType as T;
+        memory.charge(super::size::of_host(def))?;
         Ok(match def.kind {
             T::Hash | T::PerCpuHash | T::LruHash | T::LruPerCpuHash => {
                 Self::Hash(Hash::new(def, memory, cpus)?)

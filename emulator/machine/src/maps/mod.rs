@@ -26,6 +26,7 @@ mod queue;
 mod records;
 mod ringbuf;
 mod run;
+mod size;
 mod sockets;
 mod storage;
 mod table;

@@ -31,6 +31,8 @@ pub struct Memory {
     arena: Arena,
     /// First byte that is not allocated.
     next: u32,
+    /// Bytes at the end that stand for memory of the host.
+    charged: u32,
     placement: Placement,
     stack: Stack,
     /// By tag: the fixed ones, the static ones (globals of loaded programs), then those of the current run.
@@ -70,6 +72,7 @@ impl Memory {
         objects[Tag::FUNCTION.0 as usize].kind = ObjectKind::Function;
         Ok(Self {
             next: arena.base() + stack::AREA,
+            charged: 0,
             arena,
             placement,
             stack,
@@ -91,20 +94,32 @@ impl Memory {
     /// # Errors
     /// When the arena is full.
     pub fn allocate(&mut self, len: u64) -> Result<u32, OutOfMemory> {
+        let address = self.next;
+        self.next += self.fitting(len)?;
+        Ok(address)
+    }
+
+    /// Counts memory of the host as guest memory, for good: what an object asks for is bounded by the
+    /// machine's size, wherever it lies.
+    ///
+    /// # Errors
+    /// When the arena is full.
+    pub(crate) fn charge(&mut self, len: u64) -> Result<(), OutOfMemory> {
+        self.charged += self.fitting(len)?;
+        Ok(())
+    }
+
+    /// A length as it is taken from the arena, if there is room for it.
+    fn fitting(&self, len: u64) -> Result<u32, OutOfMemory> {
         let size = self.arena.len() as u32;
-        let free = size - (self.next - self.arena.base());
-        let refused = OutOfMemory {
+        let free = size - (self.next - self.arena.base()) - self.charged;
+        let rounded = len.checked_next_multiple_of(8);
+        let fitting = rounded.filter(|rounded| *rounded <= u64::from(free));
+        fitting.map(|rounded| rounded as u32).ok_or(OutOfMemory {
             wanted: len,
             free,
             size,
-        };
-        let rounded = len.checked_next_multiple_of(8).ok_or(refused)?;
-        if rounded > u64::from(free) {
-            return Err(refused);
-        }
-        let address = self.next;
-        self.next += rounded as u32;
-        Ok(address)
+        })
     }
 
     /// The bytes at an address that [`Memory::allocate`] returned, unchecked by any object.
