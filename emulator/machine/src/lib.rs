@@ -3,6 +3,7 @@
 pub mod engine;
 pub mod errno;
 pub mod helpers;
+pub mod inspect;
 pub mod isa;
 pub mod maps;
 pub mod memory;
@@ -23,9 +24,10 @@ pub use helpers::{Call, Dynptr, DynptrData, Dynptrs, HelperId};
 pub use load::{LoadError, LoadOptions, Loaded, Missing, Place, TargetBtf};
 pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions, SocketRef};
 pub use maps::{
-    CgroupKey, Entry, Map, MapDef, MapError, MapFlags, MapId, MapType, Maps, Record, SocketId, Target,
+    CgroupKey, Entry, Map, MapDef, MapError, MapFlags, MapId, MapType, Maps, Record, SocketId,
+    Target,
 };
 pub use memory::{Checked, Memory, Placement, Pointer, Tag};
 pub use object::{AttachType, Object, ObjectError, ObjectProgram};
-pub use references::{Reference, References, Resource};
 pub use program::{Function, Line, Program, ProgramId, ProgramType};
+pub use references::{Reference, References, Resource};

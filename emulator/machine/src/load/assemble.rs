@@ -10,18 +10,18 @@ use crate::program::{Function, Line};
 
 /// A program before it is put into a machine.
 #[derive(Debug)]
-pub(super) struct Assembly {
-    pub(super) insns: Vec<Insn>,
+pub(crate) struct Assembly {
+    pub(crate) insns: Vec<Insn>,
     /// What remains to be resolved: maps, global data, externs; by slot.
-    pub(super) references: BTreeMap<u32, Reference>,
-    pub(super) core: Vec<(u32, CoreRelocation)>,
+    pub(crate) references: BTreeMap<u32, Reference>,
+    pub(crate) core: Vec<(u32, CoreRelocation)>,
     /// What the emulator or the kernel's types lack, by the slot that asks for it. It matters if the
     /// program can get there.
-    pub(super) lacking: BTreeMap<u32, String>,
+    pub(crate) lacking: BTreeMap<u32, String>,
     /// The first slots of static functions.
-    pub(super) statics: BTreeSet<u32>,
-    pub(super) lines: Vec<Line>,
-    pub(super) functions: Vec<Function>,
+    pub(crate) statics: BTreeSet<u32>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) functions: Vec<Function>,
 }
 
 /// `BPF_COMPLEXITY_LIMIT_INSNS`: no verifier would finish a longer program.

@@ -1,8 +1,6 @@
 //! Whether the machine and the environment have what a program needs.
 
 use super::assemble::Assembly;
-use super::image::Images;
-use super::reach::reachable;
 use super::{Draft, Missing, Place};
 use crate::helpers::{self, HelperId};
 use crate::isa::{self, Insn};
@@ -12,13 +10,12 @@ use crate::program::{Function, Line};
 /// Notes what a program needs and the emulator lacks, where the program can get there.
 pub(super) fn program(
     draft: &Draft<'_>,
-    images: &Images<'_>,
+    reached: &[bool],
     environment: &dyn Environment,
     missing: &mut Vec<Missing>,
 ) {
     let assembly = &draft.assembly;
     let name = &draft.program.name;
-    let reached = reachable(assembly, images);
     for (slot, insn) in slots(&assembly.insns) {
         if !reached[slot as usize] {
             continue;
@@ -55,7 +52,7 @@ fn named(helper: HelperId) -> String {
 }
 
 /// Each instruction with its slot.
-pub(super) fn slots(insns: &[Insn]) -> impl Iterator<Item = (u32, Insn)> {
+pub(crate) fn slots(insns: &[Insn]) -> impl Iterator<Item = (u32, Insn)> {
     let mut slot = 0;
     std::iter::from_fn(move || {
         let insn = *insns.get(slot)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::maps::MapError;
-use crate::memory::OutOfMemory;
+use crate::memory::{ArenaError, OutOfMemory};
 
 /// Why an object is not loaded into a machine.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +30,11 @@ pub enum LoadError {
         /// Its section.
         section: String,
     },
-    /// A program has more instructions than the kernel takes.
-    #[error("program {0} has more than 1000000 instructions with all that it calls")]
+    /// A program has more instructions than the kernel takes, or all together have more than 8 million.
+    #[error(
+        "program {0} is too long with all that it calls: at most 1000000 instructions, and 8388608 in all \
+         programs of an object"
+    )]
     TooLong(String),
     /// A value for a global variable or a kernel configuration does not fit.
     #[error("{name}: {problem}")]
@@ -70,6 +73,9 @@ pub enum LoadError {
         /// What is wrong.
         problem: String,
     },
+    /// No machine can be made to try the maps in.
+    #[error(transparent)]
+    Machine(ArenaError),
     /// Guest memory is full.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),

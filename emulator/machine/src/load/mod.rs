@@ -12,6 +12,7 @@ mod kconfig;
 mod options;
 mod reach;
 mod select;
+mod survey;
 
 pub use error::{LoadError, Missing, Place};
 pub use options::{LoadOptions, Loaded, TargetBtf};
@@ -19,8 +20,12 @@ pub use options::{LoadOptions, Loaded, TargetBtf};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use assemble::Assembly;
+pub(crate) use assemble::Assembly;
+pub(crate) use check::slots;
+pub(crate) use survey::{Surveyed, survey};
+
 use core::Relocator;
+pub(crate) use core::describe;
 use image::Images;
 
 use crate::isa::{self, Insn, pseudo};
@@ -52,11 +57,13 @@ impl Machine {
     ) -> Result<Loaded, LoadError> {
         let mut missing = Vec::new();
         let images = Images::new(object, options)?;
-        let mut drafts = select::drafts(object, options)?;
-        adapt(object, options, &mut drafts, &mut missing)?;
-        for draft in &mut drafts {
-            externs::resolve(object, options, &mut draft.assembly);
-            check::program(draft, &images, environment, &mut missing);
+        let drafts = prepare(object, options, &mut missing)?;
+        if let Some(error) = select::untyped(&drafts) {
+            return Err(error);
+        }
+        for draft in &drafts {
+            let reached = reach::reachable(&draft.assembly, &images);
+            check::program(draft, &reached, environment, &mut missing);
         }
         let created = create::maps(self, object, options, &images, &drafts, &mut missing)?;
         if !missing.is_empty() {
@@ -85,6 +92,20 @@ impl Machine {
     }
 }
 
+/// The programs to load, with all that does not depend on the machine.
+fn prepare<'a>(
+    object: &'a Object,
+    options: &LoadOptions,
+    missing: &mut Vec<Missing>,
+) -> Result<Vec<Draft<'a>>, LoadError> {
+    let mut drafts = select::drafts(object, options)?;
+    adapt(object, options, &mut drafts, missing)?;
+    for draft in &mut drafts {
+        externs::resolve(object, options, &mut draft.assembly);
+    }
+    Ok(drafts)
+}
+
 /// Adapts programs to the types of the target by their CO-RE relocations.
 fn adapt(
     object: &Object,
@@ -106,7 +127,7 @@ fn adapt(
     for draft in drafts {
         let assembly = &mut draft.assembly;
         if matches!(options.btf, TargetBtf::None) {
-            let lack = |core| format!("the types of a kernel for {}", core::describe(local, core));
+            let lack = |core| format!("the types of a kernel for {}", describe(local, core));
             let all = assembly.core.iter();
             assembly
                 .lacking

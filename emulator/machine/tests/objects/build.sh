@@ -20,6 +20,7 @@ compile() { # compiler, source without ending, object without ending, further fl
 compile "$clang" globals globals -mcpu=v3
 compile "$clang" core core -mcpu=v3
 compile "$clang" core_target core_target
+compile "$clang" vmlinux vmlinux -mcpu=v3
 compile "$clang" kernel kernel -mcpu=v3
 compile "$clang" calls calls -mcpu=v2
 compile "$clang" nested nested -mcpu=v3

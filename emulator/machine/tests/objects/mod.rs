@@ -1,4 +1,6 @@
 //! The compiled objects of this folder, loaded into machines of their own.
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
 
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation};
 use twinpath_machine::memory::{Field, Layout, Widths};

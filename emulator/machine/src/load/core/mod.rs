@@ -167,7 +167,7 @@ fn without_flavour(name: &str) -> &str {
 }
 
 /// A relocation in words, such as `byte_off of struct sk_buff 0:1`.
-pub(super) fn describe(btf: &Btf, relocation: &CoreRelocation) -> String {
+pub(crate) fn describe(btf: &Btf, relocation: &CoreRelocation) -> String {
     let of = btf.get(relocation.of);
     let path = btf.string(relocation.path);
     let kind = relocation.kind.name();

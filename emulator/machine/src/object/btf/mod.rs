@@ -6,6 +6,7 @@
 
 mod ext;
 mod read;
+mod text;
 mod types;
 
 pub use read::BtfError;
