@@ -2,10 +2,10 @@
 //!
 //! Each node of a plan becomes a network namespace, each of its devices one end of a veth pair with the plan's
 //! name, index, address and MTU. The other ends are in one more namespace, the edge: there stimuli enter, by a
-//! packet socket, and there a tap sees what leaves. The plan's programs are loaded with aya and attached; behind
-//! each of them a tap records what it returned and how it left the packet ([`tap`]). One frame is sent at a time,
-//! and the next one only when the nodes have become quiet ([`quiet`]). What was seen until then is the frame's
-//! journey ([`journey`]).
+//! packet socket, and there a tap sees what leaves. The plan's programs are loaded with aya and attached; around
+//! each of them a tap records what it returned and how it left the packet (`tap/`). One frame is sent at a time,
+//! and the next one only when the nodes have become quiet (`quiet.rs`). What was seen until then is the frame's
+//! journey (`journey.rs`, `ends.rs`).
 //!
 //! Nothing has a name outside of the process: the namespaces are held by descriptors, maps are pinned, if an
 //! object wants that, in a BPF file system that is mounted nowhere. So nothing is left when a run ends, however
@@ -34,18 +34,18 @@ mod edge;
 mod ends;
 mod error;
 mod events;
-pub mod journey;
+mod journey;
 mod links;
 mod namespace;
 mod node;
 mod object;
 mod probe;
-pub mod quiet;
+mod quiet;
 mod run;
 mod section;
 mod sys;
 mod sysctl;
-pub mod tap;
+mod tap;
 pub mod test_run;
 mod world;
 
@@ -54,6 +54,7 @@ use std::time::Duration;
 pub use error::Error;
 pub use probe::{Capability, Feature, Missing, missing};
 pub use sys::bpf::{IdKind, loaded_ids};
+pub use tap::TapError;
 
 use crate::backend::Backend;
 use crate::plan::Plan;

@@ -198,7 +198,7 @@ impl Patch {
             let Some(new) = section.name().ok().and_then(|name| names.get(name)) else {
                 continue;
             };
-            let header = self.headers + section.index().0 * HEADER;
+            let header = self.header(section.index().0)?;
             let name = self.section(table.into())?.1 + added.len();
             self.set_word(header, u32::try_from(name).ok()?)?;
             added.extend(new.bytes().chain([0]));
@@ -214,20 +214,25 @@ impl Patch {
         Some(self.bytes)
     }
 
-    /// Where a section's bytes start, and how many there are.
+    /// Where a section's header starts.
+    fn header(&self, number: usize) -> Option<usize> {
+        self.headers.checked_add(number * HEADER)
+    }
+
+    /// Where a section's bytes start, and how many there are, all of them in the file.
     fn section(&self, number: usize) -> Option<(usize, usize)> {
-        let header = self.headers + number * HEADER;
-        let start = self.long(header + HEADER_OFFSET)?;
-        let length = self.long(header + HEADER_SIZE)?;
-        Some((usize::try_from(start).ok()?, usize::try_from(length).ok()?))
+        let header = self.header(number)?;
+        let start = usize::try_from(self.long(header.checked_add(HEADER_OFFSET)?)?).ok()?;
+        let length = usize::try_from(self.long(header.checked_add(HEADER_SIZE)?)?).ok()?;
+        (start.checked_add(length)? <= self.bytes.len()).then_some((start, length))
     }
 
     /// Moves a section to the end of the file and adds to it.
     fn grow(&mut self, number: usize, more: &[u8]) -> Option<()> {
         let (start, length) = self.section(number)?;
-        let old = self.bytes.get(start..start.checked_add(length)?)?.to_vec();
+        let old = self.bytes.get(start..start + length)?.to_vec();
         self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
-        let header = self.headers + number * HEADER;
+        let header = self.header(number)?;
         self.set_long(header + HEADER_OFFSET, self.bytes.len() as u64)?;
         self.set_long(header + HEADER_SIZE, (length + more.len()) as u64)?;
         self.bytes.extend(old);
@@ -291,6 +296,8 @@ impl Patch {
 mod tests {
     use super::*;
 
+    const OBJECT: &[u8] = include_bytes!("../../tests/objects/hooks.bpf.o");
+
     #[test]
     fn names_tell_types() {
         let cases = [
@@ -324,11 +331,24 @@ mod tests {
     }
 
     #[test]
+    fn no_damage_makes_it_panic() {
+        let mut bytes = OBJECT.to_vec();
+        for at in 0..bytes.len() {
+            let kept = std::mem::replace(&mut bytes[at], 0xff);
+            rename(&bytes);
+            bytes[at] = kept;
+        }
+        for end in (0..bytes.len()).step_by(97) {
+            rename(&bytes[..end]);
+        }
+    }
+
+    #[test]
     fn a_renamed_object_says_the_same() {
-        let bytes = include_bytes!("../../tests/objects/hooks.bpf.o");
+        let bytes = OBJECT;
         let named = rename(bytes);
         assert!(named.unknown.is_empty());
-        let before = object::File::parse(&bytes[..]).unwrap();
+        let before = object::File::parse(bytes).unwrap();
         let after = object::File::parse(&*named.bytes).unwrap();
         for (before, after) in before.sections().zip(after.sections()) {
             match before.name().unwrap() {

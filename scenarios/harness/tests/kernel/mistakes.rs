@@ -26,7 +26,7 @@ fn a_refused_program_shows_the_end_of_the_log() {
         error
             .verifier_log()
             .expect("there is one")
-            .contains("hooks.bpf.c"),
+            .contains("; return *(__u8 *)(long)ctx->data"),
         "{text}"
     );
 }
