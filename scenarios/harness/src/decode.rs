@@ -32,12 +32,15 @@ impl Decoder {
             .map_or_else(|| raw(&event.bytes), |drop| named(drop.fields()))
     }
 
-    /// An event in a line.
+    /// An event in words, if it is one of the datapath's.
+    pub fn event_text(&self, event: &Event) -> Option<String> {
+        self.drop_event(event).map(|drop| drop.to_string())
+    }
+
+    /// An event in a line, whoever wrote it.
     pub fn event_line(&self, event: &Event) -> String {
-        match self.drop_event(event) {
-            Some(drop) => drop.to_string(),
-            None => format!("{}: {}", event.map, hex(&event.bytes)),
-        }
+        self.event_text(event)
+            .unwrap_or_else(|| format!("{}: {}", event.map, hex(&event.bytes)))
     }
 
     /// The reason of an event that tells of a drop.

@@ -71,7 +71,9 @@ pub struct RunArgs {
   twinpath replay filter.o --program drop_syn --pcap web.pcap.gz --json | jq .verdict.name
   twinpath replay nat.o --program xdp_nat --pcap in.pcap --write out.pcapng --clock 6h --seed 7
 
-Maps start as the object defines them. The clock starts at --clock and goes on with the capture.")]
+Maps start as the object defines them. The clock starts at --clock and goes on with the capture.
+A program that does what no verified program may do faults: its packet is dropped, and the exit
+status is 1.")]
 pub struct ReplayArgs {
     /// The object file
     pub object: PathBuf,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use twinpath_machine::ProgramType;
 use twinpath_pcaps::{AtomicFile, Capture, Frame, InterfaceId, PcapNgWriter, Timestamp};
 
+use crate::datapath::is_datapath;
 use crate::decode::Decoder;
 use crate::emulated::EmulatedBackend;
 use crate::object::Contents;
@@ -18,10 +19,10 @@ use crate::recording::Journey;
 use crate::report::{self, ReplayLine, ReplaySummary};
 use crate::scenario::suggest;
 
-use super::EQUAL;
 use super::args::ReplayArgs;
 use super::error::CliError;
 use super::progress::Progress;
+use super::{DIFFERENT, EQUAL};
 
 /// The device that the program is attached to and the packets arrive at.
 const DEVICE: &str = "eth0";
@@ -32,13 +33,15 @@ const INDEX: u32 = 10;
 /// Replays a capture through one program, packet by packet: neither the capture nor what comes of it is
 /// held in memory.
 pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
-    let plan = plan(args)?;
+    let (bytes, contents) = read(args)?;
+    let plan = plan(args, bytes, hook(args, &contents)?)?;
+    let own = is_datapath(&contents).then(|| object_name(args));
     let mut emulation = EmulatedBackend::new(args.engine.into())
         .start(&plan)
         .map_err(|error| CliError::Input(report::chain(&error)))?;
     let mut capture = Capture::open(&args.pcap)?;
     let mut progress = Progress::new(&capture);
-    let mut sinks = Sinks::new(args)?;
+    let mut sinks = Sinks::new(args, Decoder::new(own))?;
     let mut frame = Frame::default();
     let mut first = None;
     while capture.read_into(&mut frame)? {
@@ -52,23 +55,29 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         progress.show(&capture);
     }
     progress.finish();
-    sinks.finish()?;
-    Ok(EQUAL)
+    sinks.finish()
 }
 
-fn plan(args: &ReplayArgs) -> Result<Plan, CliError> {
+fn read(args: &ReplayArgs) -> Result<(Arc<[u8]>, Contents), CliError> {
     let path = args.object.display();
     let bytes = std::fs::read(&args.object)
         .map_err(|error| CliError::Input(format!("failed to read {path}: {error}")))?;
     let contents =
         Contents::read(&bytes).map_err(|error| CliError::Input(format!("{path} {error}")))?;
-    let kind = hook(args, &contents)?;
-    let object = ObjectName::new(
+    Ok((bytes.into(), contents))
+}
+
+fn object_name(args: &ReplayArgs) -> ObjectName {
+    ObjectName::new(
         args.object
             .file_stem()
             .unwrap_or_default()
             .to_string_lossy(),
-    );
+    )
+}
+
+fn plan(args: &ReplayArgs, bytes: Arc<[u8]>, kind: HookKind) -> Result<Plan, CliError> {
+    let object = object_name(args);
     let device = DevicePlan {
         name: DeviceName::new(DEVICE),
         ifindex: Ifindex::new(INDEX).ok_or_else(|| CliError::Input("no index".to_owned()))?,
@@ -92,7 +101,7 @@ fn plan(args: &ReplayArgs) -> Result<Plan, CliError> {
             objects: vec![ObjectPlan {
                 name: object,
                 path: args.object.clone(),
-                bytes: Arc::from(bytes),
+                bytes,
                 globals: std::collections::BTreeMap::new(),
             }],
             maps: Vec::new(),
@@ -157,13 +166,13 @@ struct Output {
 }
 
 impl Sinks {
-    fn new(args: &ReplayArgs) -> Result<Self, CliError> {
+    fn new(args: &ReplayArgs, decoder: Decoder) -> Result<Self, CliError> {
         Ok(Self {
             out: io::BufWriter::new(Box::new(anstream::stdout())),
             json: args.json,
             capture: args.write.as_deref().map(Output::new).transpose()?,
             summary: ReplaySummary::default(),
-            decoder: Decoder::default(),
+            decoder,
         })
     }
 
@@ -182,7 +191,7 @@ impl Sinks {
         }
     }
 
-    fn finish(mut self) -> Result<(), CliError> {
+    fn finish(mut self) -> Result<u8, CliError> {
         if !self.json {
             self.summary.write(&mut self.out)?;
         }
@@ -190,7 +199,11 @@ impl Sinks {
         if let Some(output) = self.capture {
             output.writer.finish()?.commit()?;
         }
-        Ok(())
+        Ok(if self.summary.faults() == 0 {
+            EQUAL
+        } else {
+            DIFFERENT
+        })
     }
 }
 

@@ -91,7 +91,8 @@ pub struct EndPart {
 #[derive(Debug, Serialize)]
 pub struct EventPart {
     map: String,
-    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     bytes: String,
 }
 
@@ -249,7 +250,7 @@ impl EventPart {
     pub fn new(event: &Event, decoder: &Decoder) -> Self {
         Self {
             map: event.map.to_string(),
-            text: decoder.event_line(event),
+            text: decoder.event_text(event),
             bytes: hex(&event.bytes),
         }
     }

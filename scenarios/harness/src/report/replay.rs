@@ -32,6 +32,7 @@ pub struct ReplayLine {
 #[derive(Debug, Default)]
 pub struct ReplaySummary {
     packets: usize,
+    faults: usize,
     verdicts: BTreeMap<String, usize>,
     events: usize,
     total: Cost,
@@ -88,7 +89,10 @@ impl ReplaySummary {
         for hop in &journey.hops {
             let verdict = match &hop.verdict {
                 Ok(verdict) => verdict.name(),
-                Err(_) => "fault".to_owned(),
+                Err(_) => {
+                    self.faults += 1;
+                    "fault".to_owned()
+                }
             };
             *self.verdicts.entry(verdict).or_default() += 1;
         }
@@ -111,6 +115,11 @@ impl ReplaySummary {
     /// How many packets there were so far.
     pub const fn packets(&self) -> usize {
         self.packets
+    }
+
+    /// How many packets made the program fault.
+    pub const fn faults(&self) -> usize {
+        self.faults
     }
 
     /// Writes a few lines for a person.

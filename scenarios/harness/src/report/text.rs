@@ -6,7 +6,7 @@ use crate::describe;
 use crate::diff::{Diff, PacketDiff};
 use crate::frame;
 use crate::plan::{Stimulus, StimulusKind};
-use crate::recording::{Cost, Journey};
+use crate::recording::{Cost, Hop, Journey};
 use crate::runner::{Outcome, Status};
 use crate::scenario::Source;
 
@@ -162,17 +162,19 @@ fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Verdicts, ends and cost of a journey.
+/// Verdicts, ends, events and cost of a journey.
 pub fn fate(journey: &Journey) -> String {
-    let verdicts: Vec<String> = journey.hops.iter().map(|hop| hop.outcome()).collect();
+    let verdicts: Vec<String> = journey.hops.iter().map(Hop::outcome).collect();
     let ends: Vec<String> = journey.ends.iter().map(describe::way).collect();
-    let cost = journey.cost().map(describe::cost);
-    [verdicts.join(", "), ends.join(", ")]
-        .into_iter()
-        .chain(cost)
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("; ")
+    let events = match journey.events.len() {
+        0 => String::new(),
+        1 => "1 event".to_owned(),
+        several => format!("{several} events"),
+    };
+    let cost = journey.cost().map(describe::cost).unwrap_or_default();
+    let mut parts = vec![verdicts.join(", "), ends.join(", "), events, cost];
+    parts.retain(|part| !part.is_empty());
+    parts.join("; ")
 }
 
 /// A stimulus in a line.
