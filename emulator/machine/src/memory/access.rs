@@ -148,6 +148,10 @@ impl Memory {
         let value = self.fetch::<N>(base + offset);
         Ok(match field.value {
             FieldValue::Plain => value,
+            FieldValue::Half => {
+                let from = offset - u32::from(field.offset);
+                value & (0xffff >> (8 * from.min(2)))
+            }
             FieldValue::Packet => Pointer::new(self.packet, value as u32).0,
             FieldValue::Object if value == 0 => 0,
             FieldValue::Object => {

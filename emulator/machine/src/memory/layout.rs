@@ -24,6 +24,8 @@ pub struct Field {
     pub offset: u16,
     /// Bytes; arrays are one field.
     pub size: u16,
+    /// Bytes from the field's start at which an access may begin.
+    pub reach: u16,
     /// Widths at which a program may read.
     pub read: Widths,
     /// Widths at which a program may write.
@@ -37,6 +39,9 @@ pub struct Field {
 pub enum FieldValue {
     /// The bytes as they are.
     Plain,
+    /// As [`FieldValue::Plain`], where the kernel has room for two bytes only: what a program writes
+    /// beyond them is lost.
+    Half,
     /// A pointer into the packet, of which the field holds the address.
     Packet,
     /// A pointer to an object that the environment has [bound](super::Memory::bind), of which the
@@ -100,9 +105,23 @@ impl Field {
             name,
             offset,
             size,
+            reach: size,
             read,
             write,
             value: FieldValue::Plain,
+        }
+    }
+
+    /// The same field, of whose bytes only the first `reach` may be where an access begins.
+    pub const fn reach(self, reach: u16) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// The same field with only two bytes behind it.
+    pub const fn half(self) -> Self {
+        Self {
+            value: FieldValue::Half,
+            ..self
         }
     }
 
@@ -112,6 +131,7 @@ impl Field {
             name,
             offset,
             size: 4,
+            reach: 4,
             read: Widths::W4,
             write: Widths::NONE,
             value: FieldValue::Packet,
@@ -124,14 +144,18 @@ impl Field {
             name,
             offset,
             size: 8,
+            reach: 8,
             read: Widths::W8,
             write: Widths::NONE,
             value: FieldValue::Object,
         }
     }
 
-    /// Whether an access of `width` bytes at `offset` in the structure stays in the field and is aligned.
+    /// Whether an access of `width` bytes at `offset` in the structure begins where it may, stays in the
+    /// field and is aligned.
     pub const fn covers(&self, offset: u32, width: u32) -> bool {
-        offset + width <= self.offset as u32 + self.size as u32 && offset.is_multiple_of(width)
+        offset < self.offset as u32 + self.reach as u32
+            && offset + width <= self.offset as u32 + self.size as u32
+            && offset.is_multiple_of(width)
     }
 }
