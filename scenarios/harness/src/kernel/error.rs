@@ -65,6 +65,17 @@ pub enum Error {
         /// What was asked for.
         ifindex: u32,
     },
+    /// A device asks for an index that another one has.
+    #[error("give device `{device}` the interface index {ifindex}: `{taken_by}` has it")]
+    IfindexTaken {
+        /// The device.
+        device: DeviceName,
+        /// What was asked for.
+        ifindex: u32,
+        /// The one that has it: an earlier device of the plan, or one that a module of the kernel puts into each
+        /// new namespace (the sysctl `net.core.fb_tunnels_only_for_init_net` keeps it from that).
+        taken_by: String,
+    },
     /// The object is not one that can be loaded.
     #[error("load {}: {}", path.display(), chain(.source))]
     Load {

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use aya::programs::tc;
+use nix::net::if_::if_nameindex;
 
 use super::contents;
 use super::edge::Edge;
@@ -252,13 +253,21 @@ fn object_of<'o>(
     })
 }
 
+/// Whether a device can have its index in the namespace that this thread is in.
 fn check_index(device: &DevicePlan) -> Result<(), Error> {
     let ifindex = device.ifindex.get();
-    if (2..=i32::MAX as u32).contains(&ifindex) {
-        return Ok(());
+    let device = device.name.clone();
+    if !(2..=i32::MAX as u32).contains(&ifindex) {
+        return Err(Error::Ifindex { device, ifindex });
     }
-    Err(Error::Ifindex {
-        device: device.name.clone(),
-        ifindex,
-    })
+    let devices =
+        if_nameindex().map_err(|error| Error::system("list the devices")(error.into()))?;
+    match devices.iter().find(|known| known.index() == ifindex) {
+        Some(known) => Err(Error::IfindexTaken {
+            device,
+            ifindex,
+            taken_by: known.name().to_string_lossy().into_owned(),
+        }),
+        None => Ok(()),
+    }
 }

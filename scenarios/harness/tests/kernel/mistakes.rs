@@ -158,7 +158,7 @@ fn devices_must_be_possible() {
     let mut twice = plan();
     twice.nodes[0].devices[1].ifindex = Ifindex::new(5).unwrap();
     let text = refuse(&twice).to_string();
-    assert!(text.starts_with("make device `b`: "), "{text}");
+    assert_eq!(text, "give device `b` the interface index 5: `a` has it");
     let mut large = plan().attach("entry", "a", Xdp);
     large.nodes[0].devices[0].mtu = 9000;
     let text = refuse(&large).to_string();

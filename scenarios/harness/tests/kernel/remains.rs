@@ -113,7 +113,7 @@ fn child(test: &str) -> Child {
 fn runs_are_alike() {
     needs_kernel!();
     let first = text(&run(&varied()));
-    for _ in 0..10 {
+    for _ in 0..5 {
         assert_eq!(text(&run(&varied())), first);
     }
 }
@@ -125,7 +125,7 @@ fn runs_at_once_are_alike() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                for _ in 0..3 {
+                for _ in 0..2 {
                     assert_eq!(text(&run(&varied())), first);
                 }
             });
@@ -159,7 +159,7 @@ fn child_that_runs() {
     run(&varied());
     let before = (open(), threads(), namespace());
     let known = loaded();
-    for _ in 0..5 {
+    for _ in 0..2 {
         run(&varied());
         refuse(&plan().attach("unchecked", "a", Xdp));
         refuse(&varied().frame("c", Vec::new()));
