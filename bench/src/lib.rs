@@ -1,1 +1,4 @@
 //! Criterion benches and cost budgets
+
+pub mod arms;
+pub mod programs;

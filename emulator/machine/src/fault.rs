@@ -1,7 +1,7 @@
 //! Why a run ended before its program did.
 
 use crate::helpers::HelperId;
-use crate::memory::{Object, Pointer};
+use crate::memory::{Memory, Object, Pointer};
 
 /// A program did what no verified program does, or met a limit.
 ///
@@ -16,7 +16,25 @@ pub struct Fault {
     /// The instruction, counted in 8-byte slots from the program's start.
     pub instruction: u32,
     /// r0 to r10 when it happened, as far as the engine knows them.
-    pub registers: [Option<u64>; 11],
+    pub registers: [Option<Register>; 11],
+}
+
+/// What a register held.
+#[derive(Debug, Clone, Copy)]
+pub struct Register {
+    /// The value.
+    pub value: u64,
+    /// The object that the value points to, if it is a pointer.
+    pub object: Object,
+}
+
+impl Register {
+    pub(crate) fn new(value: u64, memory: &Memory) -> Self {
+        Self {
+            value,
+            object: memory.object(Pointer(value)),
+        }
+    }
 }
 
 impl Fault {

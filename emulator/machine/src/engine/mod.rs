@@ -1,5 +1,6 @@
 //! Engines: what executes a program's instructions.
 
+mod callback;
 mod checked;
 mod rbpf;
 

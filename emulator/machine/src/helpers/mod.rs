@@ -65,4 +65,8 @@ pub fn provides(helper: HelperId) -> bool {
 }
 
 /// Helpers that change the flow of control, which each engine does itself.
-const ENGINE: &[HelperId] = &[HelperId::TAIL_CALL];
+const ENGINE: &[HelperId] = &[
+    HelperId::TAIL_CALL,
+    HelperId::LOOP,
+    HelperId::FOR_EACH_MAP_ELEM,
+];

@@ -3,7 +3,7 @@
 //! `check_cond_jmp_op`, `resolve_pseudo_ldimm64` and their neighbours in `kernel/bpf/verifier.c`).
 
 use super::insn::{self, Insn, SOURCE_X, class, pseudo};
-use super::op::{Code, Op};
+use super::op::{Code, Op, Reg};
 use crate::memory::FRAME_SIZE;
 
 /// An instruction that cannot be executed.
@@ -205,11 +205,9 @@ impl<'a> Decoder<'a> {
             reserved(insn, insn.off == 0 && named <= 1)?;
             let register: i32 = fields.iter().sum();
             let register = u8::try_from(register).unwrap_or(u8::MAX);
-            if register > 10 {
-                return Err(Problem::Register(register));
-            }
+            let dst = Reg::new(register).ok_or(Problem::Register(register))?;
             return Ok(Op {
-                dst: register,
+                dst,
                 ..op(Code::CallRegister, insn)
             });
         }
@@ -269,10 +267,12 @@ impl<'a> Decoder<'a> {
 }
 
 fn op(code: Code, insn: Insn) -> Op {
+    // Both numbers were checked before; what is no register here is another kind of source.
+    let register = |number| Reg::new(number).unwrap_or(Reg::R0);
     Op {
         code,
-        dst: insn.dst,
-        src: insn.src,
+        dst: register(insn.dst),
+        src: register(insn.src),
         off: i32::from(insn.off) as u32,
         imm: i64::from(insn.imm) as u64,
     }

@@ -48,15 +48,51 @@ impl Code {
     }
 }
 
+/// A register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Reg {
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R6,
+    R7,
+    R8,
+    R9,
+    R10,
+}
+
+impl Reg {
+    /// The register of that number.
+    pub const fn new(number: u8) -> Option<Self> {
+        use Reg::*;
+        const ALL: [Reg; 11] = [R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10];
+        if (number as usize) < ALL.len() {
+            Some(ALL[number as usize])
+        } else {
+            None
+        }
+    }
+
+    /// The number.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
 /// A decoded instruction.
 #[derive(Debug, Clone, Copy)]
 pub struct Op {
     /// The operation.
     pub code: Code,
     /// Destination register.
-    pub dst: u8,
+    pub dst: Reg,
     /// Source register.
-    pub src: u8,
+    pub src: Reg,
     /// The target of a jump or call as an index of an `Op`; the offset of a load or store, sign-extended;
     /// for a place in the frame, bytes from the frame's low end.
     pub off: u32,

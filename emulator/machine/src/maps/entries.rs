@@ -84,4 +84,22 @@ impl Map {
             Storage::RingBuf(_) | Storage::PerfEvents(_) | Storage::Bloom(_) => Vec::new(),
         }
     }
+
+    /// Appends the keys of all entries of an array or hash, one after the other, in the order of
+    /// [`Map::next_key`].
+    pub(crate) fn append_keys(&self, keys: &mut Vec<u8>) {
+        match &self.storage {
+            Storage::Array(array) => {
+                for (index, _) in array.blocks() {
+                    keys.extend(index.to_le_bytes());
+                }
+            }
+            Storage::Hash(hash) => {
+                for slot in hash.table.slots() {
+                    keys.extend(hash.table.key(slot));
+                }
+            }
+            _ => {}
+        }
+    }
 }

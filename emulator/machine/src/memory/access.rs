@@ -1,6 +1,6 @@
 //! Checked loads and stores: the program's own, and those of helpers on its behalf.
 
-use super::object::{BEFORE, Object, ObjectKind};
+use super::object::ObjectKind;
 use super::stack::{FRAME_SIZE, UninitializedRead};
 use super::{FieldValue, Layout, Memory, Placement, Pointer, Tag};
 use crate::fault::{Access, FaultKind};
@@ -58,25 +58,25 @@ impl Memory {
         self.store_special::<N>(pointer, value, By::program(at))
     }
 
-    /// Loads from the current frame at a distance below the frame pointer that decoding has checked.
+    /// Loads from a frame at a distance from its low end that decoding has checked.
     #[inline(always)]
     pub(crate) fn load_frame<const N: usize>(
         &mut self,
-        depth: usize,
+        frame: Frame,
         offset: u32,
         at: u32,
     ) -> Checked<u64> {
-        if !self.stack.is_written(depth, offset, N as u32) {
-            self.uninitialized(depth, offset, N as u32, By::program(at))?;
+        if !self.stack.is_written(frame.slot, offset, N as u32) {
+            self.uninitialized(frame, offset, N as u32, By::program(at))?;
         }
-        Ok(self.fetch::<N>(self.stack.frame(depth) + offset))
+        Ok(self.fetch::<N>(frame.base + offset))
     }
 
-    /// Stores into the current frame at a distance below the frame pointer that decoding has checked.
+    /// Stores into a frame at a distance from its low end that decoding has checked.
     #[inline(always)]
-    pub(crate) fn store_frame<const N: usize>(&mut self, depth: usize, offset: u32, value: u64) {
-        self.stack.mark(depth, offset, N as u32);
-        self.put::<N>(self.stack.frame(depth) + offset, value);
+    pub(crate) fn store_frame<const N: usize>(&mut self, frame: Frame, offset: u32, value: u64) {
+        self.stack.mark(frame.slot, offset, N as u32);
+        self.put::<N>(frame.base + offset, value);
     }
 
     #[inline(always)]
@@ -185,10 +185,11 @@ impl Memory {
         let end = u64::from(offset) + u64::from(len);
         match object.kind {
             ObjectKind::Frame(depth) if end <= u64::from(FRAME_SIZE) => {
+                let frame = self.frame(depth as usize);
                 match access {
-                    Access::Write => self.stack.mark(depth as usize, offset, len),
-                    Access::Read if self.stack.is_written(depth as usize, offset, len) => {}
-                    Access::Read => self.uninitialized(depth as usize, offset, len, by)?,
+                    Access::Write => self.stack.mark(frame.slot, offset, len),
+                    Access::Read if self.stack.is_written(frame.slot, offset, len) => {}
+                    Access::Read => self.uninitialized(frame, offset, len, by)?,
                 }
                 Ok(pointer.address())
             }
@@ -242,12 +243,12 @@ impl Memory {
 
     /// Bytes that were never written read as zero: the same on each run, unlike in the kernel.
     #[cold]
-    fn uninitialized(&mut self, depth: usize, offset: u32, len: u32, by: By) -> Checked<()> {
+    fn uninitialized(&mut self, frame: Frame, offset: u32, len: u32, by: By) -> Checked<()> {
         let from_fp = offset as i32 - FRAME_SIZE as i32;
         if self.stack.policy == UninitializedRead::Fault {
             return Err(Box::new(FaultKind::Uninitialized {
                 offset: from_fp,
-                frame: depth as u32,
+                frame: frame.depth,
                 size: len,
             }));
         }
@@ -255,8 +256,8 @@ impl Memory {
             self.stack.warnings.push((by.at, from_fp, len));
         }
         for byte in offset..offset + len {
-            if !self.stack.is_byte_written(depth, byte) {
-                self.put::<1>(self.stack.frame(depth) + byte, 0);
+            if !self.stack.is_written(frame.slot, byte, 1) {
+                self.put::<1>(frame.base + byte, 0);
             }
         }
         Ok(())
@@ -273,27 +274,54 @@ impl Memory {
         std::mem::take(&mut self.stack.warnings)
     }
 
-    /// Begins the frame of a function at this call depth and returns its frame pointer.
-    pub(crate) fn push_frame(&mut self, depth: usize) -> Pointer {
+    /// Begins the frame of a function at this call depth: nothing in it is written.
+    #[inline]
+    pub(crate) fn push_frame(&mut self, depth: usize) -> Frame {
         self.stack.clear(depth);
-        let base = self.stack.frame(depth);
-        let tag = Tag(Tag::FRAME.0 + depth as u32);
-        let kind = ObjectKind::Frame(depth as u32);
-        self.objects[tag.0 as usize] = Object::new(kind, base, 0, BEFORE);
-        Pointer::new(tag, base + FRAME_SIZE)
+        self.frames = depth + 1;
+        let frame = self.frame(depth);
+        let object = &mut self.objects[frame.tag.0 as usize];
+        object.base = frame.base;
+        object.kind = ObjectKind::Frame(frame.depth);
+        frame
     }
 
-    /// The frame pointer of the frame at this call depth.
-    pub(crate) fn frame_pointer(&self, depth: usize) -> Pointer {
-        let tag = Tag(Tag::FRAME.0 + depth as u32);
-        Pointer::new(tag, self.stack.frame(depth) + FRAME_SIZE)
+    /// The frame at this call depth.
+    #[inline]
+    pub(crate) fn frame(&self, depth: usize) -> Frame {
+        Frame {
+            slot: self.stack.slot(depth),
+            base: self.stack.frame(depth),
+            tag: Tag::frame(self.stack.level(), depth),
+            depth: depth as u32,
+        }
     }
 
     /// Ends the frame at this call depth.
+    #[inline]
     pub(crate) fn pop_frame(&mut self, depth: usize) {
-        let tag = Tag(Tag::FRAME.0 + depth as u32);
-        let returned = self.objects[tag.0 as usize].closed(ObjectKind::Returned);
-        self.objects[tag.0 as usize] = returned;
+        let tag = Tag::frame(self.stack.level(), depth);
+        self.frames = depth;
+        self.objects[tag.0 as usize].kind = ObjectKind::Returned;
+    }
+}
+
+/// A stack frame of the current run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    /// Which of all frames it is.
+    slot: usize,
+    /// The lowest address.
+    base: u32,
+    tag: Tag,
+    depth: u32,
+}
+
+impl Frame {
+    /// The frame pointer: behind the frame's last byte.
+    #[inline]
+    pub(crate) fn pointer(self) -> Pointer {
+        Pointer::new(self.tag, self.base + FRAME_SIZE)
     }
 }
 

@@ -12,12 +12,13 @@ mod object;
 mod pointer;
 mod stack;
 
+pub(crate) use access::Frame;
 pub use access::{By, Checked};
 pub use arena::{ArenaError, Placement};
 pub use layout::{Field, FieldValue, Layout, Widths};
+pub(crate) use native::NATIVE_STEP;
 pub use object::{BEFORE, Object, ObjectKind};
 pub use pointer::{Pointer, Tag};
-pub(crate) use stack::GAP;
 pub use stack::{FRAME_SIZE, MAX_FRAMES, UninitializedRead};
 
 use arena::Arena;
@@ -45,6 +46,12 @@ pub struct Memory {
     bound: Vec<(u32, Tag)>,
     /// The last helper that returned null in this run, and its instruction.
     last_null: Option<(HelperId, u32)>,
+    /// Memory for helpers that lend a program something: address and bytes.
+    areas: Vec<(u32, u32)>,
+    /// How many of them are in use.
+    borrowed: usize,
+    /// How many frames the current run has open.
+    frames: usize,
 }
 
 /// The arena is full.
@@ -81,6 +88,9 @@ impl Memory {
             packet: Tag::NONE,
             bound: Vec::new(),
             last_null: None,
+            areas: Vec::new(),
+            borrowed: 0,
+            frames: 0,
         })
     }
 
@@ -120,6 +130,29 @@ impl Memory {
             free,
             size,
         })
+    }
+
+    /// Takes `len` bytes until [`Memory::return_area`], which gives the one back that was taken last.
+    ///
+    /// # Errors
+    /// When the arena is full.
+    pub(crate) fn borrow_area(&mut self, len: u32) -> Result<u32, OutOfMemory> {
+        let area = match self.areas.get(self.borrowed).copied() {
+            Some((address, size)) if size >= len => address,
+            _ => {
+                let address = self.allocate(u64::from(len))?;
+                self.areas.truncate(self.borrowed);
+                self.areas.push((address, len));
+                address
+            }
+        };
+        self.borrowed += 1;
+        Ok(area)
+    }
+
+    /// Gives the last area back.
+    pub(crate) fn return_area(&mut self) {
+        self.borrowed = self.borrowed.saturating_sub(1);
     }
 
     /// The bytes at an address that [`Memory::allocate`] returned, unchecked by any object.
@@ -232,7 +265,8 @@ impl Memory {
             base: address,
             ..Object::NOTHING
         };
-        self.objects[Tag::CONTEXT.0 as usize] = Object {
+        let tag = Tag::context(self.stack.level());
+        self.objects[tag.0 as usize] = Object {
             kind: ObjectKind::Struct(layout),
             ..context
         };
@@ -240,9 +274,10 @@ impl Memory {
 
     /// The pointer that the program gets in r1.
     pub fn context(&self) -> Pointer {
-        let base = self.objects[Tag::CONTEXT.0 as usize].base;
+        let tag = Tag::context(self.stack.level());
+        let base = self.objects[tag.0 as usize].base;
         match self.placement {
-            Placement::Anywhere => Pointer::new(Tag::CONTEXT, base),
+            Placement::Anywhere => Pointer::new(tag, base),
             Placement::Identity => Pointer::new(Tag::NONE, base),
         }
     }
@@ -255,24 +290,31 @@ impl Memory {
 
     /// Begins a run. The returned state is given back to [`Memory::leave`]; runs nest.
     pub fn enter(&mut self) -> Outer {
-        let fixed = std::array::from_fn(|tag| self.objects[tag]);
         Outer {
-            fixed,
             objects: self.objects.len(),
             packet: std::mem::replace(&mut self.packet, Tag::NONE),
             bound: self.bound.len(),
             last_null: self.last_null.take(),
+            frames: std::mem::take(&mut self.frames),
+            borrowed: self.borrowed,
             stack: self.stack.enter(),
         }
     }
 
     /// Ends the run that `outer` was returned for.
     pub fn leave(&mut self, outer: Outer) {
+        let level = self.stack.level();
+        // A run that ended by a fault has not left its frames.
+        for depth in 0..self.frames {
+            self.pop_frame(depth);
+        }
+        self.objects[Tag::context(level).0 as usize].kind = ObjectKind::Returned;
         self.objects.truncate(outer.objects.max(self.statics));
-        self.objects[..Tag::FIRST_FREE].copy_from_slice(&outer.fixed);
         self.packet = outer.packet;
         self.bound.truncate(outer.bound);
         self.last_null = outer.last_null;
+        self.frames = outer.frames;
+        self.borrowed = outer.borrowed;
         self.stack.leave(outer.stack);
     }
 }
@@ -280,10 +322,11 @@ impl Memory {
 /// The state of the run around a nested run.
 #[derive(Debug)]
 pub struct Outer {
-    fixed: [Object; Tag::FIRST_FREE],
     objects: usize,
     packet: Tag,
     bound: usize,
     last_null: Option<(HelperId, u32)>,
+    frames: usize,
+    borrowed: usize,
     stack: stack::Outer,
 }

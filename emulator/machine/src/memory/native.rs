@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use super::Memory;
-use super::stack::{FRAME_SIZE, MAX_FRAMES};
+use super::stack::{FRAME_SIZE, GAP, MAX_FRAMES};
+
+/// The distance between the frame pointers of native engines.
+pub(crate) const NATIVE_STEP: u64 = (FRAME_SIZE + GAP) as u64;
 
 impl Memory {
     /// Guest address of the bytes below all frames, `GAP` of them, which a native engine may use.
@@ -26,6 +29,12 @@ impl Memory {
             self.raw_mut(frame, FRAME_SIZE).fill(0);
         }
         u64::from(self.stack.frame(MAX_FRAMES - 1) + FRAME_SIZE)
+    }
+
+    /// How many frames are free below the one with this frame pointer.
+    pub(crate) fn native_frames_below(&self, frame: u64) -> usize {
+        let lowest = u64::from(self.stack.frame(0) + FRAME_SIZE);
+        (frame.saturating_sub(lowest) / NATIVE_STEP) as usize
     }
 
     /// The bytes at an address of an allocation, unchecked by any object.

@@ -18,16 +18,24 @@ pub struct Tag(pub u32);
 impl Tag {
     /// No object: numbers that were never pointers, null among them, and every native pointer.
     pub const NONE: Self = Self(0);
-    /// The stack frame of the program itself; callees follow.
-    pub const FRAME: Self = Self(1);
-    /// The context.
-    pub const CONTEXT: Self = Self(1 + super::MAX_FRAMES as u32);
     /// A reference to a map: the address is the map's number, nothing can be loaded from it.
-    pub const MAP: Self = Self(Self::CONTEXT.0 + 1);
-    /// A reference to a function: the address is the number of its first instruction.
-    pub const FUNCTION: Self = Self(Self::CONTEXT.0 + 2);
+    pub const MAP: Self = Self(1);
+    /// A reference to a function: the address is the number of its first operation.
+    pub const FUNCTION: Self = Self(2);
     /// The first tag without a fixed meaning.
-    pub(crate) const FIRST_FREE: usize = Self::CONTEXT.0 as usize + 3;
+    pub(crate) const FIRST_FREE: usize = 3 + super::stack::LEVELS * Self::PER_LEVEL;
+    /// Tags of each level of nested runs: the context, and the frames.
+    const PER_LEVEL: usize = 1 + super::MAX_FRAMES;
+
+    /// The context of the run at a level of nesting.
+    pub(super) const fn context(level: usize) -> Self {
+        Self((3 + level * Self::PER_LEVEL) as u32)
+    }
+
+    /// A stack frame of the run at a level of nesting.
+    pub(super) const fn frame(level: usize, depth: usize) -> Self {
+        Self(Self::context(level).0 + 1 + depth as u32)
+    }
 }
 
 impl Pointer {

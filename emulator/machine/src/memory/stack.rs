@@ -6,10 +6,12 @@ pub const FRAME_SIZE: u32 = 512;
 pub const MAX_FRAMES: usize = 8;
 
 /// Runs that nest: a helper that sends a packet may meet another program (`XMIT_RECURSION_LIMIT`).
-const LEVELS: usize = 10;
+pub(super) const LEVELS: usize = 10;
 /// Bytes below each frame for native engines, which keep registers and their control block there.
-pub(crate) const GAP: u32 = 512;
+pub(super) const GAP: u32 = 512;
 const FRAMES: usize = LEVELS * MAX_FRAMES;
+/// Room for the frames' bits: a power of two, so that no slot needs a bounds check.
+const SLOTS: usize = FRAMES.next_power_of_two();
 
 /// Bytes of the arena that stacks take.
 pub(super) const AREA: u32 = FRAMES as u32 * (FRAME_SIZE + GAP) + GAP;
@@ -31,7 +33,7 @@ pub enum UninitializedRead {
 pub(super) struct Stack {
     start: u32,
     /// A bit for each byte of each frame.
-    written: Box<[[u64; FRAME_SIZE as usize / 64]; FRAMES]>,
+    written: Box<[Written; SLOTS]>,
     level: usize,
     pub(super) policy: UninitializedRead,
     /// Instructions that read unwritten bytes, with the offset from the frame pointer and the size.
@@ -46,7 +48,7 @@ impl Stack {
     pub(super) fn new(base: u32) -> Self {
         Self {
             start: base + GAP,
-            written: Box::new([[0; FRAME_SIZE as usize / 64]; FRAMES]),
+            written: Box::new([[0; FRAME_SIZE as usize / 64]; SLOTS]),
             level: LEVELS,
             policy: UninitializedRead::default(),
             warnings: Vec::new(),
@@ -69,13 +71,20 @@ impl Stack {
         self.level = outer.0;
     }
 
-    fn slot(&self, depth: usize) -> usize {
+    /// How many runs are around the current one.
+    #[inline]
+    pub(super) fn level(&self) -> usize {
+        self.level
+    }
+
+    pub(super) fn slot(&self, depth: usize) -> usize {
         self.level * MAX_FRAMES + depth
     }
 
     /// Starts a frame's life: nothing in it is written.
+    #[inline]
     pub(super) fn clear(&mut self, depth: usize) {
-        let slot = self.slot(depth);
+        let slot = self.slot(depth) % SLOTS;
         self.written[slot] = [0; FRAME_SIZE as usize / 64];
     }
 
@@ -86,35 +95,42 @@ impl Stack {
     }
 
     /// Notes that `len` bytes from `offset` were written.
-    #[inline]
-    pub(super) fn mark(&mut self, depth: usize, offset: u32, len: u32) {
-        let slot = self.slot(depth) % FRAMES;
-        let bits = &mut self.written[slot];
+    #[inline(always)]
+    pub(super) fn mark(&mut self, slot: usize, offset: u32, len: u32) {
+        let bits = &mut self.written[slot % SLOTS];
         let (word, bit) = (offset as usize / 64 % 8, offset % 64);
         if len <= 8 && bit + len <= 64 {
             bits[word] |= ((1u64 << len) - 1) << bit;
         } else {
-            for byte in offset..offset + len {
-                bits[byte as usize / 64] |= 1 << (byte % 64);
-            }
+            mark_bytes(bits, offset, len);
         }
     }
 
     /// Whether all of `len` bytes from `offset` were written.
-    #[inline]
-    pub(super) fn is_written(&self, depth: usize, offset: u32, len: u32) -> bool {
-        let bits = &self.written[self.slot(depth) % FRAMES];
+    #[inline(always)]
+    pub(super) fn is_written(&self, slot: usize, offset: u32, len: u32) -> bool {
+        let bits = &self.written[slot % SLOTS];
         let (word, bit) = (offset as usize / 64 % 8, offset % 64);
         if len <= 8 && bit + len <= 64 {
             let mask = ((1u64 << len) - 1) << bit;
             bits[word] & mask == mask
         } else {
-            (offset..offset + len).all(|byte| bits[byte as usize / 64] & (1 << (byte % 64)) != 0)
+            are_marked(bits, offset, len)
         }
     }
+}
 
-    /// Whether one byte was written.
-    pub(super) fn is_byte_written(&self, depth: usize, offset: u32) -> bool {
-        self.is_written(depth, offset, 1)
+/// A bit for each byte of a frame.
+type Written = [u64; FRAME_SIZE as usize / 64];
+
+#[inline(never)]
+fn mark_bytes(bits: &mut Written, offset: u32, len: u32) {
+    for byte in offset..offset + len {
+        bits[byte as usize / 64] |= 1 << (byte % 64);
     }
+}
+
+#[inline(never)]
+fn are_marked(bits: &Written, offset: u32, len: u32) -> bool {
+    (offset..offset + len).all(|byte| bits[byte as usize / 64] & (1 << (byte % 64)) != 0)
 }

@@ -2,84 +2,80 @@
 
 use std::sync::Arc;
 
+use crate::machine::Machine;
 use crate::memory::MAX_FRAMES;
-use crate::program::Program;
+use crate::program::{Program, ProgramId};
 
-/// The call stack of one run.
+/// What is restored when the frame above returns.
 ///
 /// A tail call replaces the function that makes it and no other: the next program returns to that
-/// function's caller (`Documentation/bpf`, "tail calls in subprograms"; the JITs keep the caller's
-/// frame). So each frame has a program of its own.
-pub(super) struct Frames {
-    /// Programs by the depth at which they were entered.
-    programs: [Option<Arc<Program>>; MAX_FRAMES],
-    /// Where the program of a frame stands in `programs`.
-    owner: [u8; MAX_FRAMES],
-    /// What is restored when the frame above returns: the next operation and r6 to r9.
-    saved: [Saved; MAX_FRAMES],
-    /// The depth of the frame that this stack began at.
-    first: usize,
-    depth: usize,
-}
-
-#[derive(Clone, Copy, Default)]
+/// function's caller (the kernel's JITs keep the caller's frame). So each frame has a program of its
+/// own.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Saved {
+    pub(super) program: ProgramId,
+    /// The operation behind the call.
     pub(super) resume: usize,
+    /// r6 to r9.
     pub(super) callee_saved: [u64; 4],
 }
 
+/// The frames below the current one; kept by the engine from run to run for its memory.
+#[derive(Debug, Default)]
+pub(super) struct Frames(Vec<Saved>);
+
 impl Frames {
-    pub(super) fn new(program: Arc<Program>, depth: usize) -> Self {
-        let mut programs = [const { None }; MAX_FRAMES];
-        let mut owner = [0; MAX_FRAMES];
-        programs[depth] = Some(program);
-        owner[depth] = depth as u8;
-        Self {
-            programs,
-            owner,
-            saved: [Saved::default(); MAX_FRAMES],
-            first: depth,
-            depth,
-        }
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
+    /// The depth of the current frame.
+    #[inline]
     pub(super) fn depth(&self) -> usize {
-        self.depth
+        self.0.len()
     }
 
-    /// The program that the current frame executes.
-    pub(super) fn program(&self) -> Option<&Arc<Program>> {
-        self.programs[usize::from(self.owner[self.depth])].as_ref()
-    }
-
-    /// Enters a function of the current program; false when there are no more frames.
+    /// Enters a function; false when there are no more frames.
+    #[inline]
     pub(super) fn push(&mut self, saved: Saved) -> bool {
-        if self.depth + 1 == MAX_FRAMES {
-            return false;
+        let free = self.0.len() + 1 < MAX_FRAMES;
+        if free {
+            self.0.push(saved);
         }
-        self.saved[self.depth] = saved;
-        self.owner[self.depth + 1] = self.owner[self.depth];
-        self.depth += 1;
-        true
+        free
     }
 
-    /// Leaves the current function; none when it was the first.
+    /// Leaves the current function.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<Saved> {
-        if self.depth == self.first {
-            return None;
+        self.0.pop()
+    }
+}
+
+/// The programs that the engine has met, by number, so that a run need not count references to them.
+#[derive(Debug, Default)]
+pub(super) struct Known(Vec<Option<Arc<Program>>>);
+
+impl Known {
+    /// Makes sure that a program of this machine is known; none when the machine has no such program.
+    pub(super) fn learn(&mut self, machine: &Machine, id: ProgramId) -> Option<()> {
+        let program = machine.program(id)?;
+        let place = id.0 as usize;
+        match self.0.get(place) {
+            Some(Some(known)) if Arc::ptr_eq(known, program) => {}
+            _ => {
+                if self.0.len() <= place {
+                    self.0.resize(place + 1, None);
+                }
+                self.0[place] = Some(Arc::clone(program));
+            }
         }
-        self.depth -= 1;
-        Some(self.saved[self.depth])
+        Some(())
     }
 
-    /// Whether the frame below the current one executes another program.
-    pub(super) fn caller_differs(&self) -> bool {
-        self.depth > self.first && self.owner[self.depth] != self.owner[self.depth - 1]
-    }
-
-    /// Puts a program in the place of the current function.
-    pub(super) fn replace(&mut self, program: Arc<Program>) {
-        self.programs[self.depth] = Some(program);
-        self.owner[self.depth] = self.depth as u8;
+    /// A program that was learnt.
+    #[inline]
+    pub(super) fn get(&self, id: ProgramId) -> Option<&Arc<Program>> {
+        self.0.get(id.0 as usize)?.as_ref()
     }
 }

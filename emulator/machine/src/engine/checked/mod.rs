@@ -3,15 +3,17 @@
 mod alu;
 mod execute;
 mod frames;
-
-use std::sync::Arc;
+mod registers;
+mod run;
 
 use super::{
     BUDGET, Engine, Invocation, MAX_ITERATIONS, Outcome, UninitializedStack, begin, no_program,
 };
 use crate::fault::Fault;
-use crate::machine::{Cost, Cpu, Environment, Machine};
-use crate::program::Program;
+use crate::machine::{Cost, Environment, Machine};
+use execute::Limits;
+use frames::{Frames, Known};
+use run::Run;
 
 /// The checked engine.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Checked {
     /// Instructions that a run may execute.
     pub budget: u64,
     trace: Option<Vec<Step>>,
+    known: Known,
+    frames: Frames,
 }
 
 /// One executed instruction of a traced run.
@@ -37,6 +41,8 @@ impl Default for Checked {
         Self {
             budget: BUDGET,
             trace: None,
+            known: Known::default(),
+            frames: Frames::default(),
         }
     }
 }
@@ -53,19 +59,6 @@ impl Checked {
     }
 }
 
-/// A run under way.
-struct Run<'a> {
-    machine: &'a mut Machine,
-    environment: &'a mut dyn Environment,
-    cpu: Cpu,
-    cost: Cost,
-    budget: u64,
-    tail_calls: u32,
-    /// Iterations that `may_goto` still allows.
-    iterations: u32,
-    trace: Option<&'a mut Vec<Step>>,
-}
-
 impl Engine for Checked {
     fn name(&self) -> &'static str {
         "checked"
@@ -77,28 +70,40 @@ impl Engine for Checked {
         environment: &mut dyn Environment,
         invocation: &Invocation<'_>,
     ) -> Result<Outcome, Box<Fault>> {
-        let Some(program) = machine.program(invocation.program).cloned() else {
+        if self.known.learn(machine, invocation.program).is_none() {
             return Err(no_program(invocation));
-        };
+        }
         let outer = machine.memory.enter();
         let references = machine.references.enter();
         let arguments = begin(machine, invocation);
+        let budget = i64::try_from(self.budget).unwrap_or(i64::MAX);
+        self.frames.clear();
         let mut run = Run {
             machine,
             environment,
+            known: &mut self.known,
+            frames: &mut self.frames,
+            trace: self.trace.as_mut(),
             cpu: invocation.cpu,
             cost: Cost::default(),
             budget: self.budget,
+            limits: Limits {
+                instructions: budget,
+                iterations: MAX_ITERATIONS,
+            },
             tail_calls: 0,
-            iterations: MAX_ITERATIONS,
-            trace: self.trace.as_mut(),
         };
-        let result = run.start(program, arguments);
-        let cost = run.cost;
+        let result = run.call(invocation.program, 0, arguments);
+        let mut cost = run.cost;
+        cost.instructions = (budget - run.limits.instructions) as u64;
         machine.references.leave(references);
         machine.memory.leave(outer);
         let warnings = machine.memory.take_warnings();
-        let warnings = warnings.into_iter().map(warning).collect();
+        let warnings = if warnings.is_empty() {
+            Vec::new()
+        } else {
+            warnings.into_iter().map(warning).collect()
+        };
         result.map(|result| Outcome {
             result,
             cost,
@@ -113,11 +118,5 @@ fn warning((instruction, offset, size): (u32, i32, u32)) -> UninitializedStack {
         instruction,
         offset,
         size,
-    }
-}
-
-impl Run<'_> {
-    fn start(&mut self, program: Arc<Program>, arguments: [u64; 5]) -> Result<u64, Box<Fault>> {
-        self.execute(program, 0, 0, arguments)
     }
 }

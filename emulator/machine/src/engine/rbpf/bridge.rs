@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::emit::STUB;
 use super::run::Run;
-use crate::memory::{FRAME_SIZE, GAP};
+use crate::memory::NATIVE_STEP;
 
 /// A program that rbpf has taken.
 pub(super) struct Vm {
@@ -48,7 +48,7 @@ impl Vm {
 
 /// The distance between two frame pointers.
 fn frame_step(_program: &[u8], _function: usize, _data: &mut dyn Any) -> u16 {
-    (FRAME_SIZE + GAP) as u16
+    NATIVE_STEP as u16
 }
 
 thread_local! {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use super::RbpfError;
 use super::bridge::Vm;
+use super::functions::Function;
 use super::rewrite::rewrite;
-use crate::memory::{Memory, Placement};
+use crate::memory::{MAX_FRAMES, Memory, Placement};
 use crate::program::Program;
 
 /// A program as rbpf runs it.
 pub(super) struct Compiled {
     pub(super) program: Arc<Program>,
     pub(super) vm: Vm,
+    /// The functions at which callbacks start.
+    pub(super) entries: Vec<Function>,
     /// Frames that the program's own calls need.
-    pub(super) frames: usize,
+    frames: usize,
     /// Where each operation starts in the rewritten program.
     starts: Vec<usize>,
 }
@@ -52,9 +55,19 @@ impl Compiled {
         Ok(Self {
             program: Arc::clone(program),
             vm: Vm::new(rewritten.code, memory.native_range()).map_err(RbpfError::Refused)?,
+            entries: rewritten.entries,
             frames: rewritten.frames,
             starts: rewritten.starts,
         })
+    }
+
+    /// Frames that a run may need.
+    pub(super) fn frames(&self) -> usize {
+        if self.entries.is_empty() {
+            self.frames
+        } else {
+            MAX_FRAMES
+        }
     }
 
     /// The slot of the original program behind a place in rbpf's messages, which counts from 1.

@@ -58,6 +58,15 @@ pub(super) fn set64(memory: &mut Memory, word: i16, value: u64) {
     memory.raw_mut(at, 8).copy_from_slice(&value.to_le_bytes());
 }
 
+/// Takes instructions from the fuel; false when there is too little.
+pub(super) fn charge(memory: &mut Memory, instructions: u64) -> bool {
+    let left = get64(memory, FUEL).checked_sub(instructions);
+    if let Some(left) = left {
+        set64(memory, FUEL, left);
+    }
+    left.is_some()
+}
+
 /// The state of a run that begins.
 pub(super) fn start(memory: &mut Memory, budget: u64) {
     set32(memory, STATE, RUNNING);

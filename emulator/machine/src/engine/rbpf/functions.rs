@@ -7,12 +7,23 @@ use crate::isa::Code;
 use crate::memory::{MAX_FRAMES, Pointer, Tag};
 use crate::program::Program;
 
-/// The functions of a program, by their first operation.
+/// The functions of a program.
 pub(super) struct Functions {
     /// Those whose address the program takes.
-    pub(super) pointed_at: Vec<u32>,
+    pub(super) pointed_at: Vec<Function>,
     /// Frames that the program's own calls need.
     pub(super) depth: usize,
+}
+
+/// A function whose address a program takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Function {
+    /// The first operation.
+    pub(super) start: u32,
+    /// Frames that it and what it calls need.
+    pub(super) depth: usize,
+    /// Operations that it has.
+    pub(super) len: usize,
 }
 
 impl Functions {
@@ -33,12 +44,17 @@ impl Functions {
             pointed_at: &pointed_at,
             depths: BTreeMap::new(),
         };
-        let mut depth = calls.depth(0, 1)?;
-        for &function in &pointed_at {
-            depth = depth.max(calls.depth(function, 1)?);
+        let depth = calls.depth(0, 1)?;
+        let mut functions = Vec::new();
+        for &start in &pointed_at {
+            functions.push(Function {
+                start,
+                depth: calls.depth(start, 1)?,
+                len: calls.body(start).len(),
+            });
         }
         Ok(Self {
-            pointed_at: pointed_at.into_iter().collect(),
+            pointed_at: functions,
             depth,
         })
     }
@@ -72,27 +88,39 @@ impl Calls<'_> {
 
     /// The functions that a function calls itself.
     fn callees(&self, function: u32) -> BTreeSet<u32> {
-        let ops = &self.program.decoded.ops;
         let mut callees = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        let mut open = vec![function];
-        while let Some(at) = open.pop() {
-            let Some(op) = ops.get(at as usize).filter(|_| seen.insert(at)) else {
-                continue;
-            };
+        for at in self.body(function) {
+            let op = self.program.decoded.ops[at as usize];
             match op.code {
-                Code::Exit => continue,
                 Code::CallLocal => {
                     callees.insert(op.off);
                 }
                 Code::CallRegister => callees.extend(self.pointed_at),
-                code if code.is_jump() => open.push(op.off),
                 _ => {}
+            }
+        }
+        callees
+    }
+
+    /// The operations that a function can get to.
+    fn body(&self, function: u32) -> BTreeSet<u32> {
+        let ops = &self.program.decoded.ops;
+        let mut seen = BTreeSet::new();
+        let mut open = vec![function];
+        while let Some(at) = open.pop() {
+            let Some(op) = ops.get(at as usize) else {
+                continue;
+            };
+            if !seen.insert(at) || op.code == Code::Exit {
+                continue;
+            }
+            if op.code.is_jump() {
+                open.push(op.off);
             }
             if op.code != Code::Jump {
                 open.push(at + 1);
             }
         }
-        callees
+        seen
     }
 }

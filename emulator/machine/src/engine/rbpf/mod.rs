@@ -129,7 +129,7 @@ impl Engine for Rbpf {
         let saved = control::save(&machine.memory);
         control::start(&mut machine.memory, self.budget);
         let arguments = begin(machine, invocation);
-        let frame = machine.memory.native_stack(compiled.frames);
+        let frame = machine.memory.native_stack(compiled.frames());
         let mut run = Run::new(
             machine,
             environment,

@@ -1,7 +1,7 @@
 //! Rewrites a program into instructions that rbpf executes as the kernel would.
 
 use super::emit::{Code, Reg, Target};
-use super::functions::Functions;
+use super::functions::{Function, Functions};
 use super::{RbpfError, control};
 use crate::isa::{Code as Op, Insn, SOURCE_X};
 use crate::memory::Tag;
@@ -13,6 +13,8 @@ pub(super) struct Rewritten {
     pub(super) code: Box<[u8]>,
     /// The slot of each operation in it.
     pub(super) starts: Vec<usize>,
+    /// The functions at which callbacks start; the launch block names one by its place, from 1.
+    pub(super) entries: Vec<Function>,
     /// Frames that the program's own calls need.
     pub(super) frames: usize,
 }
@@ -38,6 +40,7 @@ pub(super) fn rewrite(program: &Program, control: u32) -> Result<Rewritten, Rbpf
     let starts = rewriter.code.starts();
     Ok(Rewritten {
         starts,
+        entries: rewriter.entries,
         frames: functions.depth,
         code: rewriter.code.finish()?,
     })
@@ -46,7 +49,7 @@ pub(super) fn rewrite(program: &Program, control: u32) -> Result<Rewritten, Rbpf
 struct Rewriter<'a> {
     program: &'a Program,
     code: Code,
-    entries: Vec<u32>,
+    entries: Vec<Function>,
     /// Functions that are called from behind: rbpf adds a call's distance without a sign.
     thunks: Vec<(u32, Target)>,
 }
@@ -58,9 +61,10 @@ impl Rewriter<'_> {
         for (word, reg) in [(0, 10), (2, 2), (3, 3), (4, 4), (5, 5), (6, 0), (1, 1)] {
             load(&mut self.code, reg, word);
         }
-        for (place, &entry) in self.entries.iter().enumerate() {
+        for (place, entry) in self.entries.iter().enumerate() {
             let number = place as i32 + 1;
-            self.code.jump_if(0x15, 0, 0, number, Target::Op(entry));
+            self.code
+                .jump_if(0x15, 0, 0, number, Target::Op(entry.start));
         }
     }
 
@@ -102,47 +106,63 @@ impl Rewriter<'_> {
                 self.code
                     .count_down(control::ITERATIONS, 1, Target::Op(op.off));
             }
-            Neg64 => self.code.negate(op.dst),
-            MovSx8To64 => self.extend(op.dst, op.src, 56, true),
-            MovSx16To64 => self.extend(op.dst, op.src, 48, true),
-            MovSx32To64 => self.extend(op.dst, op.src, 32, true),
-            MovSx8To32 => self.extend(op.dst, op.src, 24, false),
-            MovSx16To32 => self.extend(op.dst, op.src, 16, false),
+            Neg64 => self.code.negate(op.dst.number()),
+            MovSx8To64 => self.extend(op.dst.number(), op.src.number(), 56, true),
+            MovSx16To64 => self.extend(op.dst.number(), op.src.number(), 48, true),
+            MovSx32To64 => self.extend(op.dst.number(), op.src.number(), 32, true),
+            MovSx8To32 => self.extend(op.dst.number(), op.src.number(), 24, false),
+            MovSx16To32 => self.extend(op.dst.number(), op.src.number(), 16, false),
             Mod32K | Mod32X => {
                 self.plain(insn);
-                self.truncate(op.dst);
+                self.truncate(op.dst.number());
             }
             SDiv64K | SDiv64X | SDiv32K | SDiv32X => self.divide_signed(insn, 0x3f),
             SMod64K | SMod64X | SMod32K | SMod32X => self.divide_signed(insn, 0x9f),
-            Le16 | Le32 | Le64 => self.code.emit(0xd4, op.dst, 0, 0, insn.imm),
-            Be16 | Be32 | Be64 => self.code.emit(0xdc, op.dst, 0, 0, insn.imm),
-            Imm64 => self.code.imm64(op.dst, op.imm),
+            Le16 | Le32 | Le64 => self.code.emit(0xd4, op.dst.number(), 0, 0, insn.imm),
+            Be16 | Be32 | Be64 => self.code.emit(0xdc, op.dst.number(), 0, 0, insn.imm),
+            Imm64 => self.code.imm64(op.dst.number(), op.imm),
             LoadSx8 => self.load_extended(insn, 0x71, 56),
             LoadSx16 => self.load_extended(insn, 0x69, 48),
             LoadSx32 => self.load_extended(insn, 0x61, 32),
             Atomic32 => self.atomic(insn, false),
             Atomic64 => self.atomic(insn, true),
-            LoadAcquire8 => self.code.emit(0x71, op.dst, op.src, insn.off, 0),
-            LoadAcquire16 => self.code.emit(0x69, op.dst, op.src, insn.off, 0),
-            LoadAcquire32 => self.code.emit(0x61, op.dst, op.src, insn.off, 0),
-            LoadAcquire64 => self.code.emit(0x79, op.dst, op.src, insn.off, 0),
-            StoreRelease8 => self.code.emit(0x73, op.dst, op.src, insn.off, 0),
-            StoreRelease16 => self.code.emit(0x6b, op.dst, op.src, insn.off, 0),
-            StoreRelease32 => self.code.emit(0x63, op.dst, op.src, insn.off, 0),
-            StoreRelease64 => self.code.emit(0x7b, op.dst, op.src, insn.off, 0),
+            LoadAcquire8 => self
+                .code
+                .emit(0x71, op.dst.number(), op.src.number(), insn.off, 0),
+            LoadAcquire16 => self
+                .code
+                .emit(0x69, op.dst.number(), op.src.number(), insn.off, 0),
+            LoadAcquire32 => self
+                .code
+                .emit(0x61, op.dst.number(), op.src.number(), insn.off, 0),
+            LoadAcquire64 => self
+                .code
+                .emit(0x79, op.dst.number(), op.src.number(), insn.off, 0),
+            StoreRelease8 => self
+                .code
+                .emit(0x73, op.dst.number(), op.src.number(), insn.off, 0),
+            StoreRelease16 => self
+                .code
+                .emit(0x6b, op.dst.number(), op.src.number(), insn.off, 0),
+            StoreRelease32 => self
+                .code
+                .emit(0x63, op.dst.number(), op.src.number(), insn.off, 0),
+            StoreRelease64 => self
+                .code
+                .emit(0x7b, op.dst.number(), op.src.number(), insn.off, 0),
             LoadAbs8 | LoadAbs16 | LoadAbs32 => {
                 self.code.emit(0xb7, 1, 0, 0, insn.imm);
                 self.code.replace(index);
             }
             LoadInd8 | LoadInd16 | LoadInd32 => {
-                self.code.mov(1, op.src);
+                self.code.mov(1, op.src.number());
                 self.code.emit(0x07, 1, 0, 0, insn.imm);
                 self.code.replace(index);
             }
             CallHelper => self.code.stub(index),
             TailCall => self.code.replace(index),
             CallLocal => self.call_local(index, op.off),
-            CallRegister => self.call_register(index, op.dst),
+            CallRegister => self.call_register(index, op.dst.number()),
             Exit => self.code.exit(),
             _ => self.plain(insn),
         }
@@ -311,6 +331,7 @@ impl Rewriter<'_> {
         let tag = Tag::FUNCTION.0 as i32;
         self.code.jump_if(0x55, 0, 0, tag, helper);
         for function in self.entries.clone() {
+            let function = function.start;
             let other = self.code.label();
             self.code.fill(0, 0);
             self.code.jump_if(0x56, 0, 0, function as i32, other);

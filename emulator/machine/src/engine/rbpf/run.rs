@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::cache::{Cache, Compiled};
 use super::control;
+use crate::engine::callback::{self, Callee, Ended};
 use crate::engine::{Invocation, MAX_TAIL_CALLS};
-use crate::fault::{Access, Fault, FaultKind};
+use crate::fault::{Access, Fault, FaultKind, Register};
 use crate::helpers::{self, Call, HelperId};
 use crate::isa::Code;
 use crate::machine::{Cost, Cpu, Environment, Machine};
-use crate::memory::{By, Checked, Pointer};
+use crate::memory::{By, Checked, NATIVE_STEP, Pointer};
 
 /// A run under way.
 pub(super) struct Run<'a> {
@@ -83,38 +84,47 @@ impl<'a> Run<'a> {
         let result = match op.code {
             Code::CallHelper => self.helper(HelperId(op.imm as u32), slot, args),
             Code::CallRegister => self.call_register(slot, args),
-            Code::TailCall => self.tail_call(slot, args),
+            Code::TailCall => self.tail_call(slot, args).map_err(Ended::Kind),
             Code::LoadAbs8 | Code::LoadInd8 => Ok(self.load_packet::<1>(args[0])),
             Code::LoadAbs16 | Code::LoadInd16 => Ok(self.load_packet::<2>(args[0])),
             Code::LoadAbs32 | Code::LoadInd32 => Ok(self.load_packet::<4>(args[0])),
             // A backward jump without fuel.
-            _ => Err(Box::new(FaultKind::Budget {
-                budget: self.budget,
-            })),
+            _ => Err(Ended::Kind(self.out_of_fuel())),
         };
         match result {
             Ok(value) => value,
-            Err(kind) => self.stop(*kind, slot, args),
+            Err(Ended::Kind(kind)) => self.stop(*kind, slot, args),
+            Err(Ended::Fault(fault)) => self.end(fault),
         }
+    }
+
+    #[cold]
+    fn out_of_fuel(&self) -> Box<FaultKind> {
+        let budget = self.budget;
+        Box::new(FaultKind::Budget { budget })
+    }
+
+    /// Ends the run for what happened at a slot of the current program.
+    #[cold]
+    fn stop(&mut self, kind: FaultKind, slot: u32, args: [u64; 5]) -> u64 {
+        let mut registers = [None; 11];
+        for (register, value) in registers[1..].iter_mut().zip(args) {
+            *register = Some(Register::new(value, &self.machine.memory));
+        }
+        registers[10] = Some(Register::new(self.frame(), &self.machine.memory));
+        self.end(Box::new(Fault {
+            kind,
+            program: self.current.program.name.clone(),
+            instruction: slot,
+            registers,
+        }))
     }
 
     /// Ends the run: each function of the program returns at once.
     #[cold]
-    fn stop(&mut self, kind: FaultKind, slot: u32, args: [u64; 5]) -> u64 {
+    fn end(&mut self, fault: Box<Fault>) -> u64 {
         control::set32(&mut self.machine.memory, control::STATE, control::STOPPED);
-        if self.fault.is_none() {
-            let mut registers = [None; 11];
-            for (register, value) in registers[1..].iter_mut().zip(args) {
-                *register = Some(value);
-            }
-            registers[10] = Some(self.frame());
-            self.fault = Some(Box::new(Fault {
-                kind,
-                program: self.current.program.name.clone(),
-                instruction: slot,
-                registers,
-            }));
-        }
+        self.fault.get_or_insert(fault);
         0
     }
 
@@ -123,8 +133,12 @@ impl<'a> Run<'a> {
         control::get64(&self.machine.memory, control::FRAME)
     }
 
-    fn helper(&mut self, helper: HelperId, slot: u32, args: [u64; 5]) -> Checked<u64> {
+    fn helper(&mut self, helper: HelperId, slot: u32, args: [u64; 5]) -> Result<u64, Ended> {
         self.cost.helpers += 1;
+        if callback::calls_back(helper) {
+            let frame = self.frame();
+            return callback::call(&mut Calling { run: self, frame }, helper, slot, args);
+        }
         let program = Arc::clone(&self.current);
         let mut call = Call {
             machine: self.machine,
@@ -135,14 +149,15 @@ impl<'a> Run<'a> {
             cpu: self.cpu,
             args,
         };
-        match helpers::call(&mut call, self.environment) {
+        let result = match helpers::call(&mut call, self.environment) {
             Some(result) => result,
             None => self.environment.helper(&mut call),
-        }
+        };
+        Ok(result?)
     }
 
     /// `callx` with something that is no function of the program: the number of a helper.
-    fn call_register(&mut self, slot: u32, args: [u64; 5]) -> Checked<u64> {
+    fn call_register(&mut self, slot: u32, args: [u64; 5]) -> Result<u64, Ended> {
         const SPILLED: u32 = 520;
         let place = (self.frame() as u32).wrapping_sub(SPILLED);
         let target = u64::from_le_bytes(self.machine.memory.raw_array(place));
@@ -151,7 +166,8 @@ impl<'a> Run<'a> {
         if helpers::provides(helper) || self.environment.provides(helper, kind) {
             self.helper(helper, slot, args)
         } else {
-            Err(Box::new(FaultKind::Unsupported(helper.to_string())))
+            let name = helper.to_string();
+            Err(Ended::Kind(Box::new(FaultKind::Unsupported(name))))
         }
     }
 
@@ -190,11 +206,7 @@ impl<'a> Run<'a> {
                 control::set32(&mut self.machine.memory, control::STATE, control::REPLACED);
                 Ok(result)
             }
-            Err(fault) => {
-                control::set32(&mut self.machine.memory, control::STATE, control::STOPPED);
-                self.fault = Some(fault);
-                Ok(0)
-            }
+            Err(fault) => Ok(self.end(fault)),
         }
     }
 
@@ -240,6 +252,57 @@ impl<'a> Run<'a> {
         let by = By::program(slot);
         let checked = self.machine.memory.check(pointer, size, access, by);
         checked.err().map(|kind| *kind)
+    }
+}
+
+/// A run in a helper that calls functions of the program.
+struct Calling<'a, 'b> {
+    run: &'a mut Run<'b>,
+    /// The frame pointer of the function that calls the helper.
+    frame: u64,
+}
+
+impl Callee for Calling<'_, '_> {
+    fn machine(&mut self) -> &mut Machine {
+        self.run.machine
+    }
+
+    fn with_call<T>(
+        &mut self,
+        helper: HelperId,
+        at: u32,
+        args: [u64; 5],
+        with: impl FnOnce(&mut Call<'_>) -> Checked<T>,
+    ) -> Checked<T> {
+        let program = Arc::clone(&self.run.current);
+        with(&mut Call {
+            machine: self.run.machine,
+            cost: &mut self.run.cost,
+            program: &program.program,
+            helper,
+            at,
+            cpu: self.run.cpu,
+            args,
+        })
+    }
+
+    fn call_back(&mut self, function: Pointer, args: [u64; 5]) -> Result<u64, Ended> {
+        let run = &mut *self.run;
+        let program = Arc::clone(&run.current);
+        let start = function.address();
+        let entries = &program.entries;
+        let Some(place) = entries.iter().position(|entry| entry.start == start) else {
+            return Err(Ended::Kind(Box::new(FaultKind::Wild)));
+        };
+        let entry = entries[place];
+        if run.machine.memory.native_frames_below(self.frame) < entry.depth {
+            return Err(Ended::Kind(Box::new(FaultKind::CallDepth)));
+        }
+        if !control::charge(&mut run.machine.memory, entry.len as u64) {
+            return Err(Ended::Kind(run.out_of_fuel()));
+        }
+        let frame = self.frame - NATIVE_STEP;
+        Ok(run.execute(program, place as u64 + 1, args, frame)?)
     }
 }
 
