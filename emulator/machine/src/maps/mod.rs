@@ -33,6 +33,8 @@ mod table;
 mod targets;
 mod user;
 mod value;
+#[allow(dead_code)] // The engines' `bpf_for_each_map_elem` walks.
+mod walk;
 
 pub use def::{MapDef, MapFlags, MapType};
 pub use entries::Entry;
@@ -44,6 +46,8 @@ pub use records::Record;
 pub(crate) use ringbuf::Positions;
 pub use targets::Target;
 pub use value::Value;
+#[allow(unused_imports)] // As above.
+pub(crate) use walk::Walk;
 use value::When;
 
 /// A map of a machine, by order of creation.

@@ -1,6 +1,7 @@
 //! Keys by hash: what the kernel's hash tables have in common.
 
 use super::pool::Slot;
+use super::walk::Walk;
 
 /// A hash table of keys of one size, in the kernel's order (`kernel/bpf/hashtab.c`).
 ///
@@ -131,6 +132,21 @@ impl Table {
     fn first_from(&self, bucket: usize) -> Option<Slot> {
         let used = self.heads.get(bucket..)?.iter().find(|head| **head != 0)?;
         Some(used.wrapping_sub(1))
+    }
+
+    /// The next slot of a walk.
+    #[allow(dead_code)] // The engines' `bpf_for_each_map_elem` walks.
+    pub(super) fn step(&self, walk: &mut Walk) -> Option<Slot> {
+        loop {
+            if let Some(slot) = walk.slot {
+                let next = self.next[slot as usize];
+                walk.slot = (next != END).then_some(next);
+                return Some(slot);
+            }
+            let head = self.heads.get(walk.place as usize)?.wrapping_sub(1);
+            walk.place += 1;
+            walk.slot = (head != END).then_some(head);
+        }
     }
 
     /// All slots in use, in the kernel's order.

@@ -111,6 +111,10 @@ impl Targets {
         if target.is_none() && matches!(self.entries, Entries::Hash(_)) {
             return Err(Errno::EINVAL);
         }
+        let known = self.target(key).filter(|_| self.kind == MapType::XskMap);
+        if known.is_some() && known == target && When::from_flags(flags).is_ok() {
+            return Ok(());
+        }
         self.allow(key, flags)?;
         match target {
             Some(target) => self.put(memory, key, target),

@@ -106,7 +106,8 @@ pub fn def() -> impl Strategy<Value = MapDef> {
             let mut def = MapDef::new(kind, key, value, entries);
             def.flags = MapFlags(flags);
             def.extra = extra;
-            def.lock = lock.filter(|lock| value >= lock + 4 && value < 4096);
+            // Types describe a key of four bytes, and values of a page at most.
+            def.lock = lock.filter(|lock| key == 4 && value >= lock + 4 && value < 4096);
             if matches!(kind, MapType::ArrayOfMaps | MapType::HashOfMaps) {
                 def.inner = inner_def(inner).map(Box::new);
             }
