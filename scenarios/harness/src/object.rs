@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use twinpath_machine::{Object, ObjectError, ProgramType};
+use twinpath_machine::{MapType, Object, ObjectError, ProgramType};
 
 use crate::plan::HookKind;
 
@@ -17,13 +17,15 @@ pub struct Contents {
     pub globals: BTreeMap<String, usize>,
 }
 
-/// The sizes of a map.
+/// What a map's keys and values look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapShape {
-    /// In bytes.
+    /// Size in bytes.
     pub key: usize,
-    /// In bytes; of a per-CPU map, of one CPU's value.
+    /// Size in bytes; of a per-CPU map, of one CPU's value.
     pub value: usize,
+    /// Whether there is an element under each index from the start.
+    pub array: bool,
 }
 
 impl Contents {
@@ -46,6 +48,7 @@ impl Contents {
                     let shape = MapShape {
                         key: map.key_size as usize,
                         value: map.value_size as usize,
+                        array: matches!(map.kind, MapType::Array | MapType::PerCpuArray),
                     };
                     (map.name.clone(), shape)
                 })

@@ -54,7 +54,14 @@ pub enum Claim {
     /// It has so many entries.
     Entries(usize),
     /// Under the key stands the value.
-    Value(Vec<u8>, Vec<u8>),
+    Value {
+        /// The key.
+        key: Vec<u8>,
+        /// The value.
+        value: Vec<u8>,
+        /// Whether an element that a recording does not have is all zero, as in an array.
+        zero_if_absent: bool,
+    },
     /// Nothing stands under the key.
     Absent(Vec<u8>),
     /// The entry under a key has certain fields. No fields: there is no such entry.

@@ -1,7 +1,7 @@
 //! A map at the end of a run against what is expected of it.
 
 use crate::decode::Decoder;
-use crate::diff::{Difference, Values};
+use crate::diff::{Difference, Values, maps};
 use crate::recording::{MapContents, MapRef, Recording};
 
 use super::expectation::{Claim, MapExpectation};
@@ -30,10 +30,26 @@ pub(super) fn check(
                 there.map(|line| Values::only_right("entry", line)),
             )
         }
-        Claim::Value(key, value) => Difference::of(
-            place(map, key, decoder),
-            check_value(map, value, contents.entries.get(key), decoder),
-        ),
+        Claim::Value {
+            key,
+            value,
+            zero_if_absent,
+        } => {
+            let zero = || *zero_if_absent && value.iter().all(|&byte| byte == 0);
+            let unequal = match contents.entries.get(key) {
+                Some(slots) => {
+                    let expected = maps::comparable(&[value.clone()], contents.per_cpu);
+                    let got = maps::comparable(slots, contents.per_cpu);
+                    maps::values(map, &expected, &got, decoder)
+                }
+                None if zero() => Vec::new(),
+                None => vec![Values::only_left(
+                    "entry",
+                    line(map, &[value.clone()], decoder),
+                )],
+            };
+            Difference::of(place(map, key, decoder), unequal)
+        }
         Claim::Entry { key, value } => check_entry(map, key, value.as_deref(), contents, decoder),
     }
 }
@@ -44,21 +60,6 @@ fn place(map: &MapRef, key: &[u8], decoder: &Decoder) -> String {
 
 fn line(map: &MapRef, slots: &[Vec<u8>], decoder: &Decoder) -> String {
     decoder.value_line(map, slots)
-}
-
-fn check_value(
-    map: &MapRef,
-    expected: &[u8],
-    slots: Option<&Vec<Vec<u8>>>,
-    decoder: &Decoder,
-) -> Option<Values> {
-    let expected_line = line(map, &[expected.to_vec()], decoder);
-    let Some(slots) = slots else {
-        // An array's elements that are all zero are not in a recording.
-        let zero = expected.iter().all(|&byte| byte == 0);
-        return (!zero).then(|| Values::only_left("value", expected_line));
-    };
-    Values::unequal("value", expected_line, line(map, slots, decoder))
 }
 
 fn check_entry(

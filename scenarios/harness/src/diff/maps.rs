@@ -59,22 +59,23 @@ fn contents(
         .collect()
 }
 
-/// The values as they are compared: of a per-CPU map without empty slots, in no CPU's order.
+/// The values as they are compared; tells whether a rule changed something.
 fn slots(values: &[Vec<u8>], per_cpu: bool, rules: &mut BTreeSet<Rule>) -> Vec<Vec<u8>> {
-    if !per_cpu {
-        return values.to_vec();
-    }
-    let empty = |value: &Vec<u8>| value.iter().all(|&byte| byte == 0);
-    let mut filled: Vec<Vec<u8>> = values
-        .iter()
-        .filter(|value| !empty(value))
-        .cloned()
-        .collect();
-    filled.sort();
-    if filled != values {
+    let comparable = comparable(values, per_cpu);
+    if comparable != values {
         rules.insert(Rule::PerCpuSlot);
     }
-    filled
+    comparable
+}
+
+/// The values of a key; of a per-CPU map without empty ones, in no CPU's order.
+pub fn comparable(values: &[Vec<u8>], per_cpu: bool) -> Vec<Vec<u8>> {
+    let mut values = values.to_vec();
+    if per_cpu {
+        values.retain(|value| value.iter().any(|&byte| byte != 0));
+        values.sort();
+    }
+    values
 }
 
 fn entry(
@@ -84,12 +85,17 @@ fn entry(
     decoder: &Decoder,
 ) -> Vec<Values> {
     match (left, right) {
-        (Some(left), Some(right)) => record::compare(
-            (&decoder.value(map, left), &left.concat()),
-            (&decoder.value(map, right), &right.concat()),
-        ),
+        (Some(left), Some(right)) => values(map, left, right, decoder),
         (Some(left), None) => vec![Values::only_left("entry", decoder.value_line(map, left))],
         (None, Some(right)) => vec![Values::only_right("entry", decoder.value_line(map, right))],
         (None, None) => Vec::new(),
     }
+}
+
+/// In what the values of a key differ.
+pub fn values(map: &MapRef, left: &[Vec<u8>], right: &[Vec<u8>], decoder: &Decoder) -> Vec<Values> {
+    record::compare(
+        (&decoder.value(map, left), &left.concat()),
+        (&decoder.value(map, right), &right.concat()),
+    )
 }

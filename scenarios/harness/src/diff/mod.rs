@@ -2,7 +2,7 @@
 
 mod difference;
 mod journey;
-mod maps;
+pub(crate) mod maps;
 mod record;
 mod rule;
 

@@ -13,10 +13,9 @@ pub struct Delay(pub Duration);
 impl<'de> Deserialize<'de> for Delay {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map(Self).map_err(|error| {
-            de::Error::custom(format!(
-                "{error}; expected a time such as \"10ms\", \"3s\", \"6h\""
-            ))
+        humantime::parse_duration(&text).map(Self).map_err(|_| {
+            let expected = "expected one such as \"10ms\", \"3s\", \"6h\"";
+            de::Error::custom(format!("`{text}` is not a length of time; {expected}"))
         })
     }
 }

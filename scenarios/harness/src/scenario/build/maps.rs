@@ -50,9 +50,11 @@ impl Maps<'_> {
         let key = |key| self.bytes(key, "key", &map, shape.key);
         let claim = match (&expect.key, &expect.value, expect.absent, &expect.entries) {
             (None, None, false, Some(count)) => Claim::Entries(*count.value()),
-            (Some(at), Some(value), false, None) => {
-                Claim::Value(key(at)?, self.bytes(value, "value", &map, shape.value)?)
-            }
+            (Some(at), Some(value), false, None) => Claim::Value {
+                key: key(at)?,
+                value: self.bytes(value, "value", &map, shape.value)?,
+                zero_if_absent: shape.array,
+            },
             (Some(at), None, true, None) => Claim::Absent(key(at)?),
             _ => {
                 return Err(Problem::new(
