@@ -21,7 +21,7 @@ use twinpath::recording::Recording;
 use crate::needs_kernel;
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Set for the tests that are run alone in a process, by another.
 const CHILD: &str = "TWINPATH_TEST_CHILD";
 
