@@ -25,6 +25,8 @@ mod program;
 mod records;
 #[path = "maps/steps.rs"]
 mod steps;
+#[path = "maps/things.rs"]
+mod things;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -147,7 +149,7 @@ fn take(case: &Case, step: &Step, theirs: &Theirs, ours: &mut Ours) -> Result<()
                 return Ok(());
             };
             let command = Command {
-                action,
+                action: action as u32,
                 cpu: other_cpu,
                 flags,
                 key: case.key(key),

@@ -1,10 +1,12 @@
 //! The two sides that do the same: a map of the kernel's and one of the machine's.
 
 use twinpath_machine::engine::{self, Context, Engine, Invocation};
-use twinpath_machine::memory::Layout;
+use twinpath_machine::isa::Insn;
+use twinpath_machine::memory::{Layout, Object, ObjectKind};
 use twinpath_machine::{
-    Call, Checked, Cpu, Environment, Errno, FaultKind, HelperId, Machine, MachineOptions, Map,
-    MapDef, MapId, Program, ProgramId, ProgramType,
+    Call, Checked, Cpu, Environment, Errno, HelperId, Machine, MachineOptions, Map, MapDef,
+    MapError, MapId, MapType, Pointer, Program, ProgramId, ProgramType, Resource, SocketId,
+    SocketRef,
 };
 
 use super::kernel::maps::{KernelMap, Raw, possible_cpus, run_on};
@@ -26,27 +28,39 @@ pub struct Ours {
 
 const PACKET: [u8; 64] = [0; 64];
 
+/// Builds a program from the references to its control block and its map.
+pub type Build<'a> = &'a dyn Fn(i32, i32) -> Option<Vec<Insn>>;
+
+/// The program that reads and writes values, for maps that have some.
+fn plain(def: &MapDef) -> impl Fn(i32, i32) -> Option<Vec<Insn>> {
+    let used = !Action::of(def).is_empty();
+    move |control, map| used.then(|| program::build(def, control, map))
+}
+
 impl Theirs {
     pub fn new(def: &MapDef) -> Raw<Self> {
-        let map = KernelMap::new(def, None)?;
-        let program = (!Action::of(def).is_empty()).then(|| {
-            let control = Array::new(CONTROL).expect("an array");
-            let insns = program::build(def, control.fd(), map.fd());
-            let program = KernelProgram::load(ProgramType::SchedCls, &insns);
-            let program = program.unwrap_or_else(|refused| {
-                panic!("{:?}: {}\n{}", def.kind, refused.error, refused.log)
-            });
-            (control, program)
-        });
-        Ok(Self { map, program })
+        Ok(Self::with(KernelMap::new(def, None)?, &plain(def)))
     }
 
-    pub fn run(&self, cpu: u32, command: &Command) -> Option<(i64, Vec<u8>)> {
+    pub fn with(map: KernelMap, build: Build<'_>) -> Self {
+        let control = Array::new(CONTROL).expect("an array");
+        let program = build(control.fd(), map.fd()).map(|insns| {
+            let program = KernelProgram::load(ProgramType::SchedCls, &insns);
+            let program =
+                program.unwrap_or_else(|refused| panic!("{}\n{}", refused.error, refused.log));
+            (control, program)
+        });
+        Self { map, program }
+    }
+
+    /// Runs the program and returns what it returned and left in its block.
+    pub fn run(&self, cpu: u32, command: &Command) -> Option<(u32, i64, Vec<u8>)> {
         let (control, program) = self.program.as_ref()?;
         run_on(cpu);
         control.set(&command.block()).expect("set the block");
-        program.run(&PACKET, 1).expect("run the program");
-        Some(program::outcome(&control.get().expect("the block")))
+        let result = program.run(&PACKET, 1).expect("run the program").result;
+        let (left, bytes) = program::outcome(&control.get().expect("the block"));
+        Some((result, left, bytes))
     }
 }
 
@@ -60,17 +74,19 @@ impl Ours {
         Machine::new(options).expect("memory")
     }
 
-    pub fn new(def: &MapDef) -> Result<Self, twinpath_machine::MapError> {
+    pub fn new(def: &MapDef) -> Result<Self, MapError> {
+        Self::with(def, &plain(def))
+    }
+
+    pub fn with(def: &MapDef, build: Build<'_>) -> Result<Self, MapError> {
         let mut machine = Self::machine();
         let cpus = machine.cpus();
         let map = Map::new(def.clone(), &mut machine.memory, cpus)?;
         let map = machine.maps.push(map);
-        let program = (!Action::of(def).is_empty()).then(|| {
-            let kind = twinpath_machine::MapType::Array;
-            let control = MapDef::new(kind, 4, CONTROL as u32, 1);
-            let control = Map::new(control, &mut machine.memory, cpus).expect("an array");
-            let control = machine.maps.push(control);
-            let insns = program::build(def, control.0 as i32, map.0 as i32);
+        let control = MapDef::new(MapType::Array, 4, CONTROL as u32, 1);
+        let control = Map::new(control, &mut machine.memory, cpus)?;
+        let control = machine.maps.push(control);
+        let program = build(control.0 as i32, map.0 as i32).map(|insns| {
             let program = Program::bare("maps", ProgramType::SchedCls, insns, &|_, _, _| None);
             (control, machine.add_program(program.expect("a program")))
         });
@@ -106,27 +122,34 @@ impl Ours {
         raw(self.map().next_key(key))
     }
 
-    pub fn run(&mut self, cpu: u32, command: &Command) -> Option<(i64, Vec<u8>)> {
+    pub fn run(&mut self, cpu: u32, command: &Command) -> Option<(u32, i64, Vec<u8>)> {
         let (control, program) = self.program?;
         let Machine { maps, memory, .. } = &mut self.machine;
         let set = maps[control].user_update(memory, &[0; 4], &command.block(), 0);
         set.expect("set the block");
-        run(&mut self.machine, cpu, program);
+        let result = run(&mut self.machine, cpu, program);
         let block = self.machine.maps[control].user_lookup(&self.machine.memory, &[0; 4]);
-        Some(program::outcome(&block.expect("the block")))
+        let (left, bytes) = program::outcome(&block.expect("the block"));
+        Some((result as u32, left, bytes))
     }
 }
 
-/// What surrounds a program: the packet.
-struct Packet;
+/// What surrounds a program: a packet, and the sockets that it holds.
+#[derive(Default)]
+struct Surroundings {
+    sockets: Vec<(Pointer, SocketId)>,
+}
 
-impl Environment for Packet {
-    fn provides(&self, _helper: HelperId, _program: ProgramType) -> bool {
-        false
+impl Environment for Surroundings {
+    fn provides(&self, helper: HelperId, _program: ProgramType) -> bool {
+        helper == HelperId::SK_RELEASE
     }
 
     fn helper(&mut self, call: &mut Call<'_>) -> Checked<u64> {
-        Err(Box::new(FaultKind::Unsupported(call.helper.to_string())))
+        match call.machine.references.release(Pointer(call.arg(1))) {
+            Some(_) if call.helper == HelperId::SK_RELEASE => Ok(0),
+            _ => Err(call.refuse(1, "this is no socket that the program holds")),
+        }
     }
 
     fn packet_bytes(&mut self, _machine: &Machine, len: u32, into: &mut Vec<u8>) -> bool {
@@ -136,12 +159,42 @@ impl Environment for Packet {
         }
         whole
     }
+
+    fn socket(&mut self, _machine: &Machine, pointer: Pointer) -> Option<SocketRef> {
+        let mut sockets = self.sockets.iter();
+        let (_, id) = sockets.find(|(other, _)| *other == pointer)?;
+        Some(SocketRef {
+            id: *id,
+            full: true,
+        })
+    }
+
+    fn hold_socket(&mut self, call: &mut Call<'_>, socket: SocketId) -> Checked<u64> {
+        let memory = &mut call.machine.memory;
+        let address = memory.allocate(80).expect("room");
+        let pointer = memory.push(Object::new(
+            ObjectKind::Struct(&SOCKET),
+            address,
+            0,
+            call.at,
+        ));
+        self.sockets.push((pointer, socket));
+        let references = &mut call.machine.references;
+        references.acquire(Resource::Socket, pointer, call.at);
+        Ok(pointer.0)
+    }
 }
 
 /// A context of which the programs here read nothing.
 static CONTEXT: Layout = Layout {
     name: "__sk_buff",
     size: 192,
+    fields: &[],
+};
+
+static SOCKET: Layout = Layout {
+    name: "bpf_sock",
+    size: 80,
     fields: &[],
 };
 
@@ -155,7 +208,8 @@ pub fn run(machine: &mut Machine, cpu: u32, program: ProgramId) -> u64 {
         packet: None,
         bound: &[],
     };
-    let outcome = engine::Checked::default().run(machine, &mut Packet, &invocation);
+    let mut surroundings = Surroundings::default();
+    let outcome = engine::Checked::default().run(machine, &mut surroundings, &invocation);
     match outcome {
         Ok(outcome) => outcome.result,
         Err(fault) => panic!("{}: {:?}", fault.kind, fault),

@@ -7,17 +7,19 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use proptest::prelude::*;
-use twinpath_machine::isa::Insn;
 use twinpath_machine::{
-    Errno, Machine, Map, MapDef, MapFlags, MapId, MapType, ProgramId, ProgramType, SocketId, Target,
+    Errno, Machine, Map, MapDef, MapFlags, MapId, MapType, Program, ProgramId, ProgramType,
+    SocketId, Target,
 };
 
 use super::creation::in_kernel;
-use super::faces::{Ours, raw};
+use super::faces::{Ours, Theirs, raw};
 use super::kernel::maps::{KernelMap, Raw, object_id};
 use super::kernel::prog::KernelProgram;
 use super::owners::cgroups_root;
+use super::program::Command;
 use super::steps::{Case, Step};
+use super::things;
 
 /// The kernel's things, and what it shows of each.
 struct Things {
@@ -68,7 +70,7 @@ impl Things {
                 (value, id.to_ne_bytes().to_vec())
             }
             MapType::ProgArray => {
-                let program = KernelProgram::load(ProgramType::SocketFilter, &nothing());
+                let program = KernelProgram::load(ProgramType::SchedCls, &things::target(number));
                 let program = program.expect("a program");
                 let id = object_id(program.fd()).expect("its id");
                 let value = fd_value(program.fd(), 4);
@@ -114,10 +116,6 @@ const QUEUES: [u32; THINGS] = [64, 0, 16_384, 16_385];
 /// The definitions of inner maps: the last one differs.
 fn inner(number: usize) -> MapDef {
     MapDef::new(MapType::Array, 4, 8, if number == 3 { 2 } else { 1 })
-}
-
-fn nothing() -> [Insn; 2] {
-    [super::asm::mov(0, 0), super::asm::exit()]
 }
 
 #[allow(unsafe_code)] // System calls.
@@ -194,22 +192,32 @@ pub fn case(kind: MapType, most: usize) -> impl Strategy<Value = Case> {
 struct Own {
     ours: Ours,
     inner: Vec<MapId>,
+    programs: Vec<ProgramId>,
     index: bool,
     frozen: bool,
 }
 
 impl Own {
     fn new(def: &MapDef) -> Result<Self, TestCaseError> {
-        let mut ours = Ours::new(def).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let build = |control, map| things::build(def, control, map);
+        let ours = Ours::with(def, &build);
+        let mut ours = ours.map_err(|error| TestCaseError::fail(error.to_string()))?;
         let Machine { maps, memory, .. } = &mut ours.machine;
         let inner = (0..THINGS).map(|number| {
             let map = Map::new(inner(number), memory, 1).expect("an inner map");
             maps.push(map)
         });
         let inner = inner.collect();
+        let programs = (0..THINGS).map(|number| {
+            let insns = things::target(number).to_vec();
+            let program = Program::bare("target", ProgramType::SchedCls, insns, &|_, _, _| None);
+            ours.machine.add_program(program.expect("a program"))
+        });
+        let programs = programs.collect();
         Ok(Self {
             ours,
             inner,
+            programs,
             index: def.key_size == 4,
             frozen: false,
         })
@@ -235,7 +243,7 @@ impl Own {
             }
             // These have no flags, which their functions here do not take.
             MapType::ProgArray | MapType::CgroupArray if flags != 0 => Err(Errno::EINVAL),
-            MapType::ProgArray => maps[id].set_program(index, Some(ProgramId(number as u32))),
+            MapType::ProgArray => maps[id].set_program(index, Some(self.programs[number])),
             MapType::CgroupArray => maps[id].set_cgroup(index, Some(1)),
             MapType::XskMap => {
                 let socket = SocketId(number as u64);
@@ -256,7 +264,7 @@ impl Own {
             MapType::ArrayOfMaps | MapType::HashOfMaps => {
                 self.inner[number].0.to_le_bytes().to_vec()
             }
-            MapType::ProgArray => (number as u32).to_le_bytes().to_vec(),
+            MapType::ProgArray => self.programs[number].0.to_le_bytes().to_vec(),
             MapType::SockMap | MapType::SockHash => (number as u64).to_le_bytes().to_vec(),
             _ => things.read[number].clone(),
         }
@@ -268,13 +276,16 @@ pub fn compare(case: &Case) -> Result<u64, TestCaseError> {
         return Ok(0);
     }
     let theirs = in_kernel(&case.def).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let theirs = Theirs::with(theirs, &|control, map| {
+        things::build(&case.def, control, map)
+    });
     let things = Things::new(&case.def);
     let mut own = Own::new(&case.def)?;
     for (number, step) in case.steps.iter().enumerate() {
         take(case, step, &theirs, &things, &mut own)
             .map_err(|error| TestCaseError::fail(format!("step {number}, {step:?}: {error}")))?;
     }
-    let keys = theirs.keys();
+    let keys = theirs.map.keys();
     for key in &keys {
         lookup(case, key, &theirs, &things, &mut own)?;
     }
@@ -289,14 +300,14 @@ pub fn compare(case: &Case) -> Result<u64, TestCaseError> {
 fn lookup(
     case: &Case,
     key: &[u8],
-    theirs: &KernelMap,
+    theirs: &Theirs,
     things: &Things,
     own: &mut Own,
 ) -> Result<(), TestCaseError> {
     let ours = own.ours.lookup(key);
     let place = |number: usize| own.read(&case.def, things, number);
     let ours = ours.map(|value| (0..THINGS).find(|number| place(*number) == value));
-    let found = theirs.lookup(key);
+    let found = theirs.map.lookup(key);
     let found = found.map(|value| things.read.iter().position(|read| *read == value));
     prop_assert_eq!(found, ours);
     Ok(())
@@ -305,7 +316,7 @@ fn lookup(
 fn take(
     case: &Case,
     step: &Step,
-    theirs: &KernelMap,
+    theirs: &Theirs,
     things: &Things,
     own: &mut Own,
 ) -> Result<(), TestCaseError> {
@@ -315,26 +326,42 @@ fn take(
             let (key, number) = (case.key(key), usize::from(value) % THINGS);
             let written = &things.written[number];
             let done = own.update(&key, number, flags, written);
-            prop_assert_eq!(theirs.update(&key, written, flags), done);
+            prop_assert_eq!(theirs.map.update(&key, written, flags), done);
         }
         Step::Delete(key) => {
             let key = case.key(key);
-            prop_assert_eq!(theirs.delete(&key), own.ours.delete(&key));
+            prop_assert_eq!(theirs.map.delete(&key), own.ours.delete(&key));
         }
         Step::Next(key) => {
             let key = key.map(|key| case.key(key));
             let next = own.ours.next_key(key.as_deref());
-            prop_assert_eq!(theirs.next_key(key.as_deref()), next);
+            prop_assert_eq!(theirs.map.next_key(key.as_deref()), next);
         }
         Step::Take(key) => {
             let key = case.key(key);
-            prop_assert_eq!(theirs.take(&key).err(), own.ours.take(&key).err());
+            prop_assert_eq!(theirs.map.take(&key).err(), own.ours.take(&key).err());
         }
         Step::Freeze => {
             own.frozen = true;
-            prop_assert_eq!(theirs.freeze(), raw(own.ours.map().freeze()));
+            prop_assert_eq!(theirs.map.freeze(), raw(own.ours.map().freeze()));
         }
-        Step::Run { .. } => {}
+        Step::Run {
+            action,
+            cpu,
+            key,
+            value,
+            flags,
+            ..
+        } => {
+            let command = Command {
+                action: action as u32 % 2,
+                cpu: 0,
+                flags,
+                key: case.key(key),
+                value: case.key(value % 8),
+            };
+            prop_assert_eq!(theirs.run(cpu, &command), own.ours.run(cpu, &command));
+        }
     }
     Ok(())
 }

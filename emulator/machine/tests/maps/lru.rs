@@ -127,7 +127,7 @@ fn step_of_model(
                 return Ok(());
             };
             let command = command(case, action, key, value, flags);
-            let Some((result, _)) = ours.run(cpu, &command) else {
+            let Some((_, result, _)) = ours.run(cpu, &command) else {
                 return Ok(());
             };
             match action {
@@ -153,7 +153,7 @@ fn step_of_model(
 
 fn command(case: &Case, action: Action, key: u8, value: u8, flags: u64) -> Command {
     Command {
-        action,
+        action: action as u32,
         cpu: 0,
         flags,
         key: case.key(key),
@@ -206,7 +206,14 @@ pub fn lawful(case: &Case) -> Result<u64, TestCaseError> {
                     continue;
                 };
                 let command = command(case, action, key, value, 0);
-                run(&mut theirs, &mut ours, cpu, &command, &mut written, key);
+                run(
+                    &mut theirs,
+                    &mut ours,
+                    cpu,
+                    (action, &command),
+                    &mut written,
+                    key,
+                );
             }
             _ => {}
         }
@@ -219,14 +226,14 @@ fn run(
     theirs: &mut Theirs,
     ours: &mut Ours,
     cpu: u32,
-    command: &Command,
+    (action, command): (Action, &Command),
     written: &mut BTreeMap<u8, Vec<u8>>,
     key: u8,
 ) {
     let there = theirs.map.lookup(&command.key).is_ok() || ours.lookup(&command.key).is_ok();
     theirs.run(cpu, command);
     ours.run(cpu, command);
-    match command.action {
+    match action {
         Action::Update => {
             written.insert(key, command.value.clone());
         }

@@ -7,13 +7,13 @@ use super::asm::{Width, cond, exit, insn, jump_k, lddw, ldx, mov, movr, st, stx}
 
 /// Bytes of the control block.
 pub const CONTROL: usize = 256;
-const OP: i16 = 0;
+pub const OP: i16 = 0;
 const CPU: i16 = 4;
-const FLAGS: i16 = 8;
-const RESULT: i16 = 16;
-const KEY: i16 = 24;
-const VALUE: i16 = 96;
-const OUT: i16 = 168;
+pub const FLAGS: i16 = 8;
+pub const RESULT: i16 = 16;
+pub const KEY: i16 = 24;
+pub const VALUE: i16 = 96;
+pub const OUT: i16 = 168;
 /// The largest key and value.
 pub const LARGEST: usize = 64;
 
@@ -71,7 +71,7 @@ impl Action {
 /// A control block.
 #[derive(Debug, Clone)]
 pub struct Command {
-    pub action: Action,
+    pub action: u32,
     pub cpu: u32,
     pub flags: u64,
     pub key: Vec<u8>,
@@ -84,7 +84,7 @@ impl Command {
         let mut put = |at: i16, bytes: &[u8]| {
             block[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
         };
-        put(OP, &(self.action as u32).to_le_bytes());
+        put(OP, &self.action.to_le_bytes());
         put(CPU, &self.cpu.to_le_bytes());
         put(FLAGS, &self.flags.to_le_bytes());
         put(KEY, &self.key);
@@ -103,19 +103,25 @@ pub fn outcome(block: &[u8]) -> (i64, Vec<u8>) {
 
 /// The program; maps are descriptors in the kernel and numbers in the machine.
 pub fn build(def: &MapDef, control: i32, map: i32) -> Vec<Insn> {
-    let actions = Action::of(def);
-    let mut insns = vec![st(Width::W, 10, -4, 0)];
-    insns.extend(lddw(1, pseudo::MAP_FD, u64::from(control as u32)));
-    insns.extend([movr(2, 10), add(2, -4), call(HelperId::MAP_LOOKUP_ELEM)]);
-    insns.extend([jump_k(true, cond::JNE, 0, 0, 2), mov(0, 0), exit()]);
-    insns.extend([movr(6, 0), ldx(Width::W, 7, 6, OP)]);
-    for action in actions {
+    let mut insns = start(control);
+    insns.push(ldx(Width::W, 7, 6, OP));
+    for action in Action::of(def) {
         let arm = arm(*action, def.value_size as i16, map);
         let skip = arm.len() as i16;
         insns.push(jump_k(true, cond::JNE, 7, *action as i32, skip));
         insns.extend(arm);
     }
     insns.extend([mov(0, 0), exit()]);
+    insns
+}
+
+/// Finds the control block in r6 and keeps the context in r8.
+pub fn start(control: i32) -> Vec<Insn> {
+    let mut insns = vec![movr(8, 1), st(Width::W, 10, -4, 0)];
+    insns.extend(lddw(1, pseudo::MAP_FD, u64::from(control as u32)));
+    insns.extend([movr(2, 10), add(2, -4), call(HelperId::MAP_LOOKUP_ELEM)]);
+    insns.extend([jump_k(true, cond::JNE, 0, 0, 2), mov(0, 0), exit()]);
+    insns.push(movr(6, 0));
     insns
 }
 
@@ -178,7 +184,8 @@ fn arm(action: Action, size: i16, map: i32) -> Vec<Insn> {
     insns
 }
 
-fn call_with(map: i32, helper: HelperId, setup: &[Insn]) -> Vec<Insn> {
+/// A call whose first argument is a map.
+pub fn call_with(map: i32, helper: HelperId, setup: &[Insn]) -> Vec<Insn> {
     let mut insns = lddw(1, pseudo::MAP_FD, u64::from(map as u32)).to_vec();
     insns.extend(setup);
     insns.push(call(helper));
@@ -189,12 +196,12 @@ pub const fn call(helper: HelperId) -> Insn {
     insn(0x85, 0, 0, 0, helper.0 as i32)
 }
 
-const fn add(register: u8, value: i16) -> Insn {
+pub const fn add(register: u8, value: i16) -> Insn {
     insn(0x07, register, 0, 0, value as i32)
 }
 
 /// Copies bytes between what two registers point to, through r9.
-fn copy(to: (u8, i16), from: (u8, i16), size: i16) -> Vec<Insn> {
+pub fn copy(to: (u8, i16), from: (u8, i16), size: i16) -> Vec<Insn> {
     let mut insns = Vec::new();
     let mut at = 0;
     for width in [Width::D, Width::W, Width::H, Width::B] {

@@ -6,11 +6,11 @@ use twinpath_machine::{
     Cpu, HelperId, Machine, Map, MapDef, MapId, MapType, Program, ProgramId, ProgramType,
 };
 
-use super::asm::{Width, cond, exit, insn, jump_k, lddw, ldx, mov, movr, st, stx};
+use super::asm::{Width, cond, exit, jump_k, lddw, ldx, mov, movr, st, stx};
 use super::faces::{Ours, run};
 use super::kernel::maps::{KernelMap, PerfReader, PerfRecord, RingReader, possible_cpus, run_on};
 use super::kernel::prog::{Array, KernelProgram};
-use super::program::call;
+use super::program::{add, call, start};
 
 /// Sizes of records; the verifier wants to know them.
 const SIZES: [i32; 12] = [0, 1, 7, 8, 9, 24, 100, 500, 1000, 2040, 3000, 4088];
@@ -138,13 +138,10 @@ fn block(op: u32, fill: u8, flags: u64) -> Vec<u8> {
     block
 }
 
-/// Finds the block in r6 and its operation in r7, then goes to the arm of that number.
+/// Goes to the arm of the block's operation.
 fn dispatch(control: i32, arms: Vec<Vec<Insn>>) -> Vec<Insn> {
-    let mut insns = vec![movr(8, 1), st(Width::W, 10, -4, 0)];
-    insns.extend(lddw(1, pseudo::MAP_FD, u64::from(control as u32)));
-    insns.extend([movr(2, 10), add(2, -4), call(HelperId::MAP_LOOKUP_ELEM)]);
-    insns.extend([jump_k(true, cond::JNE, 0, 0, 2), mov(0, 0), exit()]);
-    insns.extend([movr(6, 0), ldx(Width::W, 7, 6, OP)]);
+    let mut insns = start(control);
+    insns.push(ldx(Width::W, 7, 6, OP));
     for (number, mut arm) in arms.into_iter().enumerate() {
         arm.extend([stx(Width::D, 6, RESULT, 0), mov(0, 0), exit()]);
         insns.push(jump_k(true, cond::JNE, 7, number as i32, arm.len() as i16));
@@ -152,10 +149,6 @@ fn dispatch(control: i32, arms: Vec<Vec<Insn>>) -> Vec<Insn> {
     }
     insns.extend([mov(0, 0), exit()]);
     insns
-}
-
-const fn add(register: u8, value: i16) -> Insn {
-    insn(0x07, register, 0, 0, value as i32)
 }
 
 fn ring_arms(map: i32) -> Vec<Vec<Insn>> {
