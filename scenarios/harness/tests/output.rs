@@ -1,0 +1,156 @@
+//! The command: what it prints and writes when it has something to say.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use twinpath_pcaps::{Capture, Frame, PcapWriter, Timestamp, text};
+
+/// `plain` drops what is longer than 60 bytes. One expectation holds and one does not.
+const SCENARIO: &str = r#"description = "A short frame and a long one"
+
+[[object]]
+path = "plain.o"
+
+[[device]]
+name = "eth0"
+xdp = "plain"
+
+[[step]]
+send = "udp 10.0.0.1:53 > 10.0.0.2:999 len 4"
+expect = { verdict = "XDP_PASS", ends = "stack", unchanged = true }
+
+[[step]]
+after = "1s"
+send = "udp 10.0.0.1:53 > 10.0.0.2:999 len 40"
+expect = { verdict = "XDP_PASS", fields."ip.ttl" = 63 }
+"#;
+
+/// A folder with a scenario, its object and a capture of three frames.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/objects/plain.bpf.o");
+    std::fs::copy(object, folder.path().join("plain.o")).unwrap();
+    std::fs::write(folder.path().join("lengths.toml"), SCENARIO).unwrap();
+    std::fs::write(folder.path().join("frames.pcap"), capture()).unwrap();
+    folder
+}
+
+fn capture() -> Vec<u8> {
+    let mut writer = PcapWriter::new(Vec::new()).unwrap();
+    for (second, len) in [(100, 4), (101, 400), (103, 0)] {
+        let frame = text::frame(&format!("udp 10.0.0.1:53 > 10.0.0.2:999 len {len}")).unwrap();
+        let at = Timestamp::from_nanos(second * 1_000_000_000);
+        writer.frame(&Frame::new(at, frame)).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Exit status and output of the command in the folder. Nothing may be said on standard error.
+fn twinpath(folder: &TempDir, arguments: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_twinpath"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder.path())
+        .env_remove("CLICOLOR_FORCE")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let status = output.status.code().unwrap_or(-1);
+    format!("exit {status}\n{}", String::from_utf8_lossy(&output.stdout))
+}
+
+/// What a capture tells: time, interface, comment and line of each frame.
+fn told(path: &Path) -> String {
+    let mut capture = Capture::open(path).unwrap();
+    let frames: Vec<Frame> = capture.by_ref().collect::<Result<_, _>>().unwrap();
+    let line = |frame: &Frame| {
+        let name = capture.interfaces()[frame.interface.index()].name.clone();
+        let summary = twinpath::frame::line(&frame.bytes);
+        let (name, comment) = (
+            name.unwrap_or_default(),
+            frame.comment.clone().unwrap_or_default(),
+        );
+        format!("{} {name}: {summary}  # {comment}\n", frame.at)
+    };
+    frames.iter().map(line).collect()
+}
+
+#[test]
+fn run_shows_what_is_not_as_expected() {
+    insta::assert_snapshot!(twinpath(&folder(), "run lengths.toml --backend emulator"));
+}
+
+#[test]
+fn run_tells_of_each_packet_when_asked() {
+    let text = twinpath(&folder(), "run lengths.toml --backend emulator --packets");
+    let packets: Vec<&str> = text.lines().skip(2).take(4).collect();
+    insta::assert_snapshot!(packets.join("\n"));
+}
+
+#[test]
+fn run_gives_json_lines() {
+    let text = twinpath(&folder(), "run lengths.toml --backend emulator --json");
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .skip(1)
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [scenario, summary] = lines.as_slice() else {
+        panic!("{text}")
+    };
+    assert_eq!(scenario["status"], "different");
+    assert_eq!(summary["summary"]["different"], 1);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&scenario["runs"]).unwrap());
+}
+
+#[test]
+fn run_writes_captures() {
+    let folder = folder();
+    twinpath(
+        &folder,
+        "run lengths.toml --backend emulator --out captures",
+    );
+    let path = folder.path().join("captures/lengths.emulator.pcapng");
+    insta::assert_snapshot!(told(&path));
+}
+
+#[test]
+fn replay_tells_of_each_packet_and_of_all() {
+    let arguments = "replay plain.o --program plain --pcap frames.pcap";
+    insta::assert_snapshot!(twinpath(&folder(), arguments));
+}
+
+#[test]
+fn replay_gives_json_lines_and_writes_what_came_out() {
+    let folder = folder();
+    let arguments =
+        "replay plain.o --program plain --pcap frames.pcap --json --write out.pcapng --clock 5s";
+    let text = twinpath(&folder, arguments);
+    let written = told(&folder.path().join("out.pcapng"));
+    insta::assert_snapshot!(format!("{text}\n{written}"));
+}
+
+#[test]
+fn both_engines_replay_alike() {
+    let folder = folder();
+    let lines = |engine: &str| -> Vec<serde_json::Value> {
+        let arguments =
+            format!("replay plain.o --program plain --pcap frames.pcap --json --engine {engine}");
+        let text = twinpath(&folder, &arguments);
+        let mut lines: Vec<serde_json::Value> = text
+            .lines()
+            .skip(1)
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        // rbpf does not count.
+        lines
+            .iter_mut()
+            .for_each(|line| line["cost"] = serde_json::Value::Null);
+        lines
+    };
+    assert_eq!(lines("checked"), lines("rbpf"));
+}
