@@ -47,6 +47,7 @@ mod context;
 mod errno;
 mod helpers;
 mod net;
+mod network;
 mod packet;
 mod test_run;
 mod types;
@@ -58,7 +59,8 @@ pub use net::{
     Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Hop,
     Journey, Metadata, NodeId, Span,
 };
-pub use packet::{EtherType, Vlan};
+pub use network::{Network, Route, RouteKind, RouteQuery, Routed, Tables};
+pub use packet::{ChecksumOffload, EtherType, Vlan};
 pub use test_run::{TestResult, TestRun, TestRunError};
 pub use types::{Ifindex, Mac, MacError};
 pub use world::{World, WorldError};

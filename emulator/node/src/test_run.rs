@@ -1,14 +1,14 @@
 //! One run of one program on bytes, as `BPF_PROG_TEST_RUN` makes it (`net/bpf/test_run.c`).
 
 use twinpath_machine::engine::UninitializedStack;
-use twinpath_machine::memory::OutOfMemory;
+use twinpath_machine::memory::{Memory, OutOfMemory};
 use twinpath_machine::{Cost, Errno, Fault, ProgramId, ProgramType};
 
-use crate::context::{SkbField, layout};
+use crate::context::SkbField;
 use crate::errno::EBADMSG;
-use crate::net::{NodeId, Subject};
+use crate::net::{DeviceId, NodeId, Subject};
 use crate::packet::checksum::Sum;
-use crate::packet::{Checksum, ETH_HLEN, EtherType, Frame, HEADROOM, Skb, Xdp};
+use crate::packet::{Checksum, ETH_HLEN, EtherType, Frame, HEADROOM, Owner, Skb, Xdp};
 use crate::world::World;
 
 /// What to run, on what.
@@ -92,14 +92,14 @@ impl World {
         self.net.begin();
         match kind {
             ProgramType::Xdp => self.test_run_xdp(run),
-            kind if layout(kind).is_some() => self.test_run_skb(run, kind),
+            kind if is_skb(kind) => self.test_run_skb(run, kind),
             kind => Err(TestRunError::Unsupported(kind)),
         }
     }
 
     fn test_run_xdp(&mut self, run: TestRun<'_>) -> Result<TestResult, TestRunError> {
         let context = XdpContext::read(run)?;
-        let ingress = self.xdp_device(run.node, &context)?;
+        let device = self.xdp_device(run.node, &context)?;
         let len = run.data.len() as u32;
         let max = PAGE - HEADROOM + context.metadata - SHARED_INFO;
         let linear = len.min(max);
@@ -116,9 +116,11 @@ impl World {
         let meta = frame.data();
         frame.set_data(meta + context.metadata);
         let mut subject = Subject::Xdp(Xdp {
+            device,
             frame,
             meta,
-            ingress,
+            ingress: self.net.ifindex(device).get(),
+            egress: 0,
             fragment_size: Some(PAGE),
             rx_queue: context.rx_queue,
         });
@@ -143,18 +145,17 @@ impl World {
     }
 
     /// `xdp_convert_md_to_buff`.
-    fn xdp_device(&self, node: NodeId, context: &XdpContext) -> Result<u32, TestRunError> {
+    fn xdp_device(&self, node: NodeId, context: &XdpContext) -> Result<DeviceId, TestRunError> {
         match context.ingress {
             0 if context.rx_queue != 0 => {
                 Err(refused(Errno::EINVAL, "a receive queue of no device"))
             }
-            0 => Ok(1),
-            index => match self.net.find(node, index) {
+            index => match self.net.find(node, index.max(1)) {
                 None => Err(refused(Errno::ENODEV, "no such device")),
                 Some(_) if context.rx_queue != 0 => {
                     Err(refused(Errno::EINVAL, "no such receive queue"))
                 }
-                Some(_) => Ok(index),
+                Some(device) => Ok(device),
             },
         }
     }
@@ -228,7 +229,7 @@ impl World {
             .net
             .find(run.node, index.max(1))
             .ok_or_else(|| refused(Errno::ENODEV, "no such device"))?;
-        let mut skb = Skb::new(frame);
+        let mut skb = Skb::new(frame, device);
         skb.take_ethernet(&self.machine.memory, self.net.device(device).link());
         let shortest = match skb.protocol {
             EtherType::IPV4 => 20,
@@ -239,20 +240,61 @@ impl World {
             return Err(refused(Errno::EINVAL, "the network header is cut off"));
         }
         skb.network_header = skb.frame.data();
-        skb.ifindex = index.max(1);
+        self.net.place(&mut skb, device);
         skb.at_ingress = false;
+        skb.owner = owner(&skb, &self.machine.memory);
         Ok(skb)
     }
 
     fn check_sum(&self, skb: &Skb) -> Result<(), TestRunError> {
         let at = skb.network_header;
-        let covered = skb.frame.data() + skb.frame.len() - at;
-        let sum = Sum::of(self.machine.memory.raw(at, covered), Sum(0));
-        if skb.sum.fold() == sum.fold() {
+        let end = skb.frame.data() + skb.frame.len();
+        // Linux 6.18 crashes when the packet ends before its network header.
+        let covered = end
+            .checked_sub(at)
+            .map(|len| self.machine.memory.raw(at, len));
+        if covered.is_some_and(|bytes| skb.sum.fold() == Sum::of(bytes, Sum(0)).fold()) {
             return Ok(());
         }
         let reason = "the complete checksum does not cover the packet any more";
         Err(refused(EBADMSG, reason))
+    }
+}
+
+/// Whether programs of a type run on an skb.
+const fn is_skb(kind: ProgramType) -> bool {
+    matches!(
+        kind,
+        ProgramType::SchedCls
+            | ProgramType::SchedAct
+            | ProgramType::SocketFilter
+            | ProgramType::CgroupSkb
+            | ProgramType::LwtIn
+            | ProgramType::LwtOut
+            | ProgramType::LwtXmit
+    )
+}
+
+/// What a test run's socket says: its own end is the packet's source.
+fn owner(skb: &Skb, memory: &Memory) -> Owner {
+    const AF_INET: u16 = 2;
+    const AF_INET6: u16 = 10;
+    let bytes = skb.frame.bytes(memory);
+    let ipv4 = |at| {
+        let mut address = [0; 16];
+        address[..4].copy_from_slice(&array::<4>(bytes, at));
+        address
+    };
+    let (family, local, remote) = match skb.protocol {
+        EtherType::IPV4 => (AF_INET, ipv4(12), ipv4(16)),
+        EtherType::IPV6 => (AF_INET6, array(bytes, 8), array(bytes, 24)),
+        _ => (0, [0; 16], [0; 16]),
+    };
+    Owner {
+        family,
+        local,
+        remote,
+        ..Owner::default()
     }
 }
 

@@ -4,10 +4,11 @@ use twinpath_machine::memory::{ArenaError, OutOfMemory};
 use twinpath_machine::{Cpu, Machine, MachineOptions, ProgramId, ProgramType};
 
 use crate::net::{
-    Device, DeviceId, DeviceOptions, DropReason, EndKind, EngineFactory, HookKind, Journey, Net,
-    NodeId,
+    Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Journey,
+    Net, NodeId,
 };
-use crate::packet::{ETH_HLEN, Frame, flow};
+use crate::network::Tables;
+use crate::packet::{ChecksumOffload, ETH_HLEN, Frame, Skb, flow};
 
 /// One emulated kernel: a machine, and namespaces with devices around it.
 #[derive(Debug)]
@@ -132,6 +133,11 @@ impl World {
         self.net.device_mut(device).up = up;
     }
 
+    /// The network beyond the devices: routes, neighbours.
+    pub fn network(&mut self) -> &mut Tables {
+        &mut self.net.network
+    }
+
     /// Attaches a program to a hook. Filters of clsact run by ascending `priority`, which other hooks
     /// do not look at; TCX programs run in the order of attachment.
     ///
@@ -151,6 +157,8 @@ impl World {
         let state = self.net.device_mut(device);
         let fits = match hook {
             HookKind::Xdp | HookKind::XdpGeneric => program.kind == ProgramType::Xdp,
+            // The map holds the program, not the device.
+            HookKind::XdpDevmap => false,
             _ => program.kind == ProgramType::SchedCls,
         };
         if !fits {
@@ -176,6 +184,7 @@ impl World {
         match hook {
             HookKind::Xdp => state.xdp = Some(id),
             HookKind::XdpGeneric => state.xdp_generic = Some(id),
+            HookKind::XdpDevmap => unreachable!("refused above"),
             HookKind::TcxIngress => state.ingress.tcx.push(id),
             HookKind::TcxEgress => state.egress.tcx.push(id),
             HookKind::TcIngress => add(&mut state.ingress.clsact),
@@ -204,37 +213,54 @@ impl World {
     /// # Panics
     /// When the device is of another world.
     pub fn inject(&mut self, device: DeviceId, bytes: &[u8]) -> &mut Journey {
+        self.inject_offloaded(device, bytes, None)
+    }
+
+    /// As [`World::inject`], for a frame whose sender left the checksum to its device, as a socket in
+    /// a container does whose veth is never a wire: the field holds the sum of the pseudo-header. It
+    /// is filled in when the frame leaves the world.
+    ///
+    /// # Panics
+    /// When the device is of another world.
+    pub fn inject_offloaded(
+        &mut self,
+        device: DeviceId,
+        bytes: &[u8],
+        offload: Option<ChecksumOffload>,
+    ) -> &mut Journey {
         self.net.begin();
         self.net.cpu = Cpu(flow::hash_frame(bytes) % self.machine.cpus());
-        let refused = self.refuse(device, bytes);
-        let room = bytes.len().min(MAX_FRAME);
-        let frame = Frame::new(
-            &mut self.net.pool,
-            &mut self.machine.memory,
-            &bytes[..room],
-            HEADROOM,
-            0,
-        );
-        match (frame, refused) {
-            (Ok(frame), None) => {
-                self.net.arrive(&mut self.machine, device, frame);
-                self.net.drain(&mut self.machine);
-            }
-            (Ok(frame), Some(reason)) => {
-                let kind = EndKind::Dropped { hook: None, reason };
-                self.net.end_frame(&self.machine, device, frame, kind);
-            }
-            (Err(_), _) => {
-                let reason = DropReason::Memory;
-                let frame = self.net.journey.keep(|into| into.extend_from_slice(bytes));
-                self.net.journey.ends.push(crate::net::End {
-                    device,
-                    kind: EndKind::Dropped { hook: None, reason },
-                    frame,
-                });
-            }
+        let result = match self.refuse(device, bytes) {
+            Some(reason) => Err(reason),
+            None => self.receive(device, bytes, offload),
+        };
+        if let Err(reason) = result {
+            let frame = self.net.journey.keep(|into| into.extend_from_slice(bytes));
+            self.net.journey.ends.push(End {
+                device,
+                kind: EndKind::Dropped { hook: None, reason },
+                frame,
+            });
         }
         &mut self.net.journey
+    }
+
+    fn receive(
+        &mut self,
+        device: DeviceId,
+        bytes: &[u8],
+        offload: Option<ChecksumOffload>,
+    ) -> Result<(), DropReason> {
+        let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
+        let frame = Frame::new(pool, memory, bytes, HEADROOM, 0);
+        let mut skb = Skb::new(frame.map_err(|_| DropReason::Memory)?, device);
+        if offload.is_some_and(|offload| !skb.offload_checksum(offload)) {
+            skb.frame.free(pool);
+            return Err(DropReason::Malformed);
+        }
+        self.net.arrive(&mut self.machine, device, skb);
+        self.net.drain(&mut self.machine);
+        Ok(())
     }
 
     fn refuse(&self, device: DeviceId, bytes: &[u8]) -> Option<DropReason> {

@@ -274,11 +274,19 @@ fn cases(kind: ProgramType, helper: HelperId) -> impl Strategy<Value = Case> {
         before.extend(after);
         before
     });
-    (steps, vec(input, 4), vec(any::<u8>(), 512)).prop_map(move |(steps, inputs, buffers)| Case {
-        kind,
-        steps,
-        inputs,
-        buffers,
+    (steps, vec(input, 4), vec(any::<u8>(), 512)).prop_map(move |(steps, mut inputs, buffers)| {
+        // Linux 6.18 crashes when it checks the complete sum of a packet that was cut off before
+        // its network header (skb_checksum's BUG_ON, from bpf_prog_test_run_skb).
+        let cut = |step: &Step| step.helper == HelperId::SKB_CHANGE_TAIL;
+        for input in &mut inputs {
+            input.checksum_complete &= !steps.iter().any(cut);
+        }
+        Case {
+            kind,
+            steps,
+            inputs,
+            buffers,
+        }
     })
 }
 

@@ -9,14 +9,18 @@ mod xdp;
 pub(crate) use skb::{SkbField, read_skb, write_skb};
 pub(crate) use xdp::write_xdp;
 
-use twinpath_machine::ProgramType;
 use twinpath_machine::memory::Layout;
+use twinpath_machine::{AttachType, ProgramType};
 
-/// The context structure of a program type, if the node has such programs.
-pub fn layout(kind: ProgramType) -> Option<&'static Layout> {
+/// The context structure of programs of a type, attached as stated, if the node has such programs.
+pub fn layout(kind: ProgramType, attach: Option<AttachType>) -> Option<&'static Layout> {
     Some(match kind {
+        ProgramType::Xdp if attach == Some(AttachType::XdpDevmap) => &xdp::XDP_MD_EGRESS,
         ProgramType::Xdp => &xdp::XDP_MD,
         ProgramType::SchedCls | ProgramType::SchedAct => &skb::SCHED_CLS,
+        ProgramType::SocketFilter => &skb::SOCKET_FILTER,
+        ProgramType::CgroupSkb => &skb::CGROUP_SKB,
+        ProgramType::LwtIn | ProgramType::LwtOut | ProgramType::LwtXmit => &skb::LWT,
         _ => return None,
     })
 }

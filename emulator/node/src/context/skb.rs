@@ -2,7 +2,7 @@
 
 use twinpath_machine::memory::{Field, Layout, Memory, Widths};
 
-use crate::packet::Skb;
+use crate::packet::{Owner, Skb};
 
 /// Bytes of the structure.
 const SIZE: u32 = 192;
@@ -28,6 +28,13 @@ pub(crate) enum SkbField {
     Data = 76,
     DataEnd = 80,
     NapiId = 84,
+    Family = 88,
+    RemoteIp4 = 92,
+    LocalIp4 = 96,
+    RemoteIp6 = 100,
+    LocalIp6 = 116,
+    RemotePort = 132,
+    LocalPort = 136,
     DataMeta = 140,
     Tstamp = 152,
     WireLen = 160,
@@ -48,6 +55,26 @@ const fn write(name: &'static str, at: SkbField) -> Field {
     Field::plain(name, at as u16, 4, Widths::UP_TO_4, Widths::W4)
 }
 
+/// A field of 64 bits.
+const fn long(name: &'static str, at: SkbField, write: Widths) -> Field {
+    Field::plain(name, at as u16, 8, Widths::W8, write)
+}
+
+/// Addresses of the packet's socket, read word by word.
+const fn address(name: &'static str, at: SkbField, size: u16) -> Field {
+    Field::plain(name, at as u16, size, Widths::W4, Widths::NONE)
+}
+
+const LEN: Field = read("len", SkbField::Len);
+const PKT_TYPE: Field = read("pkt_type", SkbField::PktType);
+const QUEUE_MAPPING: Field = read("queue_mapping", SkbField::QueueMapping).half();
+const PROTOCOL: Field = read("protocol", SkbField::Protocol);
+const VLAN_PRESENT: Field = read("vlan_present", SkbField::VlanPresent);
+const VLAN_TCI: Field = read("vlan_tci", SkbField::VlanTci);
+const VLAN_PROTO: Field = read("vlan_proto", SkbField::VlanProto);
+const INGRESS_IFINDEX: Field = read("ingress_ifindex", SkbField::IngressIfindex);
+const IFINDEX: Field = read("ifindex", SkbField::Ifindex);
+const TC_INDEX: Field = read("tc_index", SkbField::TcIndex).half();
 const CB: Field = Field::plain(
     "cb",
     SkbField::Cb as u16,
@@ -55,53 +82,143 @@ const CB: Field = Field::plain(
     Widths::UP_TO_8,
     Widths::UP_TO_8,
 );
-const HWTSTAMP: Field = Field::plain(
-    "hwtstamp",
-    SkbField::Hwtstamp as u16,
-    8,
-    Widths::W8,
-    Widths::NONE,
-);
+const HASH: Field = read("hash", SkbField::Hash);
+const DATA: Field = Field::packet("data", SkbField::Data as u16);
+const DATA_END: Field = Field::packet("data_end", SkbField::DataEnd as u16);
+const NAPI_ID: Field = read("napi_id", SkbField::NapiId);
+const DATA_META: Field = Field::packet("data_meta", SkbField::DataMeta as u16);
+const GSO_SEGS: Field = read("gso_segs", SkbField::GsoSegs);
+const SK: Field = Field::object("sk", SkbField::Sk as u16);
+const GSO_SIZE: Field = read("gso_size", SkbField::GsoSize);
+const HWTSTAMP: Field = long("hwtstamp", SkbField::Hwtstamp, Widths::NONE);
+const MARK: Field = read("mark", SkbField::Mark);
+const PRIORITY: Field = read("priority", SkbField::Priority);
+const MARK_WRITTEN: Field = write("mark", SkbField::Mark);
+const PRIORITY_WRITTEN: Field = write("priority", SkbField::Priority);
+
+/// A layout of the structure.
+const fn layout(fields: &'static [Field]) -> Layout {
+    Layout {
+        name: "__sk_buff",
+        size: SIZE,
+        fields,
+    }
+}
 
 /// For tc (`tc_cls_act_is_valid_access`).
-pub(super) static SCHED_CLS: Layout = Layout {
-    name: "__sk_buff",
-    size: SIZE,
-    fields: &[
-        read("len", SkbField::Len),
-        read("pkt_type", SkbField::PktType),
-        write("mark", SkbField::Mark),
-        write("queue_mapping", SkbField::QueueMapping),
-        read("protocol", SkbField::Protocol),
-        read("vlan_present", SkbField::VlanPresent),
-        read("vlan_tci", SkbField::VlanTci),
-        read("vlan_proto", SkbField::VlanProto),
-        write("priority", SkbField::Priority),
-        read("ingress_ifindex", SkbField::IngressIfindex),
-        read("ifindex", SkbField::Ifindex),
-        write("tc_index", SkbField::TcIndex),
-        CB,
-        read("hash", SkbField::Hash),
-        write("tc_classid", SkbField::TcClassid),
-        Field::packet("data", SkbField::Data as u16),
-        Field::packet("data_end", SkbField::DataEnd as u16),
-        read("napi_id", SkbField::NapiId),
-        Field::packet("data_meta", SkbField::DataMeta as u16),
-        Field::plain("tstamp", SkbField::Tstamp as u16, 8, Widths::W8, Widths::W8),
-        read("wire_len", SkbField::WireLen),
-        read("gso_segs", SkbField::GsoSegs),
-        Field::object("sk", SkbField::Sk as u16),
-        read("gso_size", SkbField::GsoSize),
-        Field::plain(
-            "tstamp_type",
-            SkbField::TstampType as u16,
-            1,
-            Widths::of(1),
-            Widths::NONE,
-        ),
-        HWTSTAMP,
-    ],
-};
+pub(super) static SCHED_CLS: Layout = layout(&[
+    LEN,
+    PKT_TYPE,
+    MARK_WRITTEN,
+    write("queue_mapping", SkbField::QueueMapping).half(),
+    PROTOCOL,
+    VLAN_PRESENT,
+    VLAN_TCI,
+    VLAN_PROTO,
+    PRIORITY_WRITTEN,
+    INGRESS_IFINDEX,
+    IFINDEX,
+    write("tc_index", SkbField::TcIndex).half(),
+    CB,
+    HASH,
+    write("tc_classid", SkbField::TcClassid).half(),
+    DATA,
+    DATA_END,
+    NAPI_ID,
+    DATA_META,
+    long("tstamp", SkbField::Tstamp, Widths::W8),
+    read("wire_len", SkbField::WireLen),
+    GSO_SEGS,
+    SK,
+    GSO_SIZE,
+    Field::plain(
+        "tstamp_type",
+        SkbField::TstampType as u16,
+        1,
+        Widths::of(1),
+        Widths::NONE,
+    ),
+    HWTSTAMP,
+]);
+
+/// For socket filters (`sk_filter_is_valid_access`): no bytes of the packet, only `cb` to write.
+pub(super) static SOCKET_FILTER: Layout = layout(&[
+    LEN,
+    PKT_TYPE,
+    MARK,
+    QUEUE_MAPPING,
+    PROTOCOL,
+    VLAN_PRESENT,
+    VLAN_TCI,
+    VLAN_PROTO,
+    PRIORITY,
+    INGRESS_IFINDEX,
+    IFINDEX,
+    TC_INDEX,
+    CB,
+    HASH,
+    NAPI_ID,
+    GSO_SEGS,
+    SK,
+    GSO_SIZE,
+]);
+
+/// For `cgroup/skb` (`cg_skb_is_valid_access`).
+pub(super) static CGROUP_SKB: Layout = layout(&[
+    LEN,
+    PKT_TYPE,
+    MARK_WRITTEN,
+    QUEUE_MAPPING,
+    PROTOCOL,
+    VLAN_PRESENT,
+    VLAN_TCI,
+    VLAN_PROTO,
+    PRIORITY_WRITTEN,
+    INGRESS_IFINDEX,
+    IFINDEX,
+    TC_INDEX,
+    CB,
+    HASH,
+    DATA,
+    DATA_END,
+    NAPI_ID,
+    read("family", SkbField::Family),
+    address("remote_ip4", SkbField::RemoteIp4, 4),
+    address("local_ip4", SkbField::LocalIp4, 4),
+    address("remote_ip6", SkbField::RemoteIp6, 16),
+    address("local_ip6", SkbField::LocalIp6, 16),
+    read("remote_port", SkbField::RemotePort),
+    read("local_port", SkbField::LocalPort),
+    long("tstamp", SkbField::Tstamp, Widths::W8),
+    GSO_SEGS,
+    SK,
+    GSO_SIZE,
+    HWTSTAMP,
+]);
+
+/// For light-weight tunnels (`lwt_is_valid_access`).
+pub(super) static LWT: Layout = layout(&[
+    LEN,
+    PKT_TYPE,
+    MARK_WRITTEN,
+    QUEUE_MAPPING,
+    PROTOCOL,
+    VLAN_PRESENT,
+    VLAN_TCI,
+    VLAN_PROTO,
+    PRIORITY_WRITTEN,
+    INGRESS_IFINDEX,
+    IFINDEX,
+    TC_INDEX,
+    CB,
+    HASH,
+    DATA,
+    DATA_END,
+    NAPI_ID,
+    GSO_SEGS,
+    SK,
+    GSO_SIZE,
+]);
 
 /// Writes the structure's bytes for a packet: what `bpf_convert_ctx_access` would load.
 pub(crate) fn write_skb(memory: &mut Memory, at: u32, skb: &Skb) {
@@ -139,9 +256,43 @@ pub(crate) fn write_skb(memory: &mut Memory, at: u32, skb: &Skb) {
     };
     put_long(SkbField::Tstamp, skb.timestamp);
     put_long(SkbField::Hwtstamp, skb.hardware_timestamp);
-    put_long(SkbField::Sk, 0);
+    put_long(
+        SkbField::Sk,
+        skb.owner.object.map_or(0, |sk| sk.base.into()),
+    );
     let cb = SkbField::Cb as usize;
     bytes[cb..cb + skb.cb.len()].copy_from_slice(&skb.cb);
+    write_owner(bytes, &skb.owner);
+}
+
+/// What is the packet's socket's.
+fn write_owner(bytes: &mut [u8], owner: &Owner) {
+    let mut put = |field: SkbField, value: &[u8]| {
+        let at = field as usize;
+        bytes[at..at + value.len()].copy_from_slice(value);
+    };
+    // A socket keeps an IPv4 address apart from the IPv6 one.
+    const AF_INET6: u16 = 10;
+    let ipv6 = owner.family == AF_INET6;
+    let (remote_4, local_4) = (&owner.remote[..4], &owner.local[..4]);
+    put(SkbField::Family, &u32::from(owner.family).to_le_bytes());
+    put(SkbField::RemoteIp4, if ipv6 { &[0; 4] } else { remote_4 });
+    put(SkbField::LocalIp4, if ipv6 { &[0; 4] } else { local_4 });
+    put(
+        SkbField::RemoteIp6,
+        if ipv6 { &owner.remote } else { &[0; 16] },
+    );
+    put(
+        SkbField::LocalIp6,
+        if ipv6 { &owner.local } else { &[0; 16] },
+    );
+    // In network order, and in the upper half.
+    let [high, low] = owner.remote_port.to_be_bytes();
+    put(SkbField::RemotePort, &[0, 0, high, low]);
+    put(
+        SkbField::LocalPort,
+        &u32::from(owner.local_port).to_le_bytes(),
+    );
 }
 
 /// Takes over what a program wrote into the structure.

@@ -17,6 +17,20 @@ pub(super) static XDP_MD: Layout = Layout {
     ],
 };
 
+/// For programs of a devmap's entries, which also see where the packet goes.
+pub(super) static XDP_MD_EGRESS: Layout = Layout {
+    name: "xdp_md",
+    size: 24,
+    fields: &[
+        Field::packet("data", 0),
+        Field::packet("data_end", 4),
+        Field::packet("data_meta", 8),
+        Field::plain("ingress_ifindex", 12, 4, Widths::W4, Widths::NONE),
+        Field::plain("rx_queue_index", 16, 4, Widths::W4, Widths::NONE),
+        Field::plain("egress_ifindex", 20, 4, Widths::W4, Widths::NONE),
+    ],
+};
+
 /// Writes the structure's bytes for a packet.
 pub(crate) fn write_xdp(memory: &mut Memory, at: u32, xdp: &Xdp) {
     let fields = [
@@ -25,7 +39,7 @@ pub(crate) fn write_xdp(memory: &mut Memory, at: u32, xdp: &Xdp) {
         xdp.meta,
         xdp.ingress,
         xdp.rx_queue,
-        0,
+        xdp.egress,
     ];
     let bytes = memory.raw_mut(at, XDP_MD.size);
     for (slot, value) in bytes.chunks_exact_mut(4).zip(fields) {

@@ -5,6 +5,8 @@
 //! program runs is a fault here.
 
 mod checksum;
+mod fib;
+mod mtu;
 mod provided;
 mod redirect;
 mod skb;
@@ -12,6 +14,7 @@ mod skb_bytes;
 mod skb_meta;
 mod skb_room;
 mod skb_vlan;
+mod tunnel;
 mod xdp;
 
 pub use provided::Helpers;

@@ -1,8 +1,11 @@
 //! Sending a packet to another device.
 
-use twinpath_machine::{Call, Checked, MapType};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::net::{Net, SkbTarget, XdpTarget};
+use twinpath_machine::{Access, Call, Checked, Errno, MapType};
+
+use crate::errno::EBADMSG;
+use crate::net::{Net, NextHop, SkbTarget, XdpTarget};
 use crate::packet::{Skb, Xdp};
 
 /// `BPF_F_INGRESS`.
@@ -60,14 +63,12 @@ pub(super) fn xdp_map(_xdp: &mut Xdp, net: &mut Net, call: &mut Call<'_>) -> Che
     }
     call.cost.map_operations += 1;
     let index = call.arg(2) as u32;
-    let machine = &mut *call.machine;
-    let entry = machine.maps[map].lookup(&index.to_le_bytes(), call.cpu);
-    net.redirect.xdp = match entry {
+    net.redirect.xdp = match call.machine.maps[map].redirect_target(index) {
         _ if flags & BROADCAST != 0 => XdpTarget::Broadcast {
             map,
             exclude_ingress: flags & EXCLUDE_INGRESS != 0,
         },
-        Some(value) => XdpTarget::Entry { kind, value },
+        Some(target) => XdpTarget::Entry(target),
         None => {
             // The index of an earlier call is now that of a device.
             net.redirect.xdp = XdpTarget::Device;
@@ -76,4 +77,74 @@ pub(super) fn xdp_map(_xdp: &mut Xdp, net: &mut Net, call: &mut Call<'_>) -> Che
     };
     net.redirect.index = index;
     Ok(XDP_REDIRECT)
+}
+
+/// `bpf_clone_redirect`: a copy goes at once, and meets the programs on its way before this returns.
+pub(super) fn clone(skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -> Checked<u64> {
+    call.context(1)?;
+    let (ifindex, flags) = (call.arg(2) as u32, call.arg(3));
+    if flags & !INGRESS != 0 {
+        return Ok(Errno::EINVAL.into());
+    }
+    if skb.gso.size != 0 && skb.gso.kind == 0 {
+        return Ok(EBADMSG.into());
+    }
+    let Some(to) = net.find_beside(skb.device, ifindex) else {
+        return Ok(Errno::EINVAL.into());
+    };
+    let Ok(copy) = skb.copy(&mut net.pool, &mut call.machine.memory) else {
+        return Ok(Errno::ENOMEM.into());
+    };
+    // The copy shares the kernel's buffer, so that the packet gets another one, without metadata.
+    skb.metadata = 0;
+    let target = if flags & INGRESS != 0 {
+        SkbTarget::Ingress
+    } else {
+        SkbTarget::Egress
+    };
+    Ok(net.redirect_to(call.machine, None, copy, to, target) as u64)
+}
+
+/// `bpf_redirect_peer`.
+pub(super) fn peer(_skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -> Checked<u64> {
+    if call.arg(2) != 0 {
+        return Ok(TC_ACT_SHOT);
+    }
+    net.redirect.index = call.arg(1) as u32;
+    net.redirect.skb = SkbTarget::Peer;
+    Ok(TC_ACT_REDIRECT)
+}
+
+/// `bpf_redirect_neigh`.
+pub(super) fn neighbour(_skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -> Checked<u64> {
+    /// `sizeof(struct bpf_redir_neigh)`
+    const SIZE: i32 = 20;
+    let len = call.size(3)?;
+    let params = if len > 0 {
+        Some(call.range(2, len, Access::Read)?)
+    } else {
+        None
+    };
+    if (len != 0 && (len as i32) < SIZE) || call.arg(4) != 0 {
+        return Ok(TC_ACT_SHOT);
+    }
+    net.redirect.index = call.arg(1) as u32;
+    let next = params.map_or(NextHop::Routed, |at| next_hop(call, at));
+    net.redirect.skb = SkbTarget::Neighbour(next);
+    Ok(TC_ACT_REDIRECT)
+}
+
+/// `struct bpf_redir_neigh` at a guest address.
+fn next_hop(call: &Call<'_>, at: u32) -> NextHop {
+    const AF_INET: u32 = 2;
+    const AF_INET6: u32 = 10;
+    let bytes = call.machine.memory.raw(at, 20);
+    let family = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let mut address = [0; 16];
+    address.copy_from_slice(&bytes[4..20]);
+    match family {
+        AF_INET => NextHop::Given(Ipv4Addr::from([bytes[4], bytes[5], bytes[6], bytes[7]]).into()),
+        AF_INET6 => NextHop::Given(Ipv6Addr::from(address).into()),
+        _ => NextHop::Unknown,
+    }
 }

@@ -1,8 +1,10 @@
-//! The helpers of tc programs.
+//! The helpers of programs that run on an skb.
 
 use twinpath_machine::{Call, Checked, HelperId};
 
-use super::{checksum, helpers, redirect, skb_bytes, skb_meta, skb_room, skb_vlan};
+use super::{
+    checksum, fib, helpers, mtu, redirect, skb_bytes, skb_meta, skb_room, skb_vlan, tunnel,
+};
 use crate::net::Net;
 use crate::packet::Skb;
 
@@ -28,5 +30,16 @@ helpers! { Skb:
     writes SKB_CHANGE_TYPE => skb_meta::change_type,
     writes SKB_SET_TSTAMP => skb_meta::set_timestamp,
     writes SKB_ECN_SET_CE => skb_meta::set_ce,
+    writes SKB_GET_TUNNEL_KEY => tunnel::get_key,
+    writes SKB_SET_TUNNEL_KEY => tunnel::set_key,
+    writes SKB_GET_TUNNEL_OPT => tunnel::get_options,
+    writes SKB_SET_TUNNEL_OPT => tunnel::set_options,
+    moves CLONE_REDIRECT => redirect::clone,
     reads REDIRECT => redirect::skb,
+    reads REDIRECT_NEIGH => redirect::neighbour,
+    reads REDIRECT_PEER => redirect::peer,
+    reads FIB_LOOKUP => fib::skb,
+    reads CHECK_MTU => mtu::skb,
+    reads GET_ROUTE_REALM => skb_meta::no_class,
+    reads GET_CGROUP_CLASSID => skb_meta::no_class,
 }

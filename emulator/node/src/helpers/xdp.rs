@@ -2,7 +2,7 @@
 
 use twinpath_machine::{Access, Call, Checked, Errno, HelperId};
 
-use super::{Answer, answer, checksum, helpers, redirect, size};
+use super::{Answer, answer, checksum, fib, helpers, mtu, redirect, size};
 use crate::net::Net;
 use crate::packet::{ETH_HLEN, Xdp};
 
@@ -16,6 +16,8 @@ helpers! { Xdp:
     reads CSUM_DIFF => checksum::difference,
     reads REDIRECT => redirect::xdp,
     reads REDIRECT_MAP => redirect::xdp_map,
+    reads FIB_LOOKUP => fib::xdp,
+    reads CHECK_MTU => mtu::xdp,
 }
 
 /// The second argument as the kernel takes it: an `int`.

@@ -33,6 +33,8 @@ pub enum HookKind {
     Xdp,
     /// XDP in the generic receive path, on an skb.
     XdpGeneric,
+    /// The program of a devmap's entry, on the way out.
+    XdpDevmap,
     /// A TCX program for what the device receives.
     TcxIngress,
     /// A clsact filter, direct-action, for what the device receives.
@@ -165,6 +167,7 @@ impl HookKind {
         match self {
             Self::Xdp => "xdp",
             Self::XdpGeneric => "xdp-generic",
+            Self::XdpDevmap => "xdp-devmap",
             Self::TcxIngress => "tcx-ingress",
             Self::TcIngress => "tc-ingress",
             Self::TcxEgress => "tcx-egress",

@@ -1,8 +1,8 @@
 //! The way out: tc egress, the device, the wire. And tc programs in both directions.
 
-use twinpath_machine::{Machine, ProgramId};
+use twinpath_machine::{Errno, Machine, ProgramId};
 
-use super::{DeviceId, Direction, DropReason, EndKind, HookKind, Net, Site, Subject};
+use super::{DeviceId, Direction, DropReason, EndKind, HookKind, Net, Site, xmit};
 use crate::packet::{ETH_HLEN, Frame, Skb};
 
 /// How many transmissions may be under way inside each other (`XMIT_RECURSION_LIMIT`).
@@ -63,7 +63,7 @@ impl Net {
         let mut next = 0;
         while let Some(program) = self.filter(site.device, direction, next, true) {
             next += 1;
-            let (returned, result) = self.run_tc(machine, program, skb, site);
+            let (returned, result) = self.run_skb(machine, program, skb, site);
             skb = returned;
             match result {
                 None => return (skb, Some(Verdict::Drop(DropReason::Fault))),
@@ -92,7 +92,7 @@ impl Net {
         let mut next = 0;
         while let Some(program) = self.filter(site.device, direction, next, false) {
             next += 1;
-            let (returned, result) = self.run_tc(machine, program, skb, site);
+            let (returned, result) = self.run_skb(machine, program, skb, site);
             skb = returned;
             let verdict = match result {
                 None => Verdict::Drop(DropReason::Fault),
@@ -126,55 +126,52 @@ impl Net {
         }
     }
 
-    fn run_tc(
+    /// `__bpf_tx_skb`, `__dev_queue_xmit`: a device sends an skb that begins with its link-layer
+    /// header. What the kernel's function returns.
+    pub(super) fn transmit(
         &mut self,
         machine: &mut Machine,
-        program: ProgramId,
-        skb: Skb,
-        site: Site,
-    ) -> (Skb, Option<i32>) {
-        let mut subject = Subject::Skb(skb);
-        let result = self.run(machine, program, &mut subject, site);
-        match subject {
-            Subject::Skb(skb) => (skb, result),
-            Subject::Xdp(xdp) => (Skb::new(xdp.frame), None),
-        }
-    }
-
-    /// `__bpf_tx_skb`, `__dev_queue_xmit`: a device sends an skb that begins with its link-layer
-    /// header.
-    pub(super) fn transmit(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
+        device: DeviceId,
+        mut skb: Skb,
+    ) -> i64 {
         if self.transmitting > XMIT_RECURSION_LIMIT {
             self.drop_skb(machine, device, skb, None, DropReason::Recursion);
-            return;
+            return xmit::error(Errno::ENETDOWN);
         }
-        skb.ifindex = self.ifindex(device).get();
+        self.place(&mut skb, device);
         skb.timestamp = 0;
         skb.mac_header = Some(skb.frame.data());
         skb.at_ingress = false;
         skb.wire_len = skb.frame.len();
         self.transmitting += 1;
-        self.tc_egress(machine, device, skb);
+        let result = self.tc_egress(machine, device, skb);
         self.transmitting -= 1;
+        result
     }
 
     /// `sch_handle_egress`.
-    fn tc_egress(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) {
+    fn tc_egress(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) -> i64 {
         let (skb, verdict, hook) = self.classify(machine, device, skb, Direction::Egress);
         match verdict {
-            Verdict::Pass => self.leave(machine, device, skb),
+            Verdict::Pass => return self.hand_over(machine, device, skb),
             Verdict::Redirect => self.skb_redirect(machine, device, hook, skb),
-            Verdict::Drop(reason) => self.drop_skb(machine, device, skb, Some(hook), reason),
             Verdict::Consume => self.end_skb(machine, device, skb, EndKind::Consumed),
+            Verdict::Drop(reason) => {
+                self.drop_skb(machine, device, skb, Some(hook), reason);
+                return xmit::DROP;
+            }
         }
+        xmit::SUCCESS
     }
 
     /// The device's driver gets an skb (`veth_xmit`).
-    fn leave(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
+    fn hand_over(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) -> i64 {
         let state = self.device(device);
         if !state.up {
             self.drop_skb(machine, device, skb, None, DropReason::DeviceDown);
-        } else if skb.frame.len() > state.longest_frame() && skb.gso.size == 0 {
+            return xmit::error(Errno::ENETDOWN);
+        }
+        if skb.frame.len() > state.longest_frame() && skb.gso.size == 0 {
             self.drop_skb(machine, device, skb, None, DropReason::TooLong);
         } else if state.loopback {
             self.forward(machine, device, &mut skb);
@@ -186,8 +183,12 @@ impl Net {
             self.forward(machine, peer, &mut skb);
             self.arrive_skb(machine, peer, skb);
         } else {
+            // What is beyond the wire cannot know what the sender left to the device.
+            skb.fill_checksum(&mut machine.memory);
             self.end_skb(machine, device, skb, EndKind::Left);
         }
+        // veth drops in silence.
+        xmit::SUCCESS
     }
 
     /// The device's driver gets a frame from an XDP program: tc does not see it.
@@ -201,7 +202,7 @@ impl Net {
                 };
                 self.end_frame(machine, peer, frame, kind);
             }
-            Some(peer) => self.arrive(machine, peer, frame),
+            Some(peer) => self.arrive(machine, peer, Skb::new(frame, peer)),
         }
     }
 }

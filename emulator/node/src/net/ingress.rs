@@ -2,14 +2,13 @@
 
 use twinpath_machine::Machine;
 
-use super::{DeviceId, Direction, DropReason, EndKind, HookKind, Net, SkbTarget};
+use super::{DeviceId, Direction, DropReason, EndKind, Net};
 use crate::net::egress::Verdict;
-use crate::packet::{ETH_HLEN, Frame, Skb};
+use crate::packet::{ETH_HLEN, Skb};
 
 impl Net {
     /// A frame arrives at a device from the wire.
-    pub(crate) fn arrive(&mut self, machine: &mut Machine, device: DeviceId, frame: Frame) {
-        let mut skb = Skb::new(frame);
+    pub(crate) fn arrive(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
         skb.take_ethernet(&machine.memory, self.device(device).link());
         self.arrive_skb(machine, device, skb);
     }
@@ -27,12 +26,11 @@ impl Net {
 
     /// `__netif_receive_skb_core`: an skb enters the stack's receive path.
     pub(super) fn receive(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
-        let ifindex = self.ifindex(device).get();
+        self.place(&mut skb, device);
         skb.network_header = skb.frame.data();
         skb.transport_header.get_or_insert(skb.network_header);
         skb.reset_mac_len();
-        skb.ingress = ifindex;
-        skb.ifindex = ifindex;
+        skb.ingress = skb.ifindex;
         if let Some(program) = self.device(device).xdp_generic {
             match self.generic_xdp(machine, device, program, skb) {
                 Some(passed) => skb = passed,
@@ -74,57 +72,6 @@ impl Net {
             Verdict::Consume => {
                 self.end_skb(machine, device, skb, EndKind::Consumed);
                 None
-            }
-        }
-    }
-
-    /// `skb_do_redirect`: a packet that begins with its link-layer header goes where the last
-    /// redirect helper said.
-    pub(super) fn skb_redirect(
-        &mut self,
-        machine: &mut Machine,
-        device: DeviceId,
-        hook: HookKind,
-        skb: Skb,
-    ) {
-        let node = self.device(device).node;
-        let index = std::mem::take(&mut self.redirect.index);
-        let target = self.find(node, index);
-        let kind = std::mem::take(&mut self.redirect.skb);
-        match target {
-            Some(to) => {
-                self.redirect_to(machine, hook, skb, to, kind);
-            }
-            None => self.drop_skb(machine, device, skb, Some(hook), DropReason::NoDevice),
-        }
-    }
-
-    /// `__bpf_redirect`.
-    fn redirect_to(
-        &mut self,
-        machine: &mut Machine,
-        hook: HookKind,
-        mut skb: Skb,
-        to: DeviceId,
-        kind: SkbTarget,
-    ) {
-        let hook = Some(hook);
-        let headless = skb.mac_header.is_none_or(|mac| mac >= skb.network_header);
-        if headless || skb.frame.len() == 0 {
-            self.drop_skb(machine, to, skb, hook, DropReason::NoHeader);
-            return;
-        }
-        if skb.at_ingress {
-            skb.pushed(&machine.memory, skb.frame.data(), skb.mac_len);
-        }
-        match kind {
-            SkbTarget::Egress => self.transmit(machine, to, skb),
-            SkbTarget::Ingress if !self.device(to).up => {
-                self.drop_skb(machine, to, skb, hook, DropReason::DeviceDown);
-            }
-            SkbTarget::Ingress => {
-                self.forward(machine, to, &mut skb);
-                self.enqueue(to, skb);
             }
         }
     }

@@ -103,6 +103,12 @@ pub enum DropReason {
     TooLong,
     /// It has no link-layer header to be sent with.
     NoHeader,
+    /// It is no IP packet to one host, and only those are sent to a neighbour.
+    NotForwardable,
+    /// There is no route to its destination.
+    NoRoute,
+    /// The hardware address of the next hop is not known.
+    NoNeighbour,
     /// Its headers are cut off.
     Malformed,
     /// More transmissions inside each other than the kernel allows.
@@ -125,6 +131,9 @@ impl DropReason {
             Self::DeviceDown => "device is down",
             Self::TooLong => "longer than the mtu",
             Self::NoHeader => "no link-layer header",
+            Self::NotForwardable => "not forwardable",
+            Self::NoRoute => "no route",
+            Self::NoNeighbour => "unknown neighbour",
             Self::Malformed => "malformed header",
             Self::Recursion => "recursion limit",
             Self::Storm => "packet storm",

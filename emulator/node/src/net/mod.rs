@@ -6,7 +6,9 @@ mod ingress;
 mod journey;
 mod redirect;
 mod run;
+mod subject;
 mod xdp;
+pub(crate) mod xmit;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,13 +16,15 @@ pub use device::{Device, DeviceId, DeviceOptions, HookKind, NodeId};
 pub use journey::{DropReason, End, EndKind, Hop, Journey, Metadata, Span};
 
 pub(crate) use device::Direction;
-pub(crate) use redirect::{RedirectInfo, SkbTarget, XdpTarget};
-pub(crate) use run::{Site, Subject};
+pub(crate) use redirect::{NextHop, RedirectInfo, SkbTarget, XdpTarget};
+pub(crate) use run::Site;
+pub(crate) use subject::{Placed, Subject};
 
 use twinpath_machine::engine::Engine;
 use twinpath_machine::memory::OutOfMemory;
 use twinpath_machine::{Cpu, Machine};
 
+use crate::network::Tables;
 use crate::packet::{Frame, Pool, Skb};
 use crate::types::Ifindex;
 
@@ -48,6 +52,8 @@ pub(crate) struct Net {
     /// Transmissions that are under way inside each other.
     transmitting: u32,
     pub(crate) cpu: Cpu,
+    /// What is beyond the devices.
+    pub(crate) network: Tables,
     engines: Vec<Option<Box<dyn Engine>>>,
     factory: EngineFactory,
     contexts: [u32; LEVELS],
@@ -71,6 +77,7 @@ impl Net {
             received: 0,
             transmitting: 0,
             cpu: Cpu(0),
+            network: Tables::default(),
             engines: Vec::new(),
             factory,
             contexts,
@@ -107,6 +114,11 @@ impl Net {
 
     pub(crate) fn device_mut(&mut self, id: DeviceId) -> &mut Device {
         &mut self.devices[id.0 as usize]
+    }
+
+    /// The device of an index in the namespace of another device.
+    pub(crate) fn find_beside(&self, device: DeviceId, ifindex: u32) -> Option<DeviceId> {
+        self.find(self.device(device).node, ifindex)
     }
 
     /// Begins a journey: nothing is under way.
@@ -183,9 +195,15 @@ impl Net {
         frame.free(&mut self.pool);
     }
 
-    /// An index as a field of a context carries it.
+    /// The index of a device.
     pub(crate) fn ifindex(&self, device: DeviceId) -> Ifindex {
         self.device(device).ifindex
+    }
+
+    /// Puts an skb on a device (`skb->dev`).
+    pub(crate) fn place(&self, skb: &mut Skb, device: DeviceId) {
+        skb.device = device;
+        skb.ifindex = self.ifindex(device).get();
     }
 }
 

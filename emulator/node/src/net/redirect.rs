@@ -1,6 +1,14 @@
 //! What redirect helpers prepare and verdicts carry out (`struct bpf_redirect_info`).
 
-use twinpath_machine::{MapId, MapType};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use twinpath_machine::maps::Target;
+use twinpath_machine::{Errno, Machine, MapId};
+
+use super::{DeviceId, DropReason, HookKind, Net, xmit};
+use crate::network::{Network, RouteKind, RouteQuery, Routed};
+use crate::packet::{ETH_HLEN, EtherType, Skb};
+use crate::types::Mac;
 
 /// The target that the last redirect helper named.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,6 +29,21 @@ pub(crate) enum SkbTarget {
     Egress,
     /// The device receives it.
     Ingress,
+    /// The device sends it to a neighbour, under a new Ethernet header.
+    Neighbour(NextHop),
+    /// The device's peer in another namespace receives it at once.
+    Peer,
+}
+
+/// The neighbour that a packet is sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NextHop {
+    /// The one on the route to the packet's destination.
+    Routed,
+    /// This one.
+    Given(IpAddr),
+    /// One of an address family that there is not.
+    Unknown,
 }
 
 /// What kind of target an XDP program's packet has.
@@ -31,8 +54,197 @@ pub(crate) enum XdpTarget {
     None,
     /// The device of the index.
     Device,
-    /// An entry of a map, whose value is at a guest address.
-    Entry { kind: MapType, value: u32 },
+    /// An entry of a map.
+    Entry(Target),
     /// All entries of a map.
     Broadcast { map: MapId, exclude_ingress: bool },
+}
+
+impl Net {
+    /// `skb_do_redirect`: a packet that begins with its link-layer header goes where the last
+    /// redirect helper said.
+    pub(super) fn skb_redirect(
+        &mut self,
+        machine: &mut Machine,
+        device: DeviceId,
+        hook: HookKind,
+        skb: Skb,
+    ) {
+        let node = self.device(device).node;
+        let index = std::mem::take(&mut self.redirect.index);
+        let kind = std::mem::take(&mut self.redirect.skb);
+        match self.find(node, index) {
+            None => self.drop_skb(machine, device, skb, Some(hook), DropReason::NoDevice),
+            Some(to) if kind == SkbTarget::Peer => self.redirect_peer(machine, hook, skb, to),
+            Some(to) => {
+                self.redirect_to(machine, Some(hook), skb, to, kind);
+            }
+        }
+    }
+
+    /// `__bpf_redirect`, `__bpf_redirect_neigh`. What the kernel's function returns.
+    pub(crate) fn redirect_to(
+        &mut self,
+        machine: &mut Machine,
+        hook: Option<HookKind>,
+        mut skb: Skb,
+        to: DeviceId,
+        kind: SkbTarget,
+    ) -> i64 {
+        let headless = skb.mac_header.is_none_or(|mac| mac >= skb.network_header);
+        if headless || skb.frame.len() == 0 {
+            self.drop_skb(machine, to, skb, hook, DropReason::NoHeader);
+            return xmit::error(Errno::ERANGE);
+        }
+        if let (true, Some(mac)) = (skb.at_ingress, skb.mac_header) {
+            skb.pushed(&machine.memory, mac, skb.mac_len);
+        }
+        match kind {
+            SkbTarget::Egress | SkbTarget::Peer => self.transmit(machine, to, skb),
+            SkbTarget::Neighbour(next) => self.redirect_neighbour(machine, hook, skb, to, next),
+            SkbTarget::Ingress if !self.device(to).up => {
+                self.drop_skb(machine, to, skb, hook, DropReason::DeviceDown);
+                xmit::DROP
+            }
+            SkbTarget::Ingress => {
+                self.forward(machine, to, &mut skb);
+                self.enqueue(to, skb);
+                xmit::SUCCESS
+            }
+        }
+    }
+
+    /// `bpf_redirect_peer`: the far end of the device receives the packet without a detour over the
+    /// backlog.
+    fn redirect_peer(&mut self, machine: &mut Machine, hook: HookKind, mut skb: Skb, to: DeviceId) {
+        let node = self.device(to).node;
+        let peer = self.device(to).peer.filter(|peer| {
+            let peer = self.device(*peer);
+            peer.up && peer.node != node
+        });
+        match peer {
+            Some(peer) if skb.at_ingress => {
+                skb.scrub();
+                let mac_len = skb.mac_len.min(skb.frame.linear());
+                skb.frame.pull(mac_len);
+                self.received += 1;
+                if self.received > super::STORM {
+                    self.drop_skb(machine, peer, skb, Some(hook), DropReason::Storm);
+                } else {
+                    self.receive(machine, peer, skb);
+                }
+            }
+            _ => self.drop_skb(machine, to, skb, Some(hook), DropReason::NoDevice),
+        }
+    }
+
+    /// `__bpf_redirect_neigh`: a new Ethernet header for the next hop.
+    fn redirect_neighbour(
+        &mut self,
+        machine: &mut Machine,
+        hook: Option<HookKind>,
+        mut skb: Skb,
+        to: DeviceId,
+        next: NextHop,
+    ) -> i64 {
+        let group = skb
+            .frame
+            .slice(&machine.memory, 0, 1)
+            .is_some_and(|first| first[0] & 1 != 0);
+        let ip = matches!(skb.protocol, EtherType::IPV4 | EtherType::IPV6);
+        if group || !ip || skb.frame.linear() < ETH_HLEN {
+            self.drop_skb(machine, to, skb, hook, DropReason::NotForwardable);
+            return xmit::error(Errno::ENOTSUPP);
+        }
+        skb.frame.pull(ETH_HLEN);
+        skb.network_header = skb.frame.data();
+        match self.next_hop(machine, &skb, to, next) {
+            Ok(mac) => {
+                self.write_header(machine, &mut skb, to, mac);
+                self.transmit(machine, to, skb)
+            }
+            Err(reason) => {
+                self.drop_skb(machine, to, skb, hook, reason);
+                xmit::DROP
+            }
+        }
+    }
+
+    /// The hardware address of the next hop.
+    fn next_hop(
+        &self,
+        machine: &Machine,
+        skb: &Skb,
+        to: DeviceId,
+        next: NextHop,
+    ) -> Result<Mac, DropReason> {
+        let address = match next {
+            NextHop::Given(address) => address,
+            NextHop::Unknown => return Err(DropReason::NotForwardable),
+            NextHop::Routed => {
+                let (source, destination) = addresses(machine, skb).ok_or(DropReason::Malformed)?;
+                let query = RouteQuery {
+                    destination,
+                    source,
+                    output: Some(to),
+                    input: None,
+                    mark: skb.mark,
+                    table: None,
+                };
+                match self.network.route(self.device(to).node, &query) {
+                    Routed::Found(route)
+                        if matches!(route.kind, RouteKind::Unicast | RouteKind::Local) =>
+                    {
+                        route.gateway.unwrap_or(destination)
+                    }
+                    _ => return Err(DropReason::NoRoute),
+                }
+            }
+        };
+        if skb.protocol == EtherType::IPV6 && address.is_ipv4() {
+            return Err(DropReason::NotForwardable);
+        }
+        self.network
+            .neighbour(to, address)
+            .ok_or(DropReason::NoNeighbour)
+    }
+
+    /// `neigh_output`: puts an Ethernet header before an IP packet.
+    fn write_header(&self, machine: &mut Machine, skb: &mut Skb, from: DeviceId, to: Mac) {
+        // The header that was pulled has left the room.
+        skb.frame.push(ETH_HLEN);
+        let header = machine.memory.raw_mut(skb.frame.data(), ETH_HLEN);
+        header[..6].copy_from_slice(&to.0);
+        header[6..12].copy_from_slice(&self.device(from).mac.0);
+        header[12..].copy_from_slice(&skb.protocol.to_wire());
+        skb.mac_header = Some(skb.frame.data());
+    }
+}
+
+/// The addresses of an IP packet that the data begins with.
+fn addresses(machine: &Machine, skb: &Skb) -> Option<(IpAddr, IpAddr)> {
+    let bytes = skb.frame.bytes(&machine.memory);
+    match skb.protocol {
+        EtherType::IPV4 => {
+            let header: &[u8; 20] = bytes.first_chunk()?;
+            let address = |at: usize| {
+                IpAddr::V4(Ipv4Addr::new(
+                    header[at],
+                    header[at + 1],
+                    header[at + 2],
+                    header[at + 3],
+                ))
+            };
+            Some((address(12), address(16)))
+        }
+        _ => {
+            let header: &[u8; 40] = bytes.first_chunk()?;
+            let address = |at: usize| {
+                let mut octets = [0; 16];
+                octets.copy_from_slice(&header[at..at + 16]);
+                IpAddr::V6(Ipv6Addr::from(octets))
+            };
+            Some((address(8), address(24)))
+        }
+    }
 }

@@ -1,21 +1,14 @@
 //! One run of a program at a hook.
 
 use twinpath_machine::engine::{Context, Engine, Invocation, Outcome};
-use twinpath_machine::memory::Memory;
 use twinpath_machine::{
-    Call, Checked, Environment, Fault, FaultKind, HelperId, Machine, ProgramId, ProgramType,
+    Call, Checked, Environment, Fault, FaultKind, HelperId, Machine, Pointer, ProgramId,
+    ProgramType, SocketRef,
 };
 
-use super::{DeviceId, HookKind, Hop, Metadata, Net};
+use super::{DeviceId, HookKind, Hop, Net, Subject};
 use crate::packet::{Skb, Xdp};
 use crate::{context, helpers};
-
-/// The packet that a program runs on.
-#[derive(Debug)]
-pub(crate) enum Subject {
-    Xdp(Xdp),
-    Skb(Skb),
-}
 
 /// Where a program runs.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +35,20 @@ impl Environment for Scope<'_> {
 
     fn load_packet(&mut self, machine: &Machine, offset: i32, into: &mut [u8]) -> Option<()> {
         self.subject.load(&machine.memory, offset, into)
+    }
+
+    fn packet_bytes(&mut self, machine: &Machine, len: u32, into: &mut Vec<u8>) -> bool {
+        let bytes = self.subject.frame().slice(&machine.memory, 0, len);
+        bytes.map(|bytes| into.extend_from_slice(bytes)).is_some()
+    }
+
+    fn socket(&mut self, _machine: &Machine, pointer: Pointer) -> Option<SocketRef> {
+        let Subject::Skb(skb) = &self.subject else {
+            return None;
+        };
+        let shown = skb.owner.object?.base == pointer.address();
+        let id = skb.socket.filter(|_| shown)?;
+        Some(SocketRef { id, full: true })
     }
 }
 
@@ -79,6 +86,38 @@ impl Net {
         returned
     }
 
+    /// Runs a program on an skb at a hook.
+    pub(super) fn run_skb(
+        &mut self,
+        machine: &mut Machine,
+        program: ProgramId,
+        skb: Skb,
+        site: Site,
+    ) -> (Skb, Option<i32>) {
+        let mut subject = Subject::Skb(skb);
+        let result = self.run(machine, program, &mut subject, site);
+        match subject {
+            Subject::Skb(skb) => (skb, result),
+            _ => unreachable!("a run does not change the kind of its subject"),
+        }
+    }
+
+    /// Runs a program on an XDP packet at a hook.
+    pub(super) fn run_xdp(
+        &mut self,
+        machine: &mut Machine,
+        program: ProgramId,
+        xdp: Xdp,
+        site: Site,
+    ) -> (Xdp, Option<i32>) {
+        let mut subject = Subject::Xdp(xdp);
+        let result = self.run(machine, program, &mut subject, site);
+        match subject {
+            Subject::Xdp(xdp) => (xdp, result),
+            _ => unreachable!("a run does not change the kind of its subject"),
+        }
+    }
+
     /// Runs a program.
     pub(crate) fn execute(
         &mut self,
@@ -87,94 +126,58 @@ impl Net {
         subject: &mut Subject,
     ) -> Result<Outcome, Box<Fault>> {
         let kind = machine.program(program).map(|program| program.kind);
-        let Some(layout) = kind.and_then(context::layout) else {
+        let attach = subject.attach();
+        let layout = kind.and_then(|kind| context::layout(kind, attach));
+        let (Some(kind), Some(layout)) = (kind, layout) else {
             return Err(unsupported(machine, program));
         };
-        let context = self.contexts[self.level];
+        let context = self.next_context();
         subject.publish(&mut machine.memory, context);
+        let bound = subject.bound();
         let invocation = Invocation {
             program,
             cpu: self.cpu,
             context: Context::Struct(context, layout),
-            packet: Some(subject.reach()),
-            bound: &[],
+            packet: subject.reach(kind),
+            bound: bound.as_slice(),
         };
-        let mut engine = self.take_engine();
-        self.level += 1;
+        let mut engine = self.enter();
         let mut scope = Scope {
             net: self,
             subject,
             context,
         };
         let outcome = engine.run(machine, &mut scope, &invocation);
-        self.level -= 1;
-        self.engines[self.level] = Some(engine);
+        self.leave(engine);
         subject.absorb(&machine.memory, context);
         outcome
     }
 
-    fn take_engine(&mut self) -> Box<dyn Engine> {
+    /// Where the context of the next run goes; runs nest.
+    pub(crate) fn next_context(&self) -> u32 {
+        self.contexts[self.level]
+    }
+
+    /// Begins a run; the engine is given back to [`Net::leave`].
+    pub(crate) fn enter(&mut self) -> Box<dyn Engine> {
         if self.engines.len() == self.level {
             self.engines.push(None);
         }
-        self.engines[self.level]
-            .take()
-            .unwrap_or_else(|| (self.factory)())
+        let engine = self.engines[self.level].take();
+        self.level += 1;
+        engine.unwrap_or_else(|| (self.factory)())
+    }
+
+    /// Ends the run that `engine` was returned for.
+    pub(crate) fn leave(&mut self, engine: Box<dyn Engine>) {
+        self.level -= 1;
+        self.engines[self.level] = Some(engine);
     }
 }
 
-impl Subject {
-    fn publish(&self, memory: &mut Memory, context: u32) {
-        match self {
-            Self::Xdp(xdp) => xdp.publish(memory, context),
-            Self::Skb(skb) => skb.publish(memory, context),
-        }
-    }
-
-    fn absorb(&mut self, memory: &Memory, context: u32) {
-        match self {
-            Self::Xdp(xdp) => xdp.absorb(memory, context),
-            Self::Skb(skb) => skb.absorb(memory, context),
-        }
-    }
-
-    fn reach(&self) -> (u32, u32) {
-        match self {
-            Self::Xdp(xdp) => xdp.reach(),
-            Self::Skb(skb) => skb.reach(),
-        }
-    }
-
-    fn metadata(&self) -> Metadata {
-        match self {
-            Self::Xdp(_) => Metadata::default(),
-            Self::Skb(skb) => Metadata {
-                mark: skb.mark,
-                priority: skb.priority,
-                tc_index: skb.tc_index,
-                cb: skb.cb,
-                vlan: skb.vlan,
-            },
-        }
-    }
-
-    fn write_frame(&self, memory: &Memory, into: &mut Vec<u8>) {
-        match self {
-            Self::Xdp(xdp) => into.extend_from_slice(xdp.frame.bytes(memory)),
-            Self::Skb(skb) => skb.write_frame(memory, skb.frame.data(), into),
-        }
-    }
-
-    fn load(&self, memory: &Memory, offset: i32, into: &mut [u8]) -> Option<()> {
-        match self {
-            Self::Xdp(_) => None,
-            Self::Skb(skb) => skb.load(memory, offset, into),
-        }
-    }
-}
-
+/// The fault of a program that the node has no context for.
 #[cold]
-fn unsupported(machine: &Machine, id: ProgramId) -> Box<Fault> {
+pub(crate) fn unsupported(machine: &Machine, id: ProgramId) -> Box<Fault> {
     let program = machine.program(id);
     let what = program.map_or_else(
         || format!("program number {}", id.0),

@@ -1,10 +1,11 @@
 //! XDP hooks and what becomes of their verdicts.
 
+use twinpath_machine::maps::Target;
 use twinpath_machine::memory::Memory;
-use twinpath_machine::{Machine, MapType, ProgramId};
+use twinpath_machine::{Machine, MapId, ProgramId};
 
-use super::{DeviceId, DropReason, EndKind, HookKind, Net, Site, Subject, XdpTarget};
-use crate::packet::{ETH_HLEN, Frame, HEADROOM, PacketType, Skb, Xdp};
+use super::{DeviceId, DropReason, EndKind, HookKind, Net, Site, XdpTarget};
+use crate::packet::{ETH_HLEN, Frame, HEADROOM, Moved, PacketType, Skb, Xdp};
 
 /// Bytes of a page, of which a driver gives each packet one.
 const PAGE: u32 = 4096;
@@ -13,12 +14,10 @@ const SHARED_INFO: u32 = 320;
 /// The longest linear part of a packet at an XDP hook.
 pub(crate) const MAX_LINEAR: u32 = PAGE - HEADROOM - SHARED_INFO;
 
-/// `enum xdp_action`.
-const DROP: i32 = 1;
+/// Of `enum xdp_action`, those that do not drop.
 const PASS: i32 = 2;
 const TX: i32 = 3;
 const REDIRECT: i32 = 4;
-const ABORTED: i32 = 0;
 
 impl Net {
     /// A frame arrives at a device's driver. The skb for the stack, unless it ended there.
@@ -32,37 +31,18 @@ impl Net {
         let hook = HookKind::Xdp;
         // veth copies the packet into a page of its own: zeroes before it, little room behind.
         skb.frame.push(ETH_HLEN);
-        lay_out_page(&mut skb.frame, &mut machine.memory);
+        lay_out_page(&mut skb, &mut machine.memory);
         let xdp = self.xdp_of(device, skb.frame);
-        let mut subject = Subject::Xdp(xdp);
-        let verdict = self.run(machine, program, &mut subject, Site { device, hook });
-        let Subject::Xdp(xdp) = subject else {
-            return None;
-        };
-        let metadata = xdp.metadata();
-        let frame = xdp.frame;
-        match verdict {
-            Some(PASS) => {
-                let mut passed = Skb::new(frame);
-                // The driver's eth_type_trans does not take back what the first one found.
-                passed.packet_type = skb.packet_type;
-                passed.metadata = metadata;
-                passed.take_ethernet(&machine.memory, self.device(device).link());
-                Some(passed)
-            }
-            Some(TX) => {
-                self.leave_as_frame(machine, device, frame);
-                None
-            }
-            Some(REDIRECT) => {
-                self.xdp_redirect(machine, device, hook, frame);
-                None
-            }
-            verdict => {
-                self.drop_frame(machine, device, hook, frame, verdict);
-                None
-            }
+        let (xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
+        skb.metadata = xdp.metadata();
+        skb.frame = xdp.frame;
+        if verdict == Some(PASS) {
+            // The packet type stays what the first eth_type_trans found, if that was something.
+            skb.take_ethernet(&machine.memory, self.device(device).link());
+            return Some(skb);
         }
+        self.act_on(machine, Site { device, hook }, skb.frame, verdict);
+        None
     }
 
     /// The generic hook, on an skb whose data begins behind the Ethernet header.
@@ -77,125 +57,177 @@ impl Net {
         let link = self.device(device).link();
         skb.frame.push(ETH_HLEN);
         if skb.frame.headroom() < HEADROOM {
-            lay_out_page(&mut skb.frame, &mut machine.memory);
+            lay_out_page(&mut skb, &mut machine.memory);
         }
         let before = Ethernet::of(&skb.frame, &machine.memory);
         let network = skb.network_header.wrapping_sub(skb.frame.data());
         let packet_type = skb.packet_type;
         let xdp = self.xdp_of(device, skb.frame);
-        let mut subject = Subject::Xdp(xdp);
-        let verdict = self.run(machine, program, &mut subject, Site { device, hook });
-        let Subject::Xdp(xdp) = subject else {
-            return None;
-        };
-        let metadata = xdp.metadata();
+        let (xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
+        skb.metadata = xdp.metadata();
         skb.frame = xdp.frame;
+        if verdict != Some(PASS) {
+            self.act_on(machine, Site { device, hook }, skb.frame, verdict);
+            return None;
+        }
+        let after = Ethernet::of(&skb.frame, &machine.memory);
+        skb.network_header = skb.frame.data() + network;
+        let protocol = skb.protocol;
+        skb.packet_type = PacketType::Host;
+        skb.take_ethernet(&machine.memory, link);
+        if !before.changed(&after, link.own.0) {
+            (skb.packet_type, skb.protocol) = (packet_type, protocol);
+        }
+        Some(skb)
+    }
+
+    /// Does what a verdict other than `XDP_PASS` says.
+    fn act_on(&mut self, machine: &mut Machine, site: Site, frame: Frame, verdict: Option<i32>) {
         match verdict {
-            Some(PASS) => {
-                let after = Ethernet::of(&skb.frame, &machine.memory);
-                skb.metadata = metadata;
-                skb.network_header = skb.frame.data() + network;
-                let protocol = skb.protocol;
-                skb.packet_type = PacketType::Host;
-                skb.take_ethernet(&machine.memory, link);
-                if !before.changed(&after, link.own.0) {
-                    (skb.packet_type, skb.protocol) = (packet_type, protocol);
-                }
-                Some(skb)
-            }
-            Some(TX) => {
-                self.leave_as_frame(machine, device, skb.frame);
-                None
-            }
-            Some(REDIRECT) => {
-                self.xdp_redirect(machine, device, hook, skb.frame);
-                None
-            }
-            verdict => {
-                self.drop_frame(machine, device, hook, skb.frame, verdict);
-                None
-            }
+            Some(TX) => self.leave_as_frame(machine, site.device, frame),
+            Some(REDIRECT) => self.xdp_redirect(machine, site, frame),
+            verdict => self.drop_frame(machine, site, frame, verdict),
         }
     }
 
     fn xdp_of(&self, device: DeviceId, frame: Frame) -> Xdp {
         Xdp {
+            device,
             meta: frame.data(),
             ingress: self.ifindex(device).get(),
+            egress: 0,
             rx_queue: 0,
             fragment_size: None,
             frame,
         }
     }
 
-    fn drop_frame(
-        &mut self,
-        machine: &Machine,
-        device: DeviceId,
-        hook: HookKind,
-        frame: Frame,
-        verdict: Option<i32>,
-    ) {
-        let reason = match verdict {
-            None => DropReason::Fault,
-            // Numbers without a meaning drop as XDP_ABORTED does, with a warning in the log.
-            Some(ABORTED | DROP | _) => DropReason::Verdict,
-        };
-        self.drop_redirected(machine, device, hook, frame, reason);
+    fn drop_frame(&mut self, machine: &Machine, site: Site, frame: Frame, verdict: Option<i32>) {
+        // Numbers without a meaning drop as XDP_ABORTED does, with a warning in the log.
+        let reason = verdict.map_or(DropReason::Fault, |_| DropReason::Verdict);
+        self.drop_redirected(machine, site, frame, reason);
     }
 
-    fn drop_redirected(
-        &mut self,
-        machine: &Machine,
-        device: DeviceId,
-        hook: HookKind,
-        frame: Frame,
-        reason: DropReason,
-    ) {
-        let hook = Some(hook);
-        self.end_frame(machine, device, frame, EndKind::Dropped { hook, reason });
+    fn drop_redirected(&mut self, machine: &Machine, site: Site, frame: Frame, reason: DropReason) {
+        let hook = Some(site.hook);
+        self.end_frame(
+            machine,
+            site.device,
+            frame,
+            EndKind::Dropped { hook, reason },
+        );
     }
 
     /// `xdp_do_redirect`.
-    fn xdp_redirect(
-        &mut self,
-        machine: &mut Machine,
-        device: DeviceId,
-        hook: HookKind,
-        frame: Frame,
-    ) {
-        let target = std::mem::take(&mut self.redirect.xdp);
-        let node = self.device(device).node;
-        let found = match target {
-            XdpTarget::None => Err(DropReason::NoDevice),
-            XdpTarget::Device => self
-                .find(node, self.redirect.index)
-                .ok_or(DropReason::NoDevice),
-            XdpTarget::Entry { kind, value } => self.entry_target(machine, node, kind, value),
-            XdpTarget::Broadcast { .. } => Err(DropReason::Unsupported),
+    fn xdp_redirect(&mut self, machine: &mut Machine, site: Site, frame: Frame) {
+        let node = self.device(site.device).node;
+        let target = match std::mem::take(&mut self.redirect.xdp) {
+            XdpTarget::Device => Some(Target::Device {
+                ifindex: self.redirect.index,
+                program: None,
+            }),
+            XdpTarget::Entry(target) => Some(target),
+            XdpTarget::None => None,
+            XdpTarget::Broadcast {
+                map,
+                exclude_ingress,
+            } => {
+                let from = exclude_ingress.then_some(site.device);
+                self.broadcast(machine, site, frame, map, from);
+                return;
+            }
         };
-        match found.and_then(|to| self.accepts(to, &frame).map(|()| to)) {
-            Ok(to) => self.leave_as_frame(machine, to, frame),
-            Err(reason) => self.drop_redirected(machine, device, hook, frame, reason),
+        match target {
+            Some(Target::Device { ifindex, program }) => match self.find(node, ifindex) {
+                Some(to) => self.send_frame(machine, site, frame, to, program),
+                None => self.drop_redirected(machine, site, frame, DropReason::NoDevice),
+            },
+            Some(Target::Cpu { program, .. }) => self.hand_to_cpu(machine, site, frame, program),
+            Some(Target::Socket { .. }) => {
+                self.drop_redirected(machine, site, frame, DropReason::Unsupported);
+            }
+            None => self.drop_redirected(machine, site, frame, DropReason::NoDevice),
         }
     }
 
-    /// The device under an entry of a map, whose value begins with its index.
-    fn entry_target(
-        &self,
-        machine: &Machine,
-        node: super::NodeId,
-        kind: MapType,
-        value: u32,
-    ) -> Result<DeviceId, DropReason> {
-        match kind {
-            MapType::DevMap | MapType::DevMapHash => {
-                let bytes = machine.memory.raw(value, 4);
-                let index = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                self.find(node, index).ok_or(DropReason::NoDevice)
+    /// `dev_map_enqueue_multi`: to each device of a map that takes it.
+    fn broadcast(
+        &mut self,
+        machine: &mut Machine,
+        site: Site,
+        frame: Frame,
+        map: MapId,
+        exclude: Option<DeviceId>,
+    ) {
+        let node = self.device(site.device).node;
+        let targets = machine.maps[map].redirect_targets();
+        let mut sent = false;
+        for (_, target) in targets {
+            let Target::Device { ifindex, program } = target else {
+                continue;
+            };
+            let to = self.find(node, ifindex);
+            let to = to.filter(|to| Some(*to) != exclude && self.accepts(*to, &frame).is_ok());
+            if let Some(to) = to
+                && let Ok(copy) = frame.copy(&mut self.pool, &mut machine.memory)
+            {
+                self.send_frame(machine, site, copy, to, program);
+                sent = true;
             }
-            _ => Err(DropReason::Unsupported),
         }
+        if sent {
+            frame.free(&mut self.pool);
+        } else {
+            self.drop_redirected(machine, site, frame, DropReason::NoDevice);
+        }
+    }
+
+    /// `dev_map_enqueue`: a frame out of a device, past the program of the map's entry.
+    fn send_frame(
+        &mut self,
+        machine: &mut Machine,
+        site: Site,
+        frame: Frame,
+        to: DeviceId,
+        program: Option<ProgramId>,
+    ) {
+        if let Err(reason) = self.accepts(to, &frame) {
+            self.drop_redirected(machine, site, frame, reason);
+            return;
+        }
+        let Some(program) = program else {
+            self.leave_as_frame(machine, to, frame);
+            return;
+        };
+        let mut xdp = self.xdp_of(site.device, frame);
+        xdp.egress = self.ifindex(to).get();
+        let egress = Site {
+            device: to,
+            hook: HookKind::XdpDevmap,
+        };
+        let (xdp, verdict) = self.run_xdp(machine, program, xdp, egress);
+        let frame = xdp.frame;
+        match verdict {
+            Some(PASS) => self.leave_as_frame(machine, to, frame),
+            verdict => self.drop_frame(machine, egress, frame, verdict),
+        }
+    }
+
+    /// `cpu_map_enqueue`: the other CPU makes an skb of the frame, and the stack receives it.
+    fn hand_to_cpu(
+        &mut self,
+        machine: &mut Machine,
+        site: Site,
+        frame: Frame,
+        program: Option<ProgramId>,
+    ) {
+        if program.is_some() {
+            self.drop_redirected(machine, site, frame, DropReason::Unsupported);
+            return;
+        }
+        let mut skb = Skb::new(frame, site.device);
+        skb.take_ethernet(&machine.memory, self.device(site.device).link());
+        self.enqueue(site.device, skb);
     }
 
     /// `xdp_ok_fwd_dev`.
@@ -212,18 +244,16 @@ impl Net {
 }
 
 /// Puts a packet into a page as veth does for XDP (`skb_pp_cow_data`).
-fn lay_out_page(frame: &mut Frame, memory: &mut Memory) {
+fn lay_out_page(skb: &mut Skb, memory: &mut Memory) {
     const ALIGN: u32 = 64;
-    let linear = frame.len().min(MAX_LINEAR);
+    let before = skb.frame.data();
+    let linear = skb.frame.len().min(MAX_LINEAR);
     let used = HEADROOM + linear.next_multiple_of(ALIGN) + SHARED_INFO;
     // More than half a page takes all of it.
     let size = if used * 2 > PAGE { PAGE } else { used };
-    frame.lay_out(
-        memory,
-        HEADROOM,
-        linear,
-        size - HEADROOM - SHARED_INFO - linear,
-    );
+    let tailroom = size - HEADROOM - SHARED_INFO - linear;
+    skb.frame.lay_out(memory, HEADROOM, linear, tailroom);
+    skb.moved(Moved(skb.frame.data().wrapping_sub(before)));
 }
 
 /// What generic XDP compares to find out whether the Ethernet header means something else now.

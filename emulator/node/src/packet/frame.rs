@@ -150,11 +150,6 @@ impl Frame {
         (end <= self.len).then(|| memory.raw(self.data + at, len))
     }
 
-    /// Keeps only `linear` bytes in the linear part.
-    pub(crate) fn set_linear(&mut self, linear: u32) {
-        self.linear = linear.min(self.len);
-    }
-
     /// Makes `len` bytes linear (`pskb_may_pull`): false when the packet is shorter. The second
     /// result is whether the kernel's buffer had to be replaced.
     pub(crate) fn pull_linear(&mut self, len: u32) -> (bool, bool) {

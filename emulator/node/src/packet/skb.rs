@@ -1,12 +1,14 @@
 //! A packet in the network stack (`struct sk_buff`).
 
-use twinpath_machine::Errno;
-use twinpath_machine::memory::Memory;
+use twinpath_machine::memory::{Memory, Object, OutOfMemory};
+use twinpath_machine::{Errno, SocketId};
 
 use super::checksum::Sum;
 use super::frame::Moved;
-use super::{ETH_HLEN, EtherType, Frame, VLAN_HLEN, Vlan, header_protocol};
+use super::skb_checksum::Checksum;
+use super::{ETH_HLEN, EtherType, Frame, Pool, Tunnel, VLAN_HLEN, Vlan, header_protocol};
 use crate::context;
+use crate::net::DeviceId;
 use crate::types::Mac;
 
 /// To whom a packet is addressed (`PACKET_*` of `linux/if_packet.h`).
@@ -36,20 +38,6 @@ impl PacketType {
             _ => return None,
         })
     }
-}
-
-/// What is known about the packet's L4 checksum (`ip_summed`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Checksum {
-    /// `CHECKSUM_NONE`: the field in the packet counts.
-    None,
-    /// `CHECKSUM_UNNECESSARY`: checked, with as many more levels of headers.
-    Unnecessary(u8),
-    /// `CHECKSUM_COMPLETE`: `sum` is that of all bytes from the network header on.
-    Complete,
-    /// `CHECKSUM_PARTIAL`: the sender leaves the field to the device; where summing starts as a guest
-    /// address, and the field's distance from there.
-    Partial { start: u32, offset: u32 },
 }
 
 /// The flow hash.
@@ -84,6 +72,23 @@ pub(crate) struct Gso {
     pub(crate) kind: u32,
 }
 
+/// What `struct __sk_buff` shows of the packet's socket.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Owner {
+    /// The socket's own structure in guest memory, to which `sk` points.
+    pub(crate) object: Option<Object>,
+    /// `AF_*`
+    pub(crate) family: u16,
+    /// The other end's address, IPv4 in the first four bytes, in network order.
+    pub(crate) remote: [u8; 16],
+    /// The own end's address.
+    pub(crate) local: [u8; 16],
+    /// The other end's port.
+    pub(crate) remote_port: u16,
+    /// The own end's port.
+    pub(crate) local_port: u16,
+}
+
 /// A packet in the network stack. Header positions are guest addresses.
 #[derive(Debug)]
 pub(crate) struct Skb {
@@ -112,7 +117,9 @@ pub(crate) struct Skb {
     pub(crate) cb: [u8; 20],
     /// Bytes on the wire, of all segments together.
     pub(crate) wire_len: u32,
-    /// Interface index of the device that it is on.
+    /// The device that it is on.
+    pub(crate) device: DeviceId,
+    /// Its interface index.
     pub(crate) ifindex: u32,
     /// Interface index of the device that received it, 0 for none.
     pub(crate) ingress: u32,
@@ -123,11 +130,17 @@ pub(crate) struct Skb {
     pub(crate) hardware_timestamp: u64,
     /// Whether it is on its way in (`tc_at_ingress`).
     pub(crate) at_ingress: bool,
+    /// The socket that it belongs to.
+    pub(crate) socket: Option<SocketId>,
+    /// What its context shows of the socket.
+    pub(crate) owner: Owner,
+    /// How it is to be sent through a tunnel, or came through one.
+    pub(crate) tunnel: Option<Tunnel>,
 }
 
 impl Skb {
     /// A packet whose bytes begin with an Ethernet header, as a driver has it before `eth_type_trans`.
-    pub(crate) fn new(frame: Frame) -> Self {
+    pub(crate) fn new(frame: Frame, device: DeviceId) -> Self {
         let data = frame.data();
         Self {
             metadata: 0,
@@ -150,12 +163,16 @@ impl Skb {
             tc_classid: 0,
             cb: [0; 20],
             wire_len: 0,
+            device,
             ifindex: 0,
             ingress: 0,
             timestamp: 0,
             timestamp_type: 0,
             hardware_timestamp: 0,
             at_ingress: true,
+            socket: None,
+            owner: Owner::default(),
+            tunnel: None,
             frame,
         }
     }
@@ -180,6 +197,19 @@ impl Skb {
             };
         }
         self.frame.pull(ETH_HLEN);
+    }
+
+    /// A copy with a buffer of its own (`skb_clone`, as far as programs can tell).
+    pub(crate) fn copy(&self, pool: &mut Pool, memory: &mut Memory) -> Result<Self, OutOfMemory> {
+        let frame = self.frame.copy(pool, memory)?;
+        let moved = frame.data().wrapping_sub(self.frame.data());
+        let mut copy = Self {
+            frame,
+            tunnel: self.tunnel.clone(),
+            ..*self
+        };
+        copy.moved(Moved(moved));
+        Ok(copy)
     }
 
     /// Distance of the network header from the data; negative when it lies before.
@@ -248,7 +278,8 @@ impl Skb {
         Ok(())
     }
 
-    fn moved(&mut self, Moved(by): Moved) {
+    /// The packet's bytes have moved.
+    pub(crate) fn moved(&mut self, Moved(by): Moved) {
         let shift = |address: &mut u32| *address = address.wrapping_add(by);
         shift(&mut self.network_header);
         self.mac_header.iter_mut().for_each(shift);
@@ -265,76 +296,6 @@ impl Skb {
             self.metadata = 0;
         }
         enough
-    }
-
-    /// `skb_postpull_rcsum`: `bytes` have left the front of what the checksum covers.
-    pub(crate) fn pulled(&mut self, memory: &Memory, at: u32, len: u32) {
-        match self.checksum {
-            Checksum::Complete => {
-                self.sum = Sum::of(memory.raw(at, len), self.sum.negate()).negate();
-            }
-            _ => self.check_start(),
-        }
-    }
-
-    /// `skb_postpush_rcsum`: `bytes` have come to the front of what the checksum covers.
-    pub(crate) fn pushed(&mut self, memory: &Memory, at: u32, len: u32) {
-        self.pushed_at(memory, at, len, 0);
-    }
-
-    /// `__skb_postpull_rcsum`: bytes at this offset in the packet are about to change.
-    pub(crate) fn pulled_at(&mut self, memory: &Memory, at: u32, len: u32, offset: u32) {
-        match self.checksum {
-            Checksum::Complete => {
-                let changed = Sum::of(memory.raw(at, len), Sum(0));
-                self.sum = self.sum.add((!changed).at(offset));
-            }
-            _ => self.check_start(),
-        }
-    }
-
-    /// `__skb_postpush_rcsum`: bytes at this offset in the packet have changed.
-    pub(crate) fn pushed_at(&mut self, memory: &Memory, at: u32, len: u32, offset: u32) {
-        if self.checksum == Checksum::Complete {
-            let changed = Sum::of(memory.raw(at, len), Sum(0));
-            self.sum = self.sum.add(changed.at(offset));
-        }
-    }
-
-    /// A checksum that the device was to fill in is lost when the data begins behind its start.
-    fn check_start(&mut self) {
-        if let Checksum::Partial { start, .. } = self.checksum
-            && start < self.frame.data()
-        {
-            self.checksum = Checksum::None;
-        }
-    }
-
-    /// `__skb_incr_checksum_unnecessary`.
-    pub(crate) fn raise_checksum_level(&mut self) {
-        /// `SKB_MAX_CSUM_LEVEL`.
-        const MAX: u8 = 3;
-        self.checksum = match self.checksum {
-            Checksum::Unnecessary(level) => Checksum::Unnecessary((level + 1).min(MAX)),
-            Checksum::None => Checksum::Unnecessary(0),
-            other => other,
-        };
-    }
-
-    /// `__skb_decr_checksum_unnecessary`.
-    pub(crate) fn lower_checksum_level(&mut self) {
-        self.checksum = match self.checksum {
-            Checksum::Unnecessary(0) => Checksum::None,
-            Checksum::Unnecessary(level) => Checksum::Unnecessary(level - 1),
-            other => other,
-        };
-    }
-
-    /// `__skb_reset_checksum_unnecessary`.
-    pub(crate) fn reset_checksum(&mut self) {
-        if let Checksum::Unnecessary(_) = self.checksum {
-            self.checksum = Checksum::None;
-        }
     }
 
     /// Takes over what the program wrote into its context.

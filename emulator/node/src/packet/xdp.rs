@@ -4,6 +4,7 @@ use twinpath_machine::memory::Memory;
 
 use super::Frame;
 use crate::context;
+use crate::net::DeviceId;
 
 /// Bytes before a received packet (`XDP_PACKET_HEADROOM`).
 pub(crate) const HEADROOM: u32 = 256;
@@ -17,8 +18,12 @@ pub(crate) struct Xdp {
     pub(crate) frame: Frame,
     /// Guest address of the metadata, which ends where the packet begins.
     pub(crate) meta: u32,
-    /// Interface index of the device that received it.
+    /// The device that received it.
+    pub(crate) device: DeviceId,
+    /// Its interface index.
     pub(crate) ingress: u32,
+    /// Interface index of the device that it is about to leave by, for programs of a devmap.
+    pub(crate) egress: u32,
     /// Bytes of a page behind the linear part, where the driver lets it grow (`frag_size`).
     pub(crate) fragment_size: Option<u32>,
     /// The receive queue.
