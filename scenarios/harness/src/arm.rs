@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::backend::Backend;
 use crate::emulated::{EmulatedBackend, Engine};
-use crate::kernel::{self, KernelBackend};
 use crate::plan::Plan;
 use crate::recording::Recording;
 
@@ -46,7 +45,7 @@ impl Arm {
             Self::Emulator(engine) => EmulatedBackend::new(engine)
                 .run(plan)
                 .map_err(ArmError::from),
-            Self::Kernel => KernelBackend::default().run(plan).map_err(ArmError::from),
+            Self::Kernel => run_in_kernel(plan),
         }
     }
 }
@@ -56,12 +55,33 @@ impl Arm {
 /// # Errors
 /// With all that is missing.
 pub fn kernel_usable() -> Result<(), KernelMissing> {
-    let missing: Vec<String> = kernel::missing().iter().map(ToString::to_string).collect();
+    let missing = missing();
     if missing.is_empty() {
         Ok(())
     } else {
         Err(KernelMissing(missing))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn run_in_kernel(plan: &Plan) -> Result<Recording, ArmError> {
+    Ok(crate::kernel::KernelBackend::default().run(plan)?)
+}
+
+#[cfg(target_os = "linux")]
+fn missing() -> Vec<String> {
+    let missing = crate::kernel::missing();
+    missing.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run_in_kernel(_plan: &Plan) -> Result<Recording, ArmError> {
+    Err(KernelMissing(missing()).into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn missing() -> Vec<String> {
+    vec!["Linux".to_owned()]
 }
 
 /// What this process lacks to run plans in the kernel.

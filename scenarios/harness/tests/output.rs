@@ -154,3 +154,19 @@ fn both_engines_replay_alike() {
     };
     assert_eq!(lines("checked"), lines("rbpf"));
 }
+
+/// The kernel would not take the program; the emulator shows on which packet it goes wrong.
+#[test]
+fn a_fault_is_told_with_its_source_line() {
+    let folder = folder();
+    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/objects/wild.bpf.o");
+    std::fs::copy(object, folder.path().join("wild.o")).unwrap();
+    let text = twinpath(&folder, "replay wild.o --program wild --pcap frames.pcap");
+    assert!(text.starts_with("exit 1\n"), "{text}");
+    assert!(text.contains("fault: invalid read of 1 bytes"), "{text}");
+    assert!(
+        text.contains("wild.bpf.c:14 `return data[100] == 7 ? 1 : 2;`"),
+        "{text}"
+    );
+    assert!(text.contains("3 packets: 1 XDP_PASS, 2 fault"), "{text}");
+}

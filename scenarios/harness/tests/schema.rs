@@ -6,7 +6,10 @@
 
 use std::path::Path;
 
+use twinpath::arm::Arm;
 use twinpath::cli::scenario_files;
+use twinpath::emulated::Engine;
+use twinpath::runner::{self, Status};
 use twinpath::scenario::{Scenario, schema};
 
 fn scenarios() -> &'static Path {
@@ -63,4 +66,16 @@ fn the_schema_names_the_keys() {
         ]
     );
     assert_eq!(schema["additionalProperties"], false);
+}
+
+/// The example that a reader meets first works as it stands.
+#[test]
+fn the_readmes_example_passes() {
+    let readme = std::fs::read_to_string(scenarios().join("suite/README.md")).unwrap();
+    let (_, example) = readme.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let scenario = Scenario::parse(Path::new("readme.toml"), example.to_owned()).unwrap();
+    let case = scenario.case().unwrap();
+    let outcome = runner::run(&case, &[Arm::Emulator(Engine::Checked)]);
+    assert_eq!(outcome.status(), Status::Passed, "{outcome:?}");
 }

@@ -38,14 +38,14 @@ pub(super) fn check(
             let zero = || *zero_if_absent && value.iter().all(|&byte| byte == 0);
             let unequal = match contents.entries.get(key) {
                 Some(slots) => {
-                    let expected = maps::comparable(&[value.clone()], contents.per_cpu);
+                    let expected = maps::comparable(std::slice::from_ref(value), contents.per_cpu);
                     let got = maps::comparable(slots, contents.per_cpu);
                     maps::values(map, &expected, &got, decoder)
                 }
                 None if zero() => Vec::new(),
                 None => vec![Values::only_left(
                     "entry",
-                    line(map, &[value.clone()], decoder),
+                    line(map, std::slice::from_ref(value), decoder),
                 )],
             };
             Difference::of(place(map, key, decoder), unequal)
