@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use objects::{Test, object};
-use twinpath_machine::{Alone, LoadError, LoadOptions, Machine, MapType, ProgramType, TargetBtf};
+use twinpath_machine::{
+    Alone, Call, Checked, Environment, HelperId, LoadError, LoadOptions, Machine, MapDef, MapType,
+    ProgramType, TargetBtf,
+};
 
 fn only(programs: &[&str]) -> Option<BTreeSet<String>> {
     Some(programs.iter().map(|name| (*name).to_owned()).collect())
@@ -160,10 +163,8 @@ fn objects_for_tc() {
         "the type of program from_container is unknown, since the name of section from-container tells none"
     );
     let options = LoadOptions {
-        types: BTreeMap::from([
-            ("from-container".to_owned(), ProgramType::SchedCls),
-            ("tail".to_owned(), ProgramType::SchedCls),
-        ]),
+        // What it calls by the program array must be of the same type.
+        types: BTreeMap::from([("from-container".to_owned(), ProgramType::SchedCls)]),
         ..Default::default()
     };
     let mut test = Test::load("iproute2", options);
@@ -270,6 +271,56 @@ fn what_the_kernel_does_not_have() {
         "kernel_configuration",
         Test::refused("kernel", load("values"))
     );
+}
+
+#[test]
+fn functions_of_the_kernel() {
+    struct Sizes;
+    impl Environment for Sizes {
+        fn provides(&self, helper: HelperId, _: ProgramType) -> bool {
+            helper == HelperId::DYNPTR_SIZE
+        }
+        fn helper(&mut self, call: &mut Call<'_>) -> Checked<u64> {
+            assert_eq!(call.helper, HelperId::DYNPTR_SIZE);
+            Ok(41)
+        }
+    }
+    let options = LoadOptions {
+        programs: only(&["known"]),
+        ..Default::default()
+    };
+    let mut test = Test::load_in("kernel", options, &Sizes);
+    assert_eq!(test.run_in("known", &mut Sizes), 42);
+}
+
+#[test]
+fn layouts_of_legacy_maps() {
+    let object = object("legacy_layouts");
+    let at = |name: &str| {
+        object
+            .maps()
+            .iter()
+            .position(|def| def.name == name)
+            .unwrap()
+    };
+    assert!(object.is_pinned(at("aya_pinned")));
+    let nested = &object.maps()[at("samples_nested")];
+    assert_eq!(nested.inner.as_ref().unwrap().name, "aya_pinned");
+    assert!(!object.is_pinned(at("samples_nested")));
+    assert_eq!(object.maps()[at("zero_tail")].max_entries, 3);
+    let options = LoadOptions {
+        inner: BTreeMap::from([("to_fill_in".into(), MapDef::new(MapType::Array, 4, 8, 1))]),
+        ..Default::default()
+    };
+    let mut test = Test::load("legacy_layouts", options);
+    assert_eq!(test.run("entry"), 21);
+    let names: Vec<_> = object
+        .programs()
+        .iter()
+        .map(|program| program.name.as_str())
+        .collect();
+    assert_eq!(names, ["entry"]);
+    assert!(Test::refused("legacy_layouts", LoadOptions::default()).contains("to_fill_in"));
 }
 
 fn relocated(programs: &[&str]) -> LoadOptions {

@@ -18,7 +18,7 @@ macro_rules! helpers {
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 {
                     $($number => Some($name),)*
-                    _ => None,
+                    number => super::kernel_function::name(number),
                 }
             }
 

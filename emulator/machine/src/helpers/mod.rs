@@ -9,6 +9,7 @@ mod compat;
 mod dynptr;
 mod general;
 mod id;
+mod kernel_function;
 mod lock;
 mod map;
 mod perf;

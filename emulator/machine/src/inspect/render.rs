@@ -3,7 +3,6 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::{Entry, Inspection, MapView, ProgramView};
-use crate::object::ExternKind;
 
 impl Display for Inspection {
     /// The overview, then the listing of each program.
@@ -77,12 +76,7 @@ impl Inspection {
         writeln!(f, "\nexterns:")?;
         for value in &self.externs {
             let weak = if value.weak { ", weak" } else { "" };
-            let kind = match value.kind {
-                ExternKind::Kconfig => "kernel configuration",
-                ExternKind::KernelFunction => "kernel function",
-                ExternKind::KernelVariable => "kernel variable",
-                ExternKind::Undescribed => "undefined symbol",
-            };
+            let kind = value.kind.describe();
             writeln!(f, "  {} ({kind}{weak})", value.name)?;
         }
         Ok(())

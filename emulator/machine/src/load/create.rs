@@ -79,7 +79,8 @@ fn inner(object: &Object, map: usize) -> impl Iterator<Item = usize> {
 }
 
 fn check_options(object: &Object, options: &LoadOptions) -> Result<(), LoadError> {
-    for name in options.shared.keys().chain(options.max_entries.keys()) {
+    let names = options.shared.keys().chain(options.max_entries.keys());
+    for name in names.chain(options.inner.keys()) {
         if !object.maps().iter().any(|def| def.name == *name) {
             return Err(LoadError::NoMap {
                 name: name.clone(),
@@ -122,6 +123,9 @@ fn sized(machine: &Machine, options: &LoadOptions, def: &MapDef) -> MapDef {
     if let Some(&max_entries) = options.max_entries.get(&def.name) {
         def.max_entries = max_entries;
     }
+    if let Some(inner) = options.inner.get(&def.name) {
+        def.inner = Some(Box::new(inner.clone()));
+    }
     adjust(&mut def, machine.cpus());
     def
 }
@@ -145,16 +149,27 @@ fn create(
     Ok(Created::New(Box::new(map), frozen))
 }
 
-/// The sizes that libbpf chooses (`map_set_def_max_entries`, `adjust_ringbuf_sz`).
+/// The sizes that loaders choose (`map_set_def_max_entries` and `adjust_ringbuf_sz` of libbpf; the 4
+/// bytes of a file descriptor that cilium's loader fills in).
 fn adjust(def: &mut MapDef, cpus: u32) {
+    use MapType::{ArrayOfMaps, HashOfMaps, PerfEventArray, ProgArray, RingBuf, UserRingBuf};
     const PAGE: u32 = 4096;
+    if matches!(
+        def.kind,
+        ProgArray | PerfEventArray | ArrayOfMaps | HashOfMaps
+    ) && def.value_size == 0
+    {
+        def.value_size = 4;
+    }
+    if matches!(def.kind, ProgArray | PerfEventArray | ArrayOfMaps) && def.key_size == 0 {
+        def.key_size = 4;
+    }
     match def.kind {
-        MapType::PerfEventArray if def.max_entries == 0 => def.max_entries = cpus,
-        MapType::RingBuf | MapType::UserRingBuf if def.max_entries != 0 => {
+        PerfEventArray if def.max_entries == 0 => def.max_entries = cpus,
+        RingBuf | UserRingBuf if def.max_entries != 0 => {
             let pages = def.max_entries.div_ceil(PAGE);
-            let rounded = pages
-                .checked_next_power_of_two()
-                .and_then(|pages| pages.checked_mul(PAGE));
+            let pages = pages.checked_next_power_of_two();
+            let rounded = pages.and_then(|pages| pages.checked_mul(PAGE));
             def.max_entries = rounded.unwrap_or(def.max_entries);
         }
         _ => {}

@@ -1,15 +1,22 @@
 //! What an object takes from the kernel: functions, variables, configuration
 //! (`bpf_object__resolve_externs` in `tools/lib/bpf/libbpf.c`).
 
-use super::LoadOptions;
 use super::assemble::Assembly;
-use super::kconfig;
-use crate::isa;
+use super::{Draft, LoadOptions, kconfig};
+use crate::helpers::{self, HelperId};
+use crate::isa::{self, Insn};
+use crate::machine::Environment;
 use crate::object::{Extern, ExternKind, Object, Reference};
 
 /// Puts what is known of externs into a program, and notes what is not.
-pub(super) fn resolve(object: &Object, options: &LoadOptions, assembly: &mut Assembly) {
-    let references: Vec<_> = assembly
+pub(super) fn resolve(
+    object: &Object,
+    options: &LoadOptions,
+    environment: &dyn Environment,
+    draft: &mut Draft<'_>,
+) {
+    let references: Vec<_> = draft
+        .assembly
         .references
         .iter()
         .map(|(slot, to)| (*slot, *to))
@@ -17,14 +24,20 @@ pub(super) fn resolve(object: &Object, options: &LoadOptions, assembly: &mut Ass
     for (slot, reference) in references {
         match reference {
             Reference::Extern(number) => {
-                assembly.references.remove(&slot);
-                kernel_symbol(assembly, slot, &object.externs()[number]);
+                let target = &object.externs()[number];
+                let function = HelperId::kernel_function(&target.name).filter(|function| {
+                    target.kind == ExternKind::KernelFunction
+                        && (helpers::provides(*function)
+                            || environment.provides(*function, draft.kind))
+                });
+                draft.assembly.references.remove(&slot);
+                kernel_symbol(&mut draft.assembly, slot, target, function);
             }
             Reference::Value(map, offset) => {
                 let configuration = unset(object, options, map, offset);
                 if let Some(name) = configuration {
                     let lack = format!("kernel configuration {name}, for which no value is given");
-                    assembly.lacking.insert(slot, lack);
+                    draft.assembly.lacking.insert(slot, lack);
                 }
             }
             _ => {}
@@ -32,27 +45,37 @@ pub(super) fn resolve(object: &Object, options: &LoadOptions, assembly: &mut Ass
     }
 }
 
-/// The emulator has no kernel symbols: the address of a weak one is null, a call of one is never
-/// reached in a program that looks at the address first.
-fn kernel_symbol(assembly: &mut Assembly, slot: u32, target: &Extern) {
+/// Of the kernel's symbols the emulator has some functions. The address of one that it does not have is
+/// null if it is weak; its call is never reached in a program that looks at the address first.
+fn kernel_symbol(assembly: &mut Assembly, slot: u32, target: &Extern, function: Option<HelperId>) {
     let insns = &mut assembly.insns[slot as usize..];
     let is_call = insns[0].code == isa::CALL;
-    if target.weak && !is_call {
-        if let [first, second, ..] = insns {
-            (first.src, first.imm, second.imm) = (0, 0, 0);
+    match (is_call, function) {
+        (true, Some(function)) => {
+            insns[0] = Insn {
+                code: isa::CALL,
+                imm: function.0 as i32,
+                ..Insn::default()
+            };
         }
-        return;
+        // All that a program may do with the address of a function is to see whether there is one.
+        (false, Some(function)) => set(insns, function.0),
+        (false, None) if target.weak => set(insns, 0),
+        (_, None) => {
+            super::core::poison(insns);
+            let kind = target.kind.describe();
+            assembly
+                .lacking
+                .insert(slot, format!("{kind} {}", target.name));
+        }
     }
-    let what = match target.kind {
-        ExternKind::KernelFunction => "kernel function",
-        ExternKind::KernelVariable => "kernel variable",
-        ExternKind::Kconfig => "kernel configuration",
-        ExternKind::Undescribed => "undefined symbol",
-    };
-    super::core::poison(insns);
-    assembly
-        .lacking
-        .insert(slot, format!("{what} {}", target.name));
+}
+
+/// Makes a 64-bit load one of a number.
+fn set(insns: &mut [Insn], number: u32) {
+    if let [first, second, ..] = insns {
+        (first.src, first.imm, second.imm) = (0, number as i32, 0);
+    }
 }
 
 /// The name of a configuration without a value that the object cannot do without.

@@ -57,7 +57,7 @@ impl Machine {
     ) -> Result<Loaded, LoadError> {
         let mut missing = Vec::new();
         let images = Images::new(object, options)?;
-        let drafts = prepare(object, options, &mut missing)?;
+        let drafts = prepare(object, options, environment, &mut missing)?;
         if let Some(error) = select::untyped(&drafts) {
             return Err(error);
         }
@@ -96,12 +96,13 @@ impl Machine {
 fn prepare<'a>(
     object: &'a Object,
     options: &LoadOptions,
+    environment: &dyn Environment,
     missing: &mut Vec<Missing>,
 ) -> Result<Vec<Draft<'a>>, LoadError> {
     let mut drafts = select::drafts(object, options)?;
     adapt(object, options, &mut drafts, missing)?;
     for draft in &mut drafts {
-        externs::resolve(object, options, &mut draft.assembly);
+        externs::resolve(object, options, environment, draft);
     }
     Ok(drafts)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::maps::MapId;
+use crate::maps::{MapDef, MapId};
 use crate::object::btf::Btf;
 use crate::program::{ProgramId, ProgramType};
 
@@ -18,6 +18,8 @@ pub struct LoadOptions {
     pub kconfig: BTreeMap<String, String>,
     /// Capacities of maps in place of those that the object gives.
     pub max_entries: BTreeMap<String, u32>,
+    /// What the inner maps of a map of maps look like, where the object does not say it or says it wrong.
+    pub inner: BTreeMap<String, MapDef>,
     /// Programs to load, by name or section, with all that their program arrays hold; none for all
     /// that are not marked as optional. What the others need does not matter then.
     pub programs: Option<BTreeSet<String>>,

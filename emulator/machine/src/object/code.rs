@@ -31,6 +31,18 @@ pub(crate) struct Function {
     pub(crate) is_local: bool,
 }
 
+impl Function {
+    /// The functions that it calls.
+    pub(super) fn calls(&self) -> impl Iterator<Item = usize> + '_ {
+        self.references
+            .values()
+            .filter_map(|reference| match reference {
+                Reference::Call(target) => Some(*target),
+                _ => None,
+            })
+    }
+}
+
 /// What an instruction refers to; numbers are positions in the object's lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reference {
@@ -65,12 +77,14 @@ impl Functions {
         let mut functions = Self::default();
         for (number, section) in elf.sections.iter().enumerate() {
             if section.is_code() {
-                let before = functions.list.len();
-                for symbol in elf.symbols_of(number).filter(|s| s.is_function()) {
-                    functions.add(function(section, number, symbol)?);
+                let mut symbols: Vec<_> = elf.symbols_of(number).copied().collect();
+                if symbols.iter().any(Symbol::is_function) {
+                    symbols.retain(Symbol::is_function);
+                } else {
+                    symbols = labelled(section, number, symbols);
                 }
-                if functions.list.len() == before {
-                    functions.add(whole_section(elf, section, number)?);
+                for symbol in symbols {
+                    functions.add(function(section, number, &symbol)?);
                 }
             }
         }
@@ -153,24 +167,40 @@ fn function(
     })
 }
 
-/// The code of a section without function symbols, as assemblers and old compilers leave them.
-fn whole_section(
-    elf: &Elf<'_>,
-    section: &Section<'_>,
+/// The functions of a section without function symbols: from each label to the next, as assemblers and
+/// compilers before LLVM 8 leave them. Labels within functions have names such as `LBB0_1`.
+fn labelled<'a>(
+    section: &Section<'a>,
     number: usize,
-) -> Result<Function, ObjectError> {
-    let label = elf.symbols_of(number).find(|symbol| {
-        symbol.value == 0 && !symbol.is_section() && symbol.binding != Binding::Local
+    mut symbols: Vec<Symbol<'a>>,
+) -> Vec<Symbol<'a>> {
+    symbols.retain(|symbol| {
+        let is_inner = symbol.name.starts_with("LBB") || symbol.name.starts_with(".L");
+        !symbol.is_section() && !symbol.name.is_empty() && !is_inner
     });
-    let whole = Symbol {
-        name: label.map_or(section.name, |symbol| symbol.name),
-        section: Some(number),
-        value: 0,
-        size: section.size,
-        kind: 0,
-        binding: Binding::Global,
-    };
-    function(section, number, &whole)
+    symbols.sort_by_key(|symbol| symbol.value);
+    if symbols.first().is_none_or(|symbol| symbol.value > 0) {
+        let start = Symbol {
+            name: section.name,
+            section: Some(number),
+            value: 0,
+            size: 0,
+            kind: 0,
+            binding: Binding::Global,
+        };
+        symbols.insert(0, start);
+    }
+    let mut end = section.size;
+    for at in (0..symbols.len()).rev() {
+        if symbols
+            .get(at + 1)
+            .is_some_and(|next| next.value > symbols[at].value)
+        {
+            end = symbols[at + 1].value;
+        }
+        symbols[at].size = end.saturating_sub(symbols[at].value);
+    }
+    symbols
 }
 
 /// Adds source lines and CO-RE relocations.

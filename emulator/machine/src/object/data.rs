@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::btf::{Btf, Kind, TypeId};
+use super::btf::{Btf, Kind, Linkage, TypeId};
 use super::elf::{Elf, Section};
 use super::maps::{Contents, MapSource, is_lock};
 use crate::maps::{MapDef, MapFlags, MapType};
@@ -36,21 +36,24 @@ fn flags(section: &Section<'_>) -> Option<u32> {
     if section.size == 0 {
         None
     } else if section.holds_data() && is(".rodata") {
-        Some(MapFlags::MMAPABLE | MapFlags::RDONLY_PROG)
+        Some(MapFlags::RDONLY_PROG)
     } else if section.holds_data() && is(".data") || section.is_zeroed() && is(".bss") {
-        Some(MapFlags::MMAPABLE)
+        Some(0)
     } else {
         None
     }
 }
 
 /// The maps that hold global variables.
-pub(super) fn maps(elf: &Elf<'_>) -> Vec<(MapDef, MapSource)> {
+pub(super) fn maps(elf: &Elf<'_>, btf: Option<&Btf>) -> Vec<(MapDef, MapSource)> {
     let mut maps = Vec::new();
     for (number, section) in elf.sections.iter().enumerate() {
-        let Some(flags) = flags(section) else {
+        let Some(mut flags) = flags(section) else {
             continue;
         };
+        if btf.is_some_and(|btf| is_shown(btf, section.name)) {
+            flags |= MapFlags::MMAPABLE;
+        }
         // More than 32 bits do not fit into guest memory, which the map's creation says.
         let size = u32::try_from(section.size).unwrap_or(u32::MAX);
         let def = MapDef {
@@ -77,6 +80,16 @@ pub(super) fn lock(btf: &Btf, globals: &[Global]) -> Option<u32> {
     let mut globals = globals.iter();
     let lock = globals.find(|global| global.of.is_some_and(|of| is_lock(btf, of)))?;
     Some(lock.offset)
+}
+
+/// Whether user space has something to look for in a section: a variable that is not static
+/// (`map_is_mmapable`).
+fn is_shown(btf: &Btf, section: &str) -> bool {
+    let mut variables = btf.data_section(section).into_iter().flatten();
+    variables.any(|variable| match btf.get(variable.of).kind {
+        Kind::Variable { linkage, .. } => linkage != Linkage::Static,
+        _ => false,
+    })
 }
 
 /// The variables in the map of global data at position `map`.

@@ -32,6 +32,18 @@ pub enum ExternKind {
     Undescribed,
 }
 
+impl ExternKind {
+    /// The kind in words.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Kconfig => "kernel configuration",
+            Self::KernelFunction => "kernel function",
+            Self::KernelVariable => "kernel variable",
+            Self::Undescribed => "undefined symbol",
+        }
+    }
+}
+
 /// The externs that instructions refer to, in the order in which they are met.
 #[derive(Debug, Default)]
 pub(super) struct Externs {

@@ -50,7 +50,7 @@ pub(super) fn maps(elf: &Elf<'_>) -> Result<Vec<Legacy>, ObjectError> {
             }
         }
     }
-    join(&mut maps)?;
+    join(&mut maps);
     Ok(maps)
 }
 
@@ -122,8 +122,8 @@ fn read(
     })
 }
 
-/// Finds the inner maps of maps of maps.
-fn join(maps: &mut [Legacy]) -> Result<(), ObjectError> {
+/// Finds the inner maps of maps of maps. Some objects leave it to the loader to name one.
+fn join(maps: &mut [Legacy]) {
     for outer in 0..maps.len() {
         if !matches!(
             maps[outer].def.kind,
@@ -139,8 +139,7 @@ fn join(maps: &mut [Legacy]) -> Result<(), ObjectError> {
                 .position(|map| inner_id != 0 && map.id == inner_id),
         };
         let Some(inner) = inner else {
-            let problem = "is a map of maps and names no inner map";
-            return Err(ObjectError::map(&maps[outer].def.name, problem));
+            continue;
         };
         maps[outer].def.inner = Some(Box::new(maps[inner].def.clone()));
         for index in 0..maps.len() {
@@ -151,7 +150,6 @@ fn join(maps: &mut [Legacy]) -> Result<(), ObjectError> {
             }
         }
     }
-    Ok(())
 }
 
 /// The map and index that a section named `2/5` says its program belongs to: index 5 of the program

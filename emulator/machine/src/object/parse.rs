@@ -1,5 +1,7 @@
 //! From bytes to an object.
 
+use std::collections::BTreeSet;
+
 use super::ObjectError;
 use super::btf::{Btf, Ext};
 use super::code::{Function, Functions, Reference, annotate, is_text};
@@ -187,19 +189,25 @@ fn collect_maps(
     }
     let legacy = legacy.into_iter().map(|map| (map.def, map.source));
     let typed = typed.into_iter().map(|(def, source, _)| (def, source));
-    let all = legacy.chain(typed).chain(data::maps(elf));
+    let all = legacy.chain(typed).chain(data::maps(elf, btf));
     Ok(all.unzip())
 }
 
-/// Each function outside `.text` is a program; when there is none, those in `.text` are.
+/// Each function outside `.text` is a program, unless its section tells no type and others call it;
+/// when there is none, those in `.text` are.
 fn programs(functions: &[Function]) -> Vec<ObjectProgram> {
     let attachable = functions.iter().any(|function| !is_text(&function.section));
+    let called: BTreeSet<usize> = functions.iter().flat_map(Function::calls).collect();
     let mut programs = Vec::new();
     for (index, function) in functions.iter().enumerate() {
         if is_text(&function.section) && (attachable || function.is_local) {
             continue;
         }
         let section = SectionKind::of(&function.section);
+        let is_part = section.kind == ProgramType::Unspecified && called.contains(&index);
+        if is_part && !is_text(&function.section) {
+            continue;
+        }
         for name in std::iter::once(&function.name).chain(&function.aliases) {
             programs.push(ObjectProgram {
                 name: name.clone(),

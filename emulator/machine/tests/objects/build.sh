@@ -24,6 +24,7 @@ compile "$clang" vmlinux vmlinux -mcpu=v3
 compile "$clang" kernel kernel -mcpu=v3
 compile "$clang" calls calls -mcpu=v2
 compile "$clang" nested nested -mcpu=v3
+compile "$clang" legacy_layouts legacy_layouts
 compile "$clang" iproute2 iproute2 -mcpu=v1
 compile "$clang" instructions instructions_v3 -mcpu=v3
 compile "$clang" instructions instructions_v4 -mcpu=v4

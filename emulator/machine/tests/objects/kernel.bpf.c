@@ -14,6 +14,7 @@ extern int CONFIG_NOT_SET __kconfig __weak;
 
 extern int bpf_no_such_kfunc(int x) __ksym __weak;
 extern int bpf_strong_kfunc(int x) __ksym;
+extern __u32 bpf_dynptr_size(const struct bpf_dynptr *p) __ksym __weak;
 extern const int no_such_variable __ksym __weak;
 
 SEC("socket")
@@ -43,6 +44,15 @@ long weak(void *context)
 	if (&no_such_variable)
 		return 2;
 	return 3;
+}
+
+// Has a function of the kernel that the emulator may know.
+SEC("?socket")
+long known(void *context)
+{
+	if (bpf_dynptr_size)
+		return bpf_dynptr_size(0) + 1;
+	return 2;
 }
 
 SEC("?socket")

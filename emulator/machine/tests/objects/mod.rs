@@ -4,7 +4,9 @@
 
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation};
 use twinpath_machine::memory::{Field, Layout, Widths};
-use twinpath_machine::{Alone, Cpu, LoadOptions, Loaded, Machine, MachineOptions, Object};
+use twinpath_machine::{
+    Alone, Cpu, Environment, LoadOptions, Loaded, Machine, MachineOptions, Object,
+};
 
 /// The bytes of an object.
 pub fn bytes(name: &str) -> Vec<u8> {
@@ -53,8 +55,12 @@ fn machine() -> Machine {
 
 impl Test {
     pub fn load(name: &str, options: LoadOptions) -> Self {
+        Self::load_in(name, options, &Alone)
+    }
+
+    pub fn load_in(name: &str, options: LoadOptions, environment: &dyn Environment) -> Self {
         let (object, mut machine) = (object(name), machine());
-        let loaded = machine.load(&object, &options, &Alone);
+        let loaded = machine.load(&object, &options, environment);
         let loaded = loaded.unwrap_or_else(|error| panic!("{name}: {error}"));
         let address = machine.memory.allocate(256).unwrap();
         Self {
@@ -73,7 +79,7 @@ impl Test {
         error.unwrap_err().to_string()
     }
 
-    fn try_run(&mut self, program: &str) -> Result<i64, String> {
+    fn try_run(&mut self, program: &str, environment: &mut dyn Environment) -> Result<i64, String> {
         let len = self.context.len() as u32;
         let memory = self.machine.memory.raw_mut(self.address, len);
         memory.copy_from_slice(&self.context);
@@ -87,19 +93,23 @@ impl Test {
             packet: None,
             bound: &[],
         };
-        let outcome = Checked::default().run(&mut self.machine, &mut Alone, &invocation);
+        let outcome = Checked::default().run(&mut self.machine, environment, &invocation);
         let outcome = outcome.map_err(|fault| fault.kind.to_string())?;
         Ok(outcome.result as i64)
     }
 
     /// What a program returns.
     pub fn run(&mut self, program: &str) -> i64 {
-        self.try_run(program).unwrap()
+        self.run_in(program, &mut Alone)
+    }
+
+    pub fn run_in(&mut self, program: &str, environment: &mut dyn Environment) -> i64 {
+        self.try_run(program, environment).unwrap()
     }
 
     /// Why a program does not end well.
     pub fn fails(&mut self, program: &str) -> String {
-        self.try_run(program).unwrap_err()
+        self.try_run(program, &mut Alone).unwrap_err()
     }
 
     /// The context after a run.
