@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
-use twinpath_node::{DeviceId, World, WorldError};
+use twinpath_node::{DeviceId, HookKind, World, WorldError};
 
 use crate::backend::Backend;
 use crate::plan::{DeviceName, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
@@ -94,6 +94,9 @@ pub enum EmulatedError {
         /// The name.
         name: String,
     },
+    /// A program ran where no plan can attach one.
+    #[error("failed to record a program at {0}: plans know no such hook")]
+    Hook(HookKind),
     /// A map does not take an element.
     #[error("failed to write map {map}: {errno}")]
     Map {
@@ -151,11 +154,8 @@ impl Emulation {
         } = &stimulus.kind;
         let id = self.devices.get(&(node.clone(), device.clone())).copied();
         let id = id.ok_or_else(|| unknown("device", device))?;
-        let mut journey = std::mem::take(self.world.inject(id, bytes));
-        let recorded = self.recorded(&journey);
-        // Its memory is used again.
-        journey.clear();
-        Ok(recorded)
+        let journey = std::mem::take(self.world.inject(id, bytes));
+        self.recorded(&journey)
     }
 
     fn set_clocks(&mut self, now: u64) -> Result<(), EmulatedError> {

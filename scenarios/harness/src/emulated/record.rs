@@ -10,36 +10,45 @@ use crate::recording::{
     Cost, End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict,
 };
 
-use super::Emulation;
+use super::{EmulatedError, Emulation};
 
 impl Emulation {
     /// A journey in the words of the plan, with the records that programs wrote in its course.
-    pub(super) fn recorded(&mut self, journey: &twinpath_node::Journey) -> Journey {
+    pub(super) fn recorded(
+        &mut self,
+        journey: &twinpath_node::Journey,
+    ) -> Result<Journey, EmulatedError> {
         let hops: Vec<Hop> = journey
             .hops
             .iter()
-            .filter_map(|hop| self.hop(hop, journey))
-            .collect();
+            .filter_map(|hop| self.hop(hop, journey).transpose())
+            .collect::<Result<_, _>>()?;
         let ends = journey
             .ends
             .iter()
-            .filter_map(|end| self.end(end, journey, &hops))
-            .collect();
-        Journey {
+            .filter_map(|end| self.end(end, journey, &hops).transpose())
+            .collect::<Result<_, _>>()?;
+        Ok(Journey {
             ends,
             events: self.events(),
             hops,
-        }
+        })
     }
 
-    fn hop(&self, hop: &twinpath_node::Hop, journey: &twinpath_node::Journey) -> Option<Hop> {
-        let (node, device) = self.place(hop.device)?;
-        let kind = kind(hop.hook);
+    fn hop(
+        &self,
+        hop: &twinpath_node::Hop,
+        journey: &twinpath_node::Journey,
+    ) -> Result<Option<Hop>, EmulatedError> {
+        let Some((node, device)) = self.place(hop.device) else {
+            return Ok(None);
+        };
+        let kind = kind(hop.hook)?;
         let machine = &self.world.machine;
         let program = machine
             .program(hop.program)
             .map(|program| program.name.clone());
-        Some(Hop {
+        Ok(Some(Hop {
             node,
             hook: Hook { device, kind },
             program: program.unwrap_or_default(),
@@ -56,7 +65,7 @@ impl Emulation {
                 helpers: cost.helpers,
                 map_operations: cost.map_operations,
             }),
-        })
+        }))
     }
 
     fn end(
@@ -64,36 +73,38 @@ impl Emulation {
         end: &twinpath_node::End,
         journey: &twinpath_node::Journey,
         hops: &[Hop],
-    ) -> Option<End> {
-        let (node, device) = self.place(end.device)?;
+    ) -> Result<Option<End>, EmulatedError> {
+        let Some((node, device)) = self.place(end.device) else {
+            return Ok(None);
+        };
         let bytes = || journey[&end.frame].to_vec();
-        Some(match end.kind {
-            EndKind::Left => End::Left {
+        Ok(match end.kind {
+            EndKind::Left => Some(End::Left {
                 node,
                 device,
                 bytes: bytes(),
-            },
-            EndKind::Stack => End::Stack {
+            }),
+            EndKind::Stack => Some(End::Stack {
                 node,
                 device,
                 bytes: bytes(),
-            },
+            }),
             // Seen from outside, what a program kept is gone.
-            EndKind::Consumed => End::Dropped {
+            EndKind::Consumed => hops.last().map(|hop| End::Dropped {
                 node,
-                hook: hops.last()?.hook.clone(),
-            },
+                hook: hop.hook.clone(),
+            }),
             EndKind::Dropped {
                 hook: Some(hook), ..
-            } => End::Dropped {
+            } => Some(End::Dropped {
                 node,
                 hook: Hook {
                     device,
-                    kind: kind(hook),
+                    kind: kind(hook)?,
                 },
-            },
+            }),
             // The far end did not send it: it never came to this node.
-            EndKind::Dropped { hook: None, .. } => return None,
+            EndKind::Dropped { hook: None, .. } => None,
         })
     }
 
@@ -131,16 +142,13 @@ impl Emulation {
     }
 }
 
-fn kind(hook: twinpath_node::HookKind) -> HookKind {
+fn kind(hook: twinpath_node::HookKind) -> Result<HookKind, EmulatedError> {
     match hook {
-        twinpath_node::HookKind::Xdp => HookKind::Xdp,
-        twinpath_node::HookKind::XdpGeneric => HookKind::XdpGeneric,
-        twinpath_node::HookKind::TcIngress | twinpath_node::HookKind::TcxIngress => {
-            HookKind::TcIngress
-        }
-        twinpath_node::HookKind::TcEgress | twinpath_node::HookKind::TcxEgress => {
-            HookKind::TcEgress
-        }
+        twinpath_node::HookKind::Xdp => Ok(HookKind::Xdp),
+        twinpath_node::HookKind::XdpGeneric => Ok(HookKind::XdpGeneric),
+        twinpath_node::HookKind::TcIngress => Ok(HookKind::TcIngress),
+        twinpath_node::HookKind::TcEgress => Ok(HookKind::TcEgress),
+        other => Err(EmulatedError::Hook(other)),
     }
 }
 
