@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Rbpf};
 use twinpath_machine::isa;
 use twinpath_machine::{
-    Alone, Cpu, Machine, MachineOptions, Placement, Program, ProgramId, ProgramType,
+    Alone, Cpu, LoadOptions, Machine, MachineOptions, Object, Placement, Program, ProgramId,
+    ProgramType, TargetBtf,
 };
 
 /// Guest memory besides the program's own: stacks, and maps of an object file.
@@ -160,7 +161,7 @@ fn run(options: &Options) -> Result<u64, String> {
             }
             Ok(outcome.result)
         }
-        Err(fault) => Err(fault.kind.to_string()),
+        Err(fault) => Err(fault.report(&machine).to_string()),
     }
 }
 
@@ -186,6 +187,23 @@ fn load_slots(machine: &mut Machine, bytes: &[u8]) -> Result<ProgramId, String> 
     Ok(machine.add_program(program))
 }
 
-fn load_object(_machine: &mut Machine, _bytes: &[u8]) -> Result<ProgramId, String> {
-    Err("object files".to_owned())
+/// Loads the object's first program with what it needs.
+fn load_object(machine: &mut Machine, bytes: &[u8]) -> Result<ProgramId, String> {
+    let object = Object::parse(bytes).map_err(|error| error.to_string())?;
+    let first = object
+        .programs()
+        .first()
+        .ok_or("an object without programs")?;
+    let options = LoadOptions {
+        btf: TargetBtf::Own,
+        programs: Some([first.name.clone()].into()),
+        types: [(first.name.clone(), ProgramType::Xdp)].into(),
+        ..LoadOptions::default()
+    };
+    let loaded = machine.load(&object, &options, &Alone);
+    let loaded = loaded.map_err(|error| error.to_string())?;
+    let program = loaded.programs.get(&first.name);
+    program
+        .copied()
+        .ok_or_else(|| format!("program {:?} is not loaded", first.name))
 }

@@ -1,7 +1,14 @@
 //! Why a run ended before its program did.
 
+mod explain;
+mod objects;
+mod report;
+
+pub use report::{Note, Place as FaultPlace, Report};
+
 use crate::helpers::HelperId;
-use crate::memory::{Memory, Object, Pointer};
+use crate::memory::{Memory, Object, Pointer, Widths};
+use crate::program::ProgramId;
 
 /// A program did what no verified program does, or met a limit.
 ///
@@ -11,7 +18,9 @@ use crate::memory::{Memory, Object, Pointer};
 pub struct Fault {
     /// What happened.
     pub kind: FaultKind,
-    /// Name of the program that ran.
+    /// The program that ran, if it got that far.
+    pub id: Option<ProgramId>,
+    /// Its name.
     pub program: String,
     /// The instruction, counted in 8-byte slots from the program's start.
     pub instruction: u32,
@@ -40,13 +49,20 @@ impl Register {
 impl Fault {
     /// A fault of a program that did not get to its first instruction.
     #[cold]
-    pub(crate) fn before_start(program: &str, kind: FaultKind) -> Box<Self> {
+    pub fn before_start(program: &str, kind: FaultKind) -> Box<Self> {
         Box::new(Self {
             kind,
+            id: None,
             program: program.to_owned(),
             instruction: 0,
             registers: [None; 11],
         })
+    }
+
+    /// The same fault, of this program.
+    pub(crate) fn of(mut self: Box<Self>, id: ProgramId) -> Box<Self> {
+        self.id = Some(id);
+        self
     }
 }
 
@@ -94,6 +110,8 @@ pub enum FaultKind {
         offset: u32,
         /// Bytes.
         size: u32,
+        /// The widths at which the field may be accessed so.
+        allowed: Widths,
     },
     /// Stack that was never written was read, and the run was told to treat that as a fault.
     #[error("read of {size} bytes of stack at r10{offset:+} that were never written")]

@@ -19,7 +19,7 @@ mod references;
 
 pub use clock::{Clock, Random};
 pub use errno::Errno;
-pub use fault::{Access, Fault, FaultKind};
+pub use fault::{Access, Fault, FaultKind, FaultPlace, Note, Register, Report};
 pub use helpers::{Call, Dynptr, DynptrData, Dynptrs, HelperId};
 pub use load::{LoadError, LoadOptions, Loaded, Missing, Place, TargetBtf};
 pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions, SocketRef};

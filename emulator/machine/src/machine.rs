@@ -102,6 +102,15 @@ impl Machine {
         ProgramId(self.programs.len() as u32 - 1)
     }
 
+    /// The number of a program of this machine.
+    pub(crate) fn program_id(&self, program: &Arc<Program>) -> Option<ProgramId> {
+        let at = self
+            .programs
+            .iter()
+            .position(|known| Arc::ptr_eq(known, program));
+        at.map(|at| ProgramId(at as u32))
+    }
+
     /// A program of this machine.
     pub fn program(&self, id: ProgramId) -> Option<&Arc<Program>> {
         self.programs.get(id.0 as usize)

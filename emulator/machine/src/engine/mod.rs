@@ -78,6 +78,8 @@ pub struct Outcome {
 /// A read of stack that was never written. The kernel lets privileged programs do it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UninitializedStack {
+    /// The program.
+    pub program: ProgramId,
     /// The instruction's slot.
     pub instruction: u32,
     /// From the frame pointer, in bytes.

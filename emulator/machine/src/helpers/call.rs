@@ -89,7 +89,7 @@ impl Call<'_> {
         if pointer.tag() == Tag::MAP && (pointer.address() as usize) < self.machine.maps.len() {
             Ok(MapId(pointer.address()))
         } else {
-            Err(self.refuse(number, format!("{pointer:?} is not a map")))
+            Err(self.refuse(number, "it is not a map"))
         }
     }
 
@@ -113,8 +113,7 @@ impl Call<'_> {
         if Pointer(self.arg(number)) == self.machine.memory.context() {
             Ok(())
         } else {
-            let pointer = Pointer(self.arg(number));
-            Err(self.refuse(number, format!("{pointer:?} is not the program's context")))
+            Err(self.refuse(number, "it is not the program's context"))
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::object::ObjectKind;
 use super::stack::{FRAME_SIZE, UninitializedRead};
-use super::{FieldValue, Layout, Memory, Placement, Pointer, Tag};
+use super::{FieldValue, Layout, Memory, Placement, Pointer, Tag, Widths};
 use crate::fault::{Access, FaultKind};
 use crate::helpers::HelperId;
 
@@ -244,16 +244,24 @@ impl Memory {
     /// Bytes that were never written read as zero: the same on each run, unlike in the kernel.
     #[cold]
     fn uninitialized(&mut self, frame: Frame, offset: u32, len: u32, by: By) -> Checked<()> {
-        let from_fp = offset as i32 - FRAME_SIZE as i32;
+        let stack = &self.stack;
+        let mut unwritten =
+            (offset..offset + len).filter(|&byte| !stack.is_written(frame.slot, byte, 1));
+        let first = unwritten.next().unwrap_or(offset);
+        let size = 1 + unwritten
+            .zip(first + 1..)
+            .take_while(|(byte, next)| byte == next)
+            .count() as u32;
+        let from_fp = first as i32 - FRAME_SIZE as i32;
         if self.stack.policy == UninitializedRead::Fault {
             return Err(Box::new(FaultKind::Uninitialized {
                 offset: from_fp,
                 frame: frame.depth,
-                size: len,
+                size,
             }));
         }
         if !self.stack.warnings.iter().any(|(at, ..)| *at == by.at) {
-            self.stack.warnings.push((by.at, from_fp, len));
+            self.stack.warnings.push((by.at, from_fp, size));
         }
         for byte in offset..offset + len {
             if !self.stack.is_written(frame.slot, byte, 1) {
@@ -332,11 +340,17 @@ fn refused_field(
     size: u32,
     access: Access,
 ) -> Box<FaultKind> {
+    let field = layout.field_at(offset);
+    let widths = field.map(|field| match access {
+        Access::Read => field.read,
+        Access::Write => field.write,
+    });
     Box::new(FaultKind::Field {
         access,
         structure: layout.name,
-        field: layout.field_at(offset).map(|field| field.name),
+        field: field.map(|field| field.name),
         offset,
         size,
+        allowed: widths.unwrap_or(Widths::NONE),
     })
 }

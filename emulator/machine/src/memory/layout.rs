@@ -76,6 +76,15 @@ impl Widths {
     }
 }
 
+impl Widths {
+    /// The widths in the set, ascending.
+    pub fn iter(self) -> impl Iterator<Item = u32> {
+        (0..4)
+            .map(|bit| 1 << bit)
+            .filter(move |&width| self.contains(width))
+    }
+}
+
 impl Layout {
     /// The field that holds the byte at `offset`.
     pub fn field_at(&self, offset: u32) -> Option<&'static Field> {

@@ -296,6 +296,7 @@ impl Memory {
             bound: self.bound.len(),
             last_null: self.last_null.take(),
             frames: std::mem::take(&mut self.frames),
+            warnings: self.take_warnings(),
             borrowed: self.borrowed,
             stack: self.stack.enter(),
         }
@@ -314,6 +315,7 @@ impl Memory {
         self.bound.truncate(outer.bound);
         self.last_null = outer.last_null;
         self.frames = outer.frames;
+        self.stack.warnings = outer.warnings;
         self.borrowed = outer.borrowed;
         self.stack.leave(outer.stack);
     }
@@ -327,6 +329,7 @@ pub struct Outer {
     bound: usize,
     last_null: Option<(HelperId, u32)>,
     frames: usize,
+    warnings: Vec<(u32, i32, u32)>,
     borrowed: usize,
     stack: stack::Outer,
 }

@@ -187,6 +187,10 @@ pub const fn ld_ind(width: Width, src: u8, offset: i32) -> Insn {
     insn(0x40 | width.bits(), 0, src, 0, offset)
 }
 
+pub const fn call(helper: i32) -> Insn {
+    insn(0x85, 0, 0, 0, helper)
+}
+
 pub const fn call_local(distance: i32) -> Insn {
     insn(0x85, 0, 1, 0, distance)
 }

@@ -27,7 +27,7 @@ fn rows() -> Vec<Row> {
     ];
     let mut body = Vec::new();
     call_behind(&mut body, 0);
-    let ends_with_a_call = vec![mov(0, 0), exit(), mov(0, 0)];
+    let ends_with_a_call = [mov(0, 0), exit(), mov(0, 0)];
     rows.push((body.clone(), ends_with_a_call[2..].to_vec(), FallsThrough));
     rows.push((
         body.clone(),

@@ -189,7 +189,7 @@ fn check_atomic(arms: &mut Arms, width: Width, row: Row) {
 #[test]
 fn cmpxchg_extends_r0_on_each_path() {
     let function = vec![
-        asm::st(D, 10, -8, 0),
+        st(D, 10, -8, 0),
         movr(0, 1),
         asm::jump_x(false, asm::cond::JLT, 3, 2, 1),
         asm::ja(1),

@@ -183,12 +183,6 @@ pub(crate) fn unsupported(machine: &Machine, id: ProgramId) -> Box<Fault> {
         || format!("program number {}", id.0),
         |program| format!("a {} program at this hook", program.kind),
     );
-    Box::new(Fault {
-        kind: FaultKind::Unsupported(what),
-        program: program
-            .map(|program| program.name.clone())
-            .unwrap_or_default(),
-        instruction: 0,
-        registers: [None; 11],
-    })
+    let name = program.map_or("", |program| &program.name);
+    Fault::before_start(name, FaultKind::Unsupported(what))
 }

@@ -6,9 +6,7 @@ mod frames;
 mod registers;
 mod run;
 
-use super::{
-    BUDGET, Engine, Invocation, MAX_ITERATIONS, Outcome, UninitializedStack, begin, no_program,
-};
+use super::{BUDGET, Engine, Invocation, MAX_ITERATIONS, Outcome, begin, no_program};
 use crate::fault::Fault;
 use crate::machine::{Cost, Environment, Machine};
 use execute::Limits;
@@ -92,31 +90,19 @@ impl Engine for Checked {
                 iterations: MAX_ITERATIONS,
             },
             tail_calls: 0,
+            warnings: Vec::new(),
         };
         let result = run.call(invocation.program, 0, arguments);
         let mut cost = run.cost;
         cost.instructions = (budget - run.limits.instructions) as u64;
+        let warnings = run.warnings;
         machine.references.leave(references);
         machine.memory.leave(outer);
-        let warnings = machine.memory.take_warnings();
-        let warnings = if warnings.is_empty() {
-            Vec::new()
-        } else {
-            warnings.into_iter().map(warning).collect()
-        };
         result.map(|result| Outcome {
             result,
             cost,
             counted: true,
             warnings,
         })
-    }
-}
-
-fn warning((instruction, offset, size): (u32, i32, u32)) -> UninitializedStack {
-    UninitializedStack {
-        instruction,
-        offset,
-        size,
     }
 }

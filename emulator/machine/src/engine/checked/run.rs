@@ -4,8 +4,8 @@ use super::Step;
 use super::execute::{Limits, State, Stop, execute};
 use super::frames::{Frames, Known, Saved};
 use super::registers::Registers;
-use crate::engine::MAX_TAIL_CALLS;
 use crate::engine::callback::{self, Callee, Ended};
+use crate::engine::{MAX_TAIL_CALLS, UninitializedStack};
 use crate::fault::{Fault, FaultKind, Register};
 use crate::helpers::{self, Call, HelperId};
 use crate::isa::{Code, Op, Reg};
@@ -25,6 +25,8 @@ pub(super) struct Run<'a> {
     pub(super) budget: u64,
     pub(super) limits: Limits,
     pub(super) tail_calls: u32,
+    /// Reads of stack that was never written.
+    pub(super) warnings: Vec<UninitializedStack>,
 }
 
 /// How a function goes on after an operation that is none of the loop's.
@@ -167,10 +169,17 @@ impl Run<'_> {
                 self.machine.references.settled()?;
             }
             self.machine.memory.pop_frame(depth);
-            return Ok(Some(state.registers[Reg::R0]));
+            let result = state.registers[Reg::R0];
+            if depth == 0 {
+                self.note_warnings(function.program);
+            }
+            return Ok(Some(result));
         }
         self.machine.memory.pop_frame(depth);
         if let Some(saved) = self.frames.pop() {
+            if saved.program != function.program {
+                self.note_warnings(function.program);
+            }
             function.program = saved.program;
             state.pc = saved.resume;
             state.registers.restore(saved.callee_saved);
@@ -228,6 +237,18 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Takes the warnings that memory has gathered for those of a program.
+    fn note_warnings(&mut self, program: ProgramId) {
+        for (instruction, offset, size) in self.machine.memory.take_warnings() {
+            self.warnings.push(UninitializedStack {
+                program,
+                instruction,
+                offset,
+                size,
+            });
+        }
+    }
+
     /// Refuses a helper that was not known at load.
     fn provided(&self, helper: HelperId, function: &Function) -> Checked<()> {
         let kind = self.known.get(function.program).map(|program| program.kind);
@@ -265,6 +286,7 @@ impl Run<'_> {
         let Some(target) = target else { return Ok(()) };
         if self.known.learn(self.machine, target).is_some() {
             self.tail_calls += 1;
+            self.note_warnings(function.program);
             function.program = target;
             function.state.pc = 0;
             function.state.frame = self.machine.memory.push_frame(self.frames.depth());
@@ -306,6 +328,7 @@ impl Run<'_> {
         let program = self.known.get(function.program);
         Box::new(Fault {
             kind,
+            id: Some(function.program),
             program: program
                 .map(|program| program.name.clone())
                 .unwrap_or_default(),

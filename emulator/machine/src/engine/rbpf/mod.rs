@@ -146,7 +146,7 @@ impl Engine for Rbpf {
         machine.memory.leave(outer);
         let result = result.and_then(|result| match settled {
             Ok(()) => Ok(result),
-            Err(kind) => Err(Fault::before_start(&program.name, *kind)),
+            Err(kind) => Err(Fault::before_start(&program.name, *kind).of(invocation.program)),
         });
         result.map(|result| Outcome {
             result,

@@ -114,6 +114,7 @@ impl<'a> Run<'a> {
         registers[10] = Some(Register::new(self.frame(), &self.machine.memory));
         self.end(Box::new(Fault {
             kind,
+            id: self.machine.program_id(&self.current.program),
             program: self.current.program.name.clone(),
             instruction: slot,
             registers,
@@ -235,6 +236,7 @@ impl<'a> Run<'a> {
         });
         Box::new(Fault {
             kind,
+            id: self.machine.program_id(&self.current.program),
             program: self.current.program.name.clone(),
             instruction: slot.unwrap_or(0),
             registers: [None; 11],
