@@ -59,7 +59,7 @@ pub use net::{
     Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Hop,
     Journey, Metadata, NodeId, Span,
 };
-pub use network::{Network, Route, RouteKind, RouteQuery, Routed, Tables};
+pub use network::{Network, Route, RouteKind, RouteQuery, Tables};
 pub use packet::{ChecksumOffload, EtherType, Vlan};
 pub use test_run::{TestResult, TestRun, TestRunError};
 pub use types::{Ifindex, Mac, MacError};

@@ -117,12 +117,17 @@ impl Memory {
         let offset = pointer.address().wrapping_sub(object.base);
         match object.kind {
             ObjectKind::Struct(layout) => {
-                let allowed = layout.field_at(offset).is_some_and(|field| {
-                    field.write.contains(N as u32) && field.covers(offset, N as u32)
-                });
-                if !allowed {
-                    return Err(refused_field(layout, offset, N as u32, Access::Write));
+                let refused = || refused_field(layout, offset, N as u32, Access::Write);
+                let field = layout.field_at(offset).ok_or_else(refused)?;
+                if !field.write.contains(N as u32) || !field.covers(offset, N as u32) {
+                    return Err(refused());
                 }
+                let value = match field.value {
+                    FieldValue::Short(1) => value & 0xff,
+                    FieldValue::Short(_) => value & 0xffff,
+                    FieldValue::Queue if value as u32 >= 0xffff => return Ok(()),
+                    _ => value,
+                };
                 self.put::<N>(pointer.address(), value);
                 Ok(())
             }
@@ -148,9 +153,10 @@ impl Memory {
         let value = self.fetch::<N>(base + offset);
         Ok(match field.value {
             FieldValue::Plain => value,
-            FieldValue::Half => {
-                let from = offset - u32::from(field.offset);
-                value & (0xffff >> (8 * from.min(2)))
+            FieldValue::Short(kept) if N < usize::from(kept) => value,
+            FieldValue::Queue if N < 2 => value,
+            FieldValue::Short(_) | FieldValue::Queue => {
+                self.fetch::<4>(base + u32::from(field.offset))
             }
             FieldValue::Packet => Pointer::new(self.packet, value as u32).0,
             FieldValue::Object if value == 0 => 0,

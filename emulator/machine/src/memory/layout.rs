@@ -39,9 +39,12 @@ pub struct Field {
 pub enum FieldValue {
     /// The bytes as they are.
     Plain,
-    /// As [`FieldValue::Plain`], where the kernel has room for two bytes only: what a program writes
-    /// beyond them is lost.
-    Half,
+    /// A number of four bytes of which the kernel keeps only so many, as it does with a narrow field
+    /// of its own: the rest of what a program writes is lost, and a read of at least so many bytes
+    /// yields the whole number wherever in the field it begins.
+    Short(u8),
+    /// As two bytes of [`FieldValue::Short`], where a write of 0xffff and more is ignored.
+    Queue,
     /// A pointer into the packet, of which the field holds the address.
     Packet,
     /// A pointer to an object that the environment has [bound](super::Memory::bind), of which the
@@ -128,10 +131,12 @@ impl Field {
 
     /// The same field with only two bytes behind it.
     pub const fn half(self) -> Self {
-        Self {
-            value: FieldValue::Half,
-            ..self
-        }
+        self.with(FieldValue::Short(2))
+    }
+
+    /// The same field with what it holds.
+    pub const fn with(self, value: FieldValue) -> Self {
+        Self { value, ..self }
     }
 
     /// A 32-bit field that holds an address in the packet.

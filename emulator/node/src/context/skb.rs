@@ -1,6 +1,6 @@
 //! `struct __sk_buff` (`bpf_skb_is_valid_access` and what each program type takes away from it).
 
-use twinpath_machine::memory::{Field, Layout, Memory, Widths};
+use twinpath_machine::memory::{Field, FieldValue, Layout, Memory, Widths};
 
 use crate::packet::{Owner, Skb};
 
@@ -66,12 +66,12 @@ const fn address(name: &'static str, at: SkbField, size: u16) -> Field {
 }
 
 const LEN: Field = read("len", SkbField::Len);
-const PKT_TYPE: Field = read("pkt_type", SkbField::PktType);
+const PKT_TYPE: Field = read("pkt_type", SkbField::PktType).with(FieldValue::Short(1));
 const QUEUE_MAPPING: Field = read("queue_mapping", SkbField::QueueMapping).half();
-const PROTOCOL: Field = read("protocol", SkbField::Protocol);
+const PROTOCOL: Field = read("protocol", SkbField::Protocol).half();
 const VLAN_PRESENT: Field = read("vlan_present", SkbField::VlanPresent);
-const VLAN_TCI: Field = read("vlan_tci", SkbField::VlanTci);
-const VLAN_PROTO: Field = read("vlan_proto", SkbField::VlanProto);
+const VLAN_TCI: Field = read("vlan_tci", SkbField::VlanTci).half();
+const VLAN_PROTO: Field = read("vlan_proto", SkbField::VlanProto).half();
 const INGRESS_IFINDEX: Field = read("ingress_ifindex", SkbField::IngressIfindex);
 const IFINDEX: Field = read("ifindex", SkbField::Ifindex);
 const TC_INDEX: Field = read("tc_index", SkbField::TcIndex).half();
@@ -87,9 +87,9 @@ const DATA: Field = Field::packet("data", SkbField::Data as u16);
 const DATA_END: Field = Field::packet("data_end", SkbField::DataEnd as u16);
 const NAPI_ID: Field = read("napi_id", SkbField::NapiId);
 const DATA_META: Field = Field::packet("data_meta", SkbField::DataMeta as u16);
-const GSO_SEGS: Field = read("gso_segs", SkbField::GsoSegs);
+const GSO_SEGS: Field = read("gso_segs", SkbField::GsoSegs).half();
 const SK: Field = Field::object("sk", SkbField::Sk as u16);
-const GSO_SIZE: Field = read("gso_size", SkbField::GsoSize);
+const GSO_SIZE: Field = read("gso_size", SkbField::GsoSize).half();
 const HWTSTAMP: Field = long("hwtstamp", SkbField::Hwtstamp, Widths::NONE);
 const MARK: Field = read("mark", SkbField::Mark);
 const PRIORITY: Field = read("priority", SkbField::Priority);
@@ -110,7 +110,7 @@ pub(super) static SCHED_CLS: Layout = layout(&[
     LEN,
     PKT_TYPE,
     MARK_WRITTEN,
-    write("queue_mapping", SkbField::QueueMapping).half(),
+    write("queue_mapping", SkbField::QueueMapping).with(FieldValue::Queue),
     PROTOCOL,
     VLAN_PRESENT,
     VLAN_TCI,
@@ -182,13 +182,13 @@ pub(super) static CGROUP_SKB: Layout = layout(&[
     DATA,
     DATA_END,
     NAPI_ID,
-    read("family", SkbField::Family),
+    read("family", SkbField::Family).half(),
     address("remote_ip4", SkbField::RemoteIp4, 4),
     address("local_ip4", SkbField::LocalIp4, 4),
     address("remote_ip6", SkbField::RemoteIp6, 16),
     address("local_ip6", SkbField::LocalIp6, 16),
-    read("remote_port", SkbField::RemotePort),
-    read("local_port", SkbField::LocalPort),
+    read("remote_port", SkbField::RemotePort).half(),
+    read("local_port", SkbField::LocalPort).half(),
     long("tstamp", SkbField::Tstamp, Widths::W8),
     GSO_SEGS,
     SK,
@@ -302,14 +302,11 @@ pub(crate) fn read_skb(memory: &Memory, at: u32, skb: &mut Skb) {
         let at = field as usize;
         u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
     };
-    const NO_QUEUE_MAPPING: u32 = 0xffff;
     skb.mark = get(SkbField::Mark);
     skb.priority = get(SkbField::Priority);
     skb.tc_index = get(SkbField::TcIndex) as u16;
     skb.tc_classid = get(SkbField::TcClassid) as u16;
-    if get(SkbField::QueueMapping) < NO_QUEUE_MAPPING {
-        skb.queue_mapping = get(SkbField::QueueMapping) as u16;
-    }
+    skb.queue_mapping = get(SkbField::QueueMapping) as u16;
     let at = SkbField::Tstamp as usize;
     let mut timestamp = [0; 8];
     timestamp.copy_from_slice(&bytes[at..at + 8]);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use twinpath_machine::{Access, Call, Checked, Errno};
 
 use crate::net::{DeviceId, Net, NodeId, Placed};
-use crate::network::{Network, Route, RouteKind, RouteQuery, Routed};
+use crate::network::{Network, Route, RouteKind, RouteQuery};
 use crate::packet::{Skb, Xdp};
 
 /// `sizeof(struct bpf_fib_lookup)`
@@ -177,10 +177,8 @@ fn next_hop(net: &Net, node: NodeId, params: &mut Params, check_mtu: bool) -> Re
         return Err(Not::Enabled.into());
     }
     let query = question(params, input, source, destination);
-    let route = match net.network.route(node, &query) {
-        Routed::Found(route) => route,
-        Routed::Nowhere | Routed::NoTable => return Err(Not::Forwarded.into()),
-    };
+    let route = net.network.route(node, &query);
+    let route = route.ok_or(Refusal::Not(Not::Forwarded))?;
     match route.kind {
         RouteKind::Unicast => {}
         RouteKind::Blackhole => return Err(Not::Blackhole.into()),

@@ -168,11 +168,16 @@ impl Net {
     fn hand_over(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) -> i64 {
         let state = self.device(device);
         if !state.up {
+            // The queue of a device that is down takes nothing.
             self.drop_skb(machine, device, skb, None, DropReason::DeviceDown);
-            return xmit::error(Errno::ENETDOWN);
+            return xmit::CONGESTED;
         }
-        if skb.frame.len() > state.longest_frame() && skb.gso.size == 0 {
+        if skb.frame.len() < ETH_HLEN && !state.loopback {
+            self.drop_skb(machine, device, skb, None, DropReason::Malformed);
+            return xmit::DROP;
+        } else if skb.frame.len() > state.longest_frame() && skb.gso.size == 0 {
             self.drop_skb(machine, device, skb, None, DropReason::TooLong);
+            return xmit::DROP;
         } else if state.loopback {
             self.forward(machine, device, &mut skb);
             self.enqueue(device, skb);
@@ -187,7 +192,6 @@ impl Net {
             skb.fill_checksum(&mut machine.memory);
             self.end_skb(machine, device, skb, EndKind::Left);
         }
-        // veth drops in silence.
         xmit::SUCCESS
     }
 

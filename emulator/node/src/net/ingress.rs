@@ -81,8 +81,9 @@ impl Net {
     pub(super) fn forward(&mut self, machine: &Machine, to: DeviceId, skb: &mut Skb) {
         skb.scrub();
         skb.priority = 0;
-        skb.take_ethernet(&machine.memory, self.device(to).link());
-        let header = skb.frame.data() - ETH_HLEN;
-        skb.pulled(&machine.memory, header, ETH_HLEN);
+        let header = skb.frame.data();
+        if skb.take_ethernet(&machine.memory, self.device(to).link()) {
+            skb.pulled(&machine.memory, header, ETH_HLEN);
+        }
     }
 }

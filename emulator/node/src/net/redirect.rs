@@ -6,7 +6,7 @@ use twinpath_machine::maps::Target;
 use twinpath_machine::{Errno, Machine, MapId};
 
 use super::{DeviceId, DropReason, HookKind, Net, xmit};
-use crate::network::{Network, RouteKind, RouteQuery, Routed};
+use crate::network::{Network, RouteKind, RouteQuery};
 use crate::packet::{ETH_HLEN, EtherType, Skb};
 use crate::types::Mac;
 
@@ -192,9 +192,7 @@ impl Net {
                     table: None,
                 };
                 match self.network.route(self.device(to).node, &query) {
-                    Routed::Found(route)
-                        if matches!(route.kind, RouteKind::Unicast | RouteKind::Local) =>
-                    {
+                    Some(route) if matches!(route.kind, RouteKind::Unicast | RouteKind::Local) => {
                         route.gateway.unwrap_or(destination)
                     }
                     _ => return Err(DropReason::NoRoute),

@@ -6,7 +6,7 @@
 mod routes;
 mod tables;
 
-pub use routes::{Route, RouteKind, RouteQuery, Routed};
+pub use routes::{Route, RouteKind, RouteQuery};
 pub use tables::Tables;
 
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ pub trait Network {
     /// (`net.ipv4.conf.DEVICE.forwarding`, `net.ipv6.conf.DEVICE.forwarding`).
     fn forwards(&self, device: DeviceId, address: IpAddr) -> bool;
 
-    /// The way of a packet from a node.
-    fn route(&self, node: NodeId, query: &RouteQuery) -> Routed;
+    /// The way of a packet from a node; none when no route leads there.
+    fn route(&self, node: NodeId, query: &RouteQuery) -> Option<Route>;
 
     /// The hardware address of a neighbour on a device, if it is known.
     fn neighbour(&self, device: DeviceId, address: IpAddr) -> Option<Mac>;

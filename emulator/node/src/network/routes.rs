@@ -23,13 +23,13 @@ pub enum RouteKind {
 }
 
 /// A route of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
     /// The network's address.
     pub network: IpAddr,
     /// Bits of the address that count.
     pub prefix: u8,
-    /// The table: 254 is the main one.
+    /// The table: 254 is the main one, 255 that of the node's own addresses.
     pub table: u32,
     /// What becomes of the packet.
     pub kind: RouteKind,
@@ -37,7 +37,8 @@ pub struct Route {
     pub device: DeviceId,
     /// The host behind the device that passes it on; none when the destination is a neighbour.
     pub gateway: Option<IpAddr>,
-    /// The largest packet of this route, if it is not the device's.
+    /// The largest packet of this route (`mtu lock`), if it is not the device's. One that is not locked
+    /// does not count when packets are forwarded.
     pub mtu: Option<u32>,
     /// Of two routes to the same network the one with the lower number is taken.
     pub metric: u32,
@@ -60,17 +61,6 @@ pub struct RouteQuery {
     pub mark: u32,
     /// The table to look in; none for what the rules say.
     pub table: Option<u32>,
-}
-
-/// What became of the search.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Routed {
-    /// A route.
-    Found(Route),
-    /// There is no route.
-    Nowhere,
-    /// There is no table of that number.
-    NoTable,
 }
 
 impl Route {

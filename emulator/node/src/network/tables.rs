@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Network, Route, RouteQuery, Routed};
+use super::{Network, Route, RouteKind, RouteQuery};
 use crate::net::{DeviceId, NodeId};
 use crate::types::Mac;
 
-/// The routing table that lookups begin in unless told otherwise (`RT_TABLE_MAIN`).
+/// `RT_TABLE_MAIN`
 const MAIN: u32 = 254;
+/// `RT_TABLE_LOCAL`: the node's own addresses.
+const LOCAL: u32 = 255;
 
 /// Tables of routes and neighbours.
 #[derive(Debug, Default)]
@@ -49,27 +51,37 @@ impl Tables {
     }
 }
 
+/// Whether a packet that takes the route leaves by a device; a route to nowhere has none.
+fn leaves_by(route: &Route, device: DeviceId) -> bool {
+    let nowhere = matches!(
+        route.kind,
+        RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit
+    );
+    route.device == device || nowhere
+}
+
 impl Network for Tables {
     fn forwards(&self, device: DeviceId, address: IpAddr) -> bool {
         self.forwarding.contains(&(device, address.is_ipv6()))
     }
 
-    fn route(&self, node: NodeId, query: &RouteQuery) -> Routed {
-        let routes = self.routes.get(&node).map_or(&[][..], Vec::as_slice);
-        let table = query.table.unwrap_or(MAIN);
-        let mut in_table = routes
-            .iter()
-            .filter(|route| route.table == table)
-            .peekable();
-        if in_table.peek().is_none() && query.table.is_some_and(|table| table != MAIN) {
-            return Routed::NoTable;
+    fn route(&self, node: NodeId, query: &RouteQuery) -> Option<Route> {
+        let all = self.routes.get(&node).map_or(&[][..], Vec::as_slice);
+        let best = |tables: &[u32]| {
+            all.iter()
+                .filter(|route| tables.contains(&route.table))
+                .filter(|route| route.contains(query.destination))
+                .filter(|route| query.output.is_none_or(|device| leaves_by(route, device)))
+                // The longest prefix, then the lowest metric, then the oldest.
+                .min_by_key(|route| (u8::MAX - route.prefix, route.metric))
+                .copied()
+        };
+        match query.table {
+            // Without rules of its own, a node's IPv4 routes of both tables are in one trie.
+            None | Some(LOCAL | MAIN) if query.destination.is_ipv4() => best(&[LOCAL, MAIN]),
+            None => best(&[LOCAL]).or_else(|| best(&[MAIN])),
+            Some(table) => best(&[table]),
         }
-        let fitting = in_table
-            .filter(|route| route.contains(query.destination))
-            .filter(|route| query.output.is_none_or(|device| device == route.device));
-        // The longest prefix, then the lowest metric, then the oldest.
-        let best = fitting.min_by_key(|route| (u8::MAX - route.prefix, route.metric));
-        best.map_or(Routed::Nowhere, |route| Routed::Found(route.clone()))
     }
 
     fn neighbour(&self, device: DeviceId, address: IpAddr) -> Option<Mac> {

@@ -178,8 +178,9 @@ impl Skb {
     }
 
     /// `eth_type_trans`: takes the Ethernet header off the front and reads it. A packet type other
-    /// than "to this host" stays when the header says nothing else.
-    pub(crate) fn take_ethernet(&mut self, memory: &Memory, link: LinkAddresses) {
+    /// than "to this host" stays when the header says nothing else. False, with the data where it was,
+    /// when there is no whole header.
+    pub(crate) fn take_ethernet(&mut self, memory: &Memory, link: LinkAddresses) -> bool {
         self.mac_header = Some(self.frame.data());
         let header = self.frame.slice(memory, 0, ETH_HLEN).unwrap_or(&[0; 14]);
         let payload = self.frame.bytes(memory).get(14..).unwrap_or_default();
@@ -196,7 +197,11 @@ impl Skb {
                 PacketType::Multicast
             };
         }
-        self.frame.pull(ETH_HLEN);
+        let whole = self.frame.linear() >= ETH_HLEN;
+        if whole {
+            self.frame.pull(ETH_HLEN);
+        }
+        whole
     }
 
     /// A copy with a buffer of its own (`skb_clone`, as far as programs can tell).

@@ -154,6 +154,10 @@ impl KernelProgram {
         Err(Refused { error, log })
     }
 
+    /// Whether the kernel takes a program.
+    pub fn loads(kind: ProgramType, attach: u32, insns: &[Insn]) -> bool {
+        Self::try_load(kind, attach, insns, None).is_ok()
+    }
     fn try_load(
         kind: ProgramType,
         attach: u32,

@@ -1,9 +1,11 @@
 //! Running a property for so many cases, from a seed.
 
-use proptest::strategy::Strategy;
+use proptest::strategy::BoxedStrategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use super::case::{Case, Sides};
+use super::case::Case;
+use super::network;
+use super::sides::Sides;
 
 /// Cases of each property without `TWINPATH_CASES`.
 const DEFAULT_CASES: u32 = 48;
@@ -13,11 +15,25 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// Holds random cases on both sides equal. `TWINPATH_CASES` and `TWINPATH_SEED` say how many and which.
-pub fn hold_equal(name: &str, strategy: impl Strategy<Value = Case>) {
+pub fn hold_equal(name: &str, strategy: impl Fn() -> BoxedStrategy<Case> + Sync) {
     if let Some(reason) = super::kernel::missing() {
         eprintln!("{name}: skipped, {reason}");
         return;
     }
+    // A namespace is a thread's, and gone with it.
+    let result = std::thread::scope(|scope| {
+        let run = || {
+            network::enter().unwrap();
+            run(name, strategy());
+        };
+        scope.spawn(run).join()
+    });
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn run(name: &str, strategy: BoxedStrategy<Case>) {
     let cases = number("TWINPATH_CASES", u64::from(DEFAULT_CASES)) as u32;
     let seed = number("TWINPATH_SEED", 1);
     let mut bytes = [0; 32];
