@@ -1,4 +1,5 @@
 //! Objects from clang, loaded and run.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking too")]
 
 mod objects;
 
@@ -6,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use objects::{Test, object};
+use twinpath_machine::object::btf::{Btf, Kind};
 use twinpath_machine::{
     Alone, Call, Checked, Environment, HelperId, LoadError, LoadOptions, Machine, MapDef, MapType,
     ProgramType, TargetBtf,
@@ -400,6 +402,37 @@ fn relocations_that_fail() {
         ..relocated(&["elements"])
     };
     insta::assert_snapshot!("no_types", Test::refused("core", without));
+}
+
+/// The same relocations as libbpf's, against the kernel that the test runs on; where it shows its types.
+#[test]
+fn relocations_by_the_running_kernel() {
+    let Ok(kernel) = Btf::of_running_kernel() else {
+        return;
+    };
+    let size = |name: &str| {
+        let mut types = kernel.types();
+        let found = types.find(|(_, of)| of.name == name && matches!(of.kind, Kind::Struct(_)));
+        found.map(|(id, _)| (i64::from(id.0), i64::from(kernel.size_of(id).unwrap())))
+    };
+    let (id, sk_buff) = size("sk_buff").expect("every kernel has it");
+    let mut test = Test::load_in("vmlinux", LoadOptions::default(), &Everything);
+    // Exists, its size, its number; a list head's size, which matches; a sock does not, since its port
+    // lies in an anonymous member, and the typedef is of a pointer there; two of the enumerators.
+    let sum = 1 + sk_buff + id + 16 + 1 + 181 + 1;
+    assert_eq!(test.run("types"), sum);
+}
+
+/// Has each helper.
+struct Everything;
+
+impl Environment for Everything {
+    fn provides(&self, _: HelperId, _: ProgramType) -> bool {
+        true
+    }
+    fn helper(&mut self, _: &mut Call<'_>) -> Checked<u64> {
+        Ok(0)
+    }
 }
 
 #[test]

@@ -84,7 +84,8 @@ impl Assembler<'_> {
         self.out.insns.extend(&function.insns);
         self.out.functions.push(Function {
             slot: start,
-            name: function.name.clone(),
+            // rustc's symbols are no names that anybody has written.
+            name: format!("{:#}", rustc_demangle::demangle(&function.name)),
         });
         let moved = |line: &Line| Line {
             slot: line.slot + start,

@@ -1,4 +1,8 @@
-//! Loading: from an [`Object`](crate::Object) to maps and programs of a [`Machine`].
+//! Loading: from an [`Object`] to maps and programs of a [`Machine`].
+//!
+//! Programs are put together from functions, adapted to a kernel's types, given the values of kernel
+//! configuration and functions, and checked for what the emulator lacks wherever they can get to. Only
+//! then are maps made and programs added, so that a load that is refused leaves no trace but used memory.
 
 mod assemble;
 mod check;
@@ -45,6 +49,21 @@ struct Draft<'a> {
 
 impl Machine {
     /// Loads an object's programs and maps.
+    ///
+    /// ```
+    /// use twinpath_machine::{Alone, LoadOptions, Machine, MachineOptions, Object};
+    /// # let bytes = std::fs::read(concat!(
+    /// #     env!("CARGO_MANIFEST_DIR"), "/tests/objects/globals.bpf.o"
+    /// # ))?;
+    /// let object = Object::parse(&bytes)?;
+    /// let mut options = LoadOptions::default();
+    /// options.globals.insert("config_base".into(), 7i32.to_le_bytes().into());
+    /// let mut machine = Machine::new(MachineOptions::default())?;
+    /// let loaded = machine.load(&object, &options, &Alone)?;
+    /// let program = machine.program(loaded.programs["entry"]).expect("it was loaded");
+    /// assert_eq!(program.functions[0].name, "entry");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the machine or the environment lacks something that a program needs, or an option does not
