@@ -33,8 +33,10 @@ const NEIGHBOURS: [(&str, u32); 5] = [
     ("fd01::9", 10),
 ];
 
-/// Routes with a gateway: network, gateway, device, table, MTU, metric.
-const GATEWAYS: [(&str, u8, &str, u32, u32, Option<u32>, u32); 8] = [
+/// A route with a gateway: network, prefix length, gateway, device, table, MTU, metric.
+type Gateway = (&'static str, u8, &'static str, u32, u32, Option<u32>, u32);
+
+const GATEWAYS: [Gateway; 8] = [
     ("10.9.0.0", 16, "10.0.1.9", 10, 254, None, 0),
     ("10.9.8.0", 24, "10.0.2.9", 14, 254, Some(300), 5),
     ("10.9.9.0", 24, "10.0.1.8", 10, 254, None, 7),
