@@ -46,9 +46,9 @@ pub use records::Record;
 pub(crate) use ringbuf::Positions;
 pub use targets::Target;
 pub use value::Value;
+use value::When;
 #[allow(unused_imports)] // As above.
 pub(crate) use walk::Walk;
-use value::When;
 
 /// A map of a machine, by order of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
