@@ -2,7 +2,7 @@
 //!
 //! A helper gets a [`Call`]: five arguments, and the machine. It reads and writes guest memory through
 //! it, so that every byte is checked and a fault names the helper and the argument. Helpers that need
-//! a packet, a socket or a device belong to the [`Environment`](crate::Environment).
+//! a packet, a socket or a device belong to the [`Environment`].
 
 mod call;
 mod compat;
