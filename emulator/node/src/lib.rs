@@ -49,6 +49,7 @@ mod helpers;
 mod net;
 mod network;
 mod packet;
+mod socket;
 mod test_run;
 mod types;
 mod world;
@@ -61,6 +62,10 @@ pub use net::{
 };
 pub use network::{Network, Route, RouteKind, RouteQuery, Tables};
 pub use packet::{ChecksumOffload, EtherType, Vlan};
+pub use socket::{
+    AttachError, AttachMode, CgroupId, Connected, Datagram, Family, Flow, Protocol, Sent, Socket,
+    SocketCalls, SocketError, SocketOptions, SocketRun, State, Task,
+};
 pub use test_run::{TestResult, TestRun, TestRunError};
 pub use types::{Ifindex, Mac, MacError};
 pub use world::{World, WorldError};

@@ -243,6 +243,8 @@ impl World {
         self.net.place(&mut skb, device);
         skb.at_ingress = false;
         skb.owner = owner(&skb, &self.machine.memory);
+        self.net
+            .lend_socket(&mut self.machine, run.node, &mut skb)?;
         Ok(skb)
     }
 

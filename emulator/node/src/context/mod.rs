@@ -3,10 +3,16 @@
 //! The kernel's verifier enforces the same rules at load (`*_is_valid_access` in `net/core/filter.c`),
 //! the checked engine when an access happens.
 
+mod sk_lookup;
 mod skb;
+pub(crate) mod sock;
+mod sock_addr;
 mod xdp;
 
+pub(crate) use sk_lookup::{write_selected, write_sk_lookup};
 pub(crate) use skb::{SkbField, read_skb, write_skb};
+pub(crate) use sock::{SOCK_SIZE, TCP_SOCK_SIZE, read_sock, write_sock, write_tcp_sock};
+pub(crate) use sock_addr::SockAddr;
 pub(crate) use xdp::write_xdp;
 
 use twinpath_machine::memory::Layout;
@@ -21,6 +27,9 @@ pub fn layout(kind: ProgramType, attach: Option<AttachType>) -> Option<&'static 
         ProgramType::SocketFilter => &skb::SOCKET_FILTER,
         ProgramType::CgroupSkb => &skb::CGROUP_SKB,
         ProgramType::LwtIn | ProgramType::LwtOut | ProgramType::LwtXmit => &skb::LWT,
+        ProgramType::CgroupSock => return sock::layout(attach?),
+        ProgramType::CgroupSockAddr => return sock_addr::layout(attach?),
+        ProgramType::SkLookup => &sk_lookup::SK_LOOKUP,
         _ => return None,
     })
 }

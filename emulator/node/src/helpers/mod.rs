@@ -14,13 +14,24 @@ mod skb_bytes;
 mod skb_meta;
 mod skb_room;
 mod skb_vlan;
+mod sock_call;
+mod sock_info;
+mod sock_lookup;
+mod sock_provided;
+mod sock_skb;
+mod sock_view;
+mod sock_xdp;
+mod socket;
+mod syncookie;
 mod tunnel;
 mod xdp;
 
 pub use provided::Helpers;
 pub(crate) use provided::provides;
+pub(crate) use sock_provided::allows;
+pub(crate) use socket::call_for as call_socket;
 
-use twinpath_machine::{Call, Checked, Errno, FaultKind};
+use twinpath_machine::{AttachType, Call, Checked, Errno, FaultKind, HelperId};
 
 use crate::net::{Net, Subject};
 
@@ -84,13 +95,25 @@ pub(crate) fn call(
     call: &mut Call<'_>,
 ) -> Checked<u64> {
     let result = match subject {
-        Subject::Xdp(xdp) => xdp::call(xdp, net, context, call),
-        Subject::Skb(skb) => skb::call(skb, net, context, call),
+        Subject::Xdp(xdp) => match xdp::call(xdp, net, context, call) {
+            None => sock_xdp::call(xdp, net, context, call),
+            result => result,
+        },
+        Subject::Skb(skb) => match skb::call(skb, net, context, call) {
+            None => sock_skb::call(skb, net, context, call),
+            result => result,
+        },
     };
-    result.unwrap_or_else(|| {
-        let name = call.helper.to_string();
-        Err(Box::new(FaultKind::Unsupported(name)))
-    })
+    result.unwrap_or_else(|| Err(unsupported(call.helper, None)))
+}
+
+/// The fault of a helper that a program cannot have.
+#[cold]
+fn unsupported(helper: HelperId, hook: Option<AttachType>) -> Box<FaultKind> {
+    Box::new(FaultKind::Unsupported(match hook {
+        None => helper.to_string(),
+        Some(hook) => format!("{helper} at {hook}"),
+    }))
 }
 
 /// An argument that is the size of a buffer and may not be 0 (`ARG_CONST_SIZE`).

@@ -2,7 +2,7 @@
 
 use twinpath_machine::{Call, Checked, Environment, FaultKind, HelperId as H, ProgramType};
 
-use super::{skb, xdp};
+use super::{skb, sock_provided, xdp};
 
 /// The node's helpers as an environment to load objects for; nothing runs in it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,5 +66,5 @@ pub(crate) fn provides(helper: H, program: ProgramType) -> bool {
         P::LwtXmit => &[LWT, LWT_XMIT],
         _ => &[],
     };
-    own.iter().any(|helpers| helpers.contains(&helper))
+    own.iter().any(|helpers| helpers.contains(&helper)) || sock_provided::provides(helper, program)
 }

@@ -17,7 +17,7 @@ pub use journey::{DropReason, End, EndKind, Hop, Journey, Metadata, Span};
 
 pub(crate) use device::Direction;
 pub(crate) use redirect::{NextHop, RedirectInfo, SkbTarget, XdpTarget};
-pub(crate) use run::Site;
+pub(crate) use run::{Site, unsupported};
 pub(crate) use subject::{Placed, Subject};
 
 use twinpath_machine::engine::Engine;
@@ -26,6 +26,7 @@ use twinpath_machine::{Cpu, Machine};
 
 use crate::network::Tables;
 use crate::packet::{Frame, Pool, Skb};
+use crate::socket::Sockets;
 use crate::types::Ifindex;
 
 /// Makes an engine: one for each level at which programs run inside each other.
@@ -54,6 +55,7 @@ pub(crate) struct Net {
     pub(crate) cpu: Cpu,
     /// What is beyond the devices.
     pub(crate) network: Tables,
+    pub(crate) sockets: Sockets,
     engines: Vec<Option<Box<dyn Engine>>>,
     factory: EngineFactory,
     contexts: [u32; LEVELS],
@@ -78,6 +80,7 @@ impl Net {
             transmitting: 0,
             cpu: Cpu(0),
             network: Tables::default(),
+            sockets: Sockets::new(machine),
             engines: Vec::new(),
             factory,
             contexts,

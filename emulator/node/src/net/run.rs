@@ -3,11 +3,12 @@
 use twinpath_machine::engine::{Context, Engine, Invocation, Outcome};
 use twinpath_machine::{
     Call, Checked, Environment, Fault, FaultKind, HelperId, Machine, Pointer, ProgramId,
-    ProgramType, SocketRef,
+    ProgramType, SocketId, SocketRef,
 };
 
 use super::{DeviceId, HookKind, Hop, Net, Subject};
 use crate::packet::{Skb, Xdp};
+use crate::socket::View;
 use crate::{context, helpers};
 
 /// Where a program runs.
@@ -37,18 +38,17 @@ impl Environment for Scope<'_> {
         self.subject.load(&machine.memory, offset, into)
     }
 
+    fn socket(&mut self, machine: &Machine, pointer: Pointer) -> Option<SocketRef> {
+        self.net.socket_behind(&machine.memory, pointer)
+    }
+
+    fn hold_socket(&mut self, call: &mut Call<'_>, socket: SocketId) -> Checked<u64> {
+        Ok(self.net.sockets.hold(call, socket, View::Full))
+    }
+
     fn packet_bytes(&mut self, machine: &Machine, len: u32, into: &mut Vec<u8>) -> bool {
         let bytes = self.subject.frame().slice(&machine.memory, 0, len);
         bytes.map(|bytes| into.extend_from_slice(bytes)).is_some()
-    }
-
-    fn socket(&mut self, _machine: &Machine, pointer: Pointer) -> Option<SocketRef> {
-        let Subject::Skb(skb) = &self.subject else {
-            return None;
-        };
-        let shown = skb.owner.object?.base == pointer.address();
-        let id = skb.socket.filter(|_| shown)?;
-        Some(SocketRef { id, full: true })
     }
 }
 
@@ -165,12 +165,14 @@ impl Net {
         }
         let engine = self.engines[self.level].take();
         self.level += 1;
+        self.sockets.enter();
         engine.unwrap_or_else(|| (self.factory)())
     }
 
     /// Ends the run that `engine` was returned for.
     pub(crate) fn leave(&mut self, engine: Box<dyn Engine>) {
         self.level -= 1;
+        self.sockets.leave();
         self.engines[self.level] = Some(engine);
     }
 }

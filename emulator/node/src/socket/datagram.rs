@@ -1,0 +1,243 @@
+//! Datagrams: `sendto()` and `recvfrom()` (`udp_sendmsg`, `udpv6_sendmsg`, `udp_recvmsg`).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use twinpath_machine::{AttachType, Errno, SocketId};
+
+use super::calls::SocketCalls;
+use super::lookup::Query;
+use super::namespace::AddressType;
+use super::socket::Datagram;
+use super::types::{Family, Flow, Protocol, SocketError, State};
+use crate::context::SockAddr;
+use crate::errno::EDESTADDRREQ;
+use crate::types::Ifindex;
+
+/// A datagram that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// What it is sent from.
+    pub from: SocketAddr,
+    /// Where it is sent to.
+    pub to: SocketAddr,
+    /// Whether the destination is the node itself. If not, it leaves the node as a packet.
+    pub local: bool,
+    /// The socket of the same node that got it.
+    pub received_by: Option<SocketId>,
+}
+
+/// A datagram with its way.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    from: IpAddr,
+    to: SocketAddr,
+    kind: AddressType,
+}
+
+impl SocketCalls<'_> {
+    /// `sendto()`, or `send()` without an address, of a UDP socket.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn send(
+        &mut self,
+        id: SocketId,
+        to: Option<SocketAddr>,
+        bytes: &[u8],
+    ) -> Result<Sent, SocketError> {
+        const MAX_LEN: usize = 0xffff;
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        if socket.protocol != Protocol::Udp {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        self.autobind(id)?;
+        let way = self.way(id, to, bytes.len() > MAX_LEN)?;
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        if let Some(errno) = socket.error.take() {
+            return Err(errno.into());
+        }
+        let from = SocketAddr::new(way.from, socket.source_port);
+        let mut sent = Sent {
+            from,
+            to: way.to,
+            local: way.kind == AddressType::Local,
+            received_by: None,
+        };
+        if sent.local {
+            sent.received_by = self.deliver(id, &sent, bytes);
+        }
+        Ok(sent)
+    }
+
+    /// Where a datagram goes, programs asked.
+    fn way(
+        &mut self,
+        id: SocketId,
+        to: Option<SocketAddr>,
+        too_long: bool,
+    ) -> Result<Way, SocketError> {
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        let connected = socket.state == State::Established;
+        let v6_only = socket.is_v6_only();
+        let target = match (socket.family, to) {
+            (_, None) if !connected => return Err(EDESTADDRREQ.into()),
+            (_, None) => socket.remote(),
+            (Family::V6, Some(to)) => to,
+            (_, Some(to @ SocketAddr::V4(_))) => to,
+            (_, Some(SocketAddr::V6(_))) => return Err(Errno::EAFNOSUPPORT.into()),
+        };
+        let named = to.is_some();
+        match target {
+            SocketAddr::V4(v4) if v6_only && socket.family == Family::V6 => {
+                let _ = v4;
+                Err(Errno::ENETUNREACH.into())
+            }
+            SocketAddr::V4(v4) => self.way4(id, v4, named, too_long),
+            SocketAddr::V6(v6) => {
+                let mapped_source = socket.source.v6.to_ipv4_mapped().is_some();
+                let ip = if named && v6.ip().is_unspecified() && mapped_source {
+                    Ipv4Addr::LOCALHOST.to_ipv6_mapped()
+                } else {
+                    *v6.ip()
+                };
+                match ip.to_ipv4_mapped() {
+                    Some(_) if v6_only => Err(Errno::ENETUNREACH.into()),
+                    Some(v4) => {
+                        // Programs are asked even about a connected socket.
+                        let v4 = SocketAddrV4::new(v4, v6.port());
+                        self.way4(id, v4, true, too_long)
+                    }
+                    None if too_long => Err(Errno::EMSGSIZE.into()),
+                    None => {
+                        let v6 = SocketAddrV6::new(ip, v6.port(), v6.flowinfo(), v6.scope_id());
+                        self.way6(id, v6, named)
+                    }
+                }
+            }
+        }
+    }
+
+    fn way4(
+        &mut self,
+        id: SocketId,
+        to: SocketAddrV4,
+        named: bool,
+        too_long: bool,
+    ) -> Result<Way, SocketError> {
+        if too_long {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        if named && to.port() == 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let source = self.net.sockets.get(id).ok_or(Errno::EBADF)?.source.v4;
+        let mut seen = SockAddr::new(SocketAddr::V4(to));
+        seen.source4 = source;
+        if named {
+            let hook = AttachType::CgroupUdp4Sendmsg;
+            self.run_cgroup(id, hook, Some(&mut seen))?;
+            if seen.port == 0 {
+                return Err(Errno::EINVAL.into());
+            }
+        }
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        let route = self.route(socket, seen.ip4.into(), seen.source4.into())?;
+        if route.kind == AddressType::Broadcast && !socket.options.broadcast {
+            return Err(Errno::EACCES.into());
+        }
+        Ok(Way {
+            from: route.source,
+            to: SocketAddr::new(route.destination, seen.port),
+            kind: route.kind,
+        })
+    }
+
+    fn way6(&mut self, id: SocketId, to: SocketAddrV6, named: bool) -> Result<Way, SocketError> {
+        if named && to.port() == 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let source = self.net.sockets.get(id).ok_or(Errno::EBADF)?.source.v6;
+        let mut seen = SockAddr::new(SocketAddr::V6(to));
+        seen.source6 = source;
+        if named {
+            let hook = AttachType::CgroupUdp6Sendmsg;
+            self.run_cgroup(id, hook, Some(&mut seen))?;
+            if seen.ip6.to_ipv4_mapped().is_some() {
+                return Err(Errno::ENOTSUPP.into());
+            }
+            if seen.port == 0 {
+                return Err(Errno::EINVAL.into());
+            }
+        }
+        let ip = Some(seen.ip6).filter(|ip| !ip.is_unspecified());
+        let ip = ip.unwrap_or(Ipv6Addr::LOCALHOST);
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        let route = self.route(socket, ip.into(), seen.source6.into())?;
+        Ok(Way {
+            from: route.source,
+            to: SocketAddr::new(ip.into(), seen.port),
+            kind: route.kind,
+        })
+    }
+
+    /// Puts a datagram into the queue of the socket that it is for, if there is one.
+    fn deliver(&mut self, sender: SocketId, sent: &Sent, bytes: &[u8]) -> Option<SocketId> {
+        let socket = self.net.sockets.get(sender)?;
+        let device = socket.options.bound_device.unwrap_or(Ifindex::LOOPBACK);
+        let query = Query {
+            node: socket.node(),
+            flow: Flow::new(Protocol::Udp, sent.to, sent.from),
+            device: device.get(),
+        };
+        let found = self.find_socket(&query);
+        match found.and_then(|id| self.net.sockets.get_mut(id)) {
+            Some(socket) => {
+                let from = sent.from;
+                let bytes = bytes.to_vec();
+                socket.received.push_back(Datagram { from, bytes });
+            }
+            // The answer is that the port is unreachable, of which a connected socket hears.
+            None => {
+                let socket = self.net.sockets.get_mut(sender)?;
+                if socket.state == State::Established {
+                    socket.error = Some(Errno::ECONNREFUSED);
+                }
+            }
+        }
+        found
+    }
+
+    /// `recvfrom()` of a UDP socket.
+    ///
+    /// # Errors
+    /// The kernel's; `EAGAIN` when no datagram waits.
+    pub fn receive(&mut self, id: SocketId) -> Result<Datagram, SocketError> {
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        if socket.protocol != Protocol::Udp {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        if let Some(errno) = socket.error.take() {
+            return Err(errno.into());
+        }
+        let family = socket.family;
+        let mut datagram = socket.received.pop_front().ok_or(Errno::EAGAIN)?;
+        let (hook, from) = match (family, datagram.from.ip()) {
+            (Family::V6, ip) => {
+                let ip = match ip {
+                    IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                    IpAddr::V6(v6) => v6,
+                };
+                let from = SocketAddr::new(ip.into(), datagram.from.port());
+                (AttachType::CgroupUdp6Recvmsg, from)
+            }
+            _ => (AttachType::CgroupUdp4Recvmsg, datagram.from),
+        };
+        let mut seen = SockAddr::new(from);
+        match self.run_cgroup(id, hook, Some(&mut seen)) {
+            Err(error @ SocketError::Fault(_)) => return Err(error),
+            // The call succeeds whatever programs say.
+            _ => datagram.from = seen.address(from),
+        }
+        Ok(datagram)
+    }
+}

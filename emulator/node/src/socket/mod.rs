@@ -1,0 +1,46 @@
+//! Sockets: a table of them for each world, lookups as the kernel makes them, and socket calls that
+//! meet the programs of cgroups in the kernel's order (`net/ipv4/af_inet.c`, `net/ipv6/af_inet6.c`).
+//!
+//! A socket is opened by a [`Task`], whose namespace and cgroup decide what it meets. SocketCalls between
+//! sockets of one node run to their end: the three segments of a TCP connection, a datagram into the
+//! receiver's queue. What leaves the node is for the network around it to carry.
+
+mod api;
+mod bind;
+mod calls;
+mod cgroup;
+mod close;
+mod connect;
+mod cookie;
+mod datagram;
+mod demux;
+mod hook;
+mod lookup;
+mod namespace;
+mod options;
+mod packet;
+mod pointer;
+mod ports;
+mod reuseport;
+#[expect(clippy::module_inception, reason = "it is about one socket")]
+mod socket;
+mod table;
+mod types;
+
+pub use api::AttachError;
+pub use calls::SocketCalls;
+pub use cgroup::{AttachMode, CgroupId};
+pub use connect::Connected;
+pub use datagram::Sent;
+pub use hook::SocketRun;
+pub use options::SocketOptions;
+pub use socket::{Datagram, Socket, Task};
+pub use types::{Family, Flow, Protocol, SocketError, State};
+
+pub(crate) use bind::BindFlags;
+pub(crate) use cookie::Segment;
+pub(crate) use hook::{Choice, SocketSubject};
+pub(crate) use lookup::Query;
+pub(crate) use options::{get as get_option, set as set_option};
+pub(crate) use pointer::View;
+pub(crate) use table::Sockets;

@@ -1,0 +1,240 @@
+//! Programs that write down what they see, then do something.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use twinpath_machine::isa::{CALL, Insn, pseudo};
+use twinpath_machine::{AttachType, HelperId, ProgramType};
+
+use super::asm::{
+    Width, alu_k, alu_x, cond, exit, insn, jump_k, lddw, ldx, mov, movr, op, st, stx,
+};
+use super::hooks::{self, Field, Kind};
+use super::sys;
+
+/// What a program does besides writing down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Ip4(Ipv4Addr),
+    Ip6(Ipv6Addr),
+    Port(u16),
+    Source4(Ipv4Addr),
+    Source6(Ipv6Addr),
+    /// Writes a field of `struct bpf_sock`: its offset and the value.
+    Sock(i16, u32),
+    /// `bpf_set_retval`
+    Return(i32),
+    /// `bpf_get_retval`
+    Returned,
+    /// `bpf_bind`
+    Bind(SocketAddr),
+    /// `bpf_setsockopt` of a number: level, name, value.
+    Set(i32, i32, i32),
+}
+
+/// A program for a hook: what it does, and what it returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorder {
+    pub hook: AttachType,
+    pub actions: Vec<Action>,
+    pub verdict: i32,
+}
+
+/// Bytes of a record, and where the first one begins.
+const RECORD_SHIFT: i32 = 8;
+const FIRST: i16 = 8;
+const RECORDS: i32 = 24;
+/// Where the results of actions are.
+const RESULTS: i16 = FIRST + ((RECORDS as i16) << RECORD_SHIFT);
+const MAX_RESULTS: i16 = 8;
+/// Bytes of the map's value.
+pub const SIZE: usize = (RESULTS + MAX_RESULTS * 8) as usize;
+
+pub fn call(helper: HelperId) -> Insn {
+    insn(CALL, 0, 0, 0, helper.0 as i32)
+}
+
+impl Recorder {
+    /// A program that only looks, and lets the call go on.
+    pub fn new(hook: AttachType) -> Self {
+        Self {
+            hook,
+            actions: Vec::new(),
+            verdict: 1,
+        }
+    }
+
+    pub fn does(mut self, action: Action) -> Self {
+        self.actions.push(action);
+        self
+    }
+
+    pub fn returns(mut self, verdict: i32) -> Self {
+        self.verdict = verdict;
+        self
+    }
+
+    pub fn program_type(&self) -> ProgramType {
+        hooks::program_type(self.hook)
+    }
+
+    /// The program, with a map of this number or descriptor.
+    pub fn program(&self, map: i32) -> Vec<Insn> {
+        let mut insns = vec![movr(6, 1), st(Width::W, 10, -4, 0), movr(2, 10)];
+        insns.push(alu_k(true, op::ADD, 2, -4, 0));
+        insns.extend(lddw(1, pseudo::MAP_FD, map as u32 as u64));
+        insns.push(call(HelperId::MAP_LOOKUP_ELEM));
+        insns.extend([jump_k(true, cond::JNE, 0, 0, 2), mov(0, 1), exit()]);
+        insns.push(movr(9, 0));
+        let record = self.record();
+        insns.push(ldx(Width::W, 7, 9, 0));
+        insns.push(jump_k(true, cond::JGE, 7, RECORDS, record.len() as i16));
+        insns.extend(record);
+        for (index, action) in self.actions.iter().enumerate() {
+            act(&mut insns, *action, RESULTS + index as i16 * 8);
+        }
+        insns.extend([mov(0, self.verdict), exit()]);
+        insns
+    }
+
+    fn record(&self) -> Vec<Insn> {
+        let mut insns = vec![movr(8, 7), alu_k(true, op::LSH, 8, RECORD_SHIFT, 0)];
+        insns.extend([alu_x(true, op::ADD, 8, 9, 0), alu_k(true, op::ADD, 7, 1, 0)]);
+        insns.push(stx(Width::W, 9, 0, 7));
+        insns.push(st(Width::W, 8, FIRST, self.hook as i32));
+        let mut to = FIRST + 4;
+        for field in hooks::context(self.hook) {
+            insns.extend([ldx(Width::W, 1, 6, field.offset), stx(Width::W, 8, to, 1)]);
+            to += 4;
+        }
+        if self.program_type() == ProgramType::CgroupSockAddr {
+            const SK: i16 = 64;
+            insns.push(ldx(Width::D, 2, 6, SK));
+            for field in hooks::SOCKET.concat() {
+                insns.extend([ldx(Width::W, 1, 2, field.offset), stx(Width::W, 8, to, 1)]);
+                to += 4;
+            }
+        }
+        insns
+    }
+}
+
+/// Stores a number into a context.
+fn put(insns: &mut Vec<Insn>, offset: i16, value: u32) {
+    insns.extend([mov(1, value as i32), stx(Width::W, 6, offset, 1)]);
+}
+
+fn words(ip: Ipv6Addr) -> [u32; 4] {
+    let octets = ip.octets();
+    std::array::from_fn(|word| u32::from_le_bytes(octets[word * 4..][..4].try_into().unwrap()))
+}
+
+/// Puts bytes on the stack and their address into a register.
+fn on_stack(insns: &mut Vec<Insn>, register: u8, bytes: &[u8]) {
+    const BASE: i16 = -64;
+    for (index, word) in bytes.chunks(4).enumerate() {
+        let word = i32::from_le_bytes(word.try_into().unwrap());
+        insns.push(st(Width::W, 10, BASE + index as i16 * 4, word));
+    }
+    insns.push(movr(register, 10));
+    insns.push(alu_k(true, op::ADD, register, i32::from(BASE), 0));
+}
+
+fn act(insns: &mut Vec<Insn>, action: Action, result: i16) {
+    match action {
+        Action::Ip4(ip) => put(insns, 4, u32::from_le_bytes(ip.octets())),
+        Action::Source4(ip) => put(insns, 40, u32::from_le_bytes(ip.octets())),
+        Action::Port(port) => put(insns, 24, u32::from(port.to_be())),
+        Action::Sock(offset, value) => put(insns, offset, value),
+        Action::Ip6(ip) => {
+            for (offset, word) in (8..).step_by(4).zip(words(ip)) {
+                put(insns, offset, word);
+            }
+        }
+        Action::Source6(ip) => {
+            for (offset, word) in (44..).step_by(4).zip(words(ip)) {
+                put(insns, offset, word);
+            }
+        }
+        Action::Return(value) => {
+            insns.extend([mov(1, value), call(HelperId::SET_RETVAL)]);
+            insns.push(stx(Width::D, 9, result, 0));
+        }
+        Action::Returned => {
+            insns.extend([call(HelperId::GET_RETVAL), stx(Width::D, 9, result, 0)]);
+        }
+        Action::Bind(address) => {
+            let bytes = sys::sockaddr(address);
+            on_stack(insns, 2, &bytes);
+            insns.extend([movr(1, 6), mov(3, bytes.len() as i32), call(HelperId::BIND)]);
+            insns.push(stx(Width::D, 9, result, 0));
+        }
+        Action::Set(level, name, value) => {
+            on_stack(insns, 4, &value.to_le_bytes());
+            insns.extend([movr(1, 6), mov(2, level), mov(3, name), mov(5, 4)]);
+            insns.extend([call(HelperId::SETSOCKOPT), stx(Width::D, 9, result, 0)]);
+        }
+    }
+}
+
+/// Names for ports that differ from run to run: by the order in which they are met.
+#[derive(Debug, Default)]
+pub struct Ports(Vec<u16>);
+
+impl Ports {
+    pub fn show(&mut self, port: u16) -> String {
+        if !(32768..=60999).contains(&port) {
+            return port.to_string();
+        }
+        let known = self.0.iter().position(|other| *other == port);
+        let index = known.unwrap_or_else(|| {
+            self.0.push(port);
+            self.0.len() - 1
+        });
+        format!("<port {index}>")
+    }
+
+    pub fn show_address(&mut self, address: SocketAddr) -> String {
+        let port = self.show(address.port());
+        format!("{} {port}", address.ip())
+    }
+}
+
+/// The value of a field as text.
+pub fn show(field: &Field, value: u32, ports: &mut Ports) -> String {
+    match field.kind {
+        Kind::Number => value.to_string(),
+        Kind::Ip4 => Ipv4Addr::from(value.to_le_bytes()).to_string(),
+        Kind::Word => {
+            let [a, b, c, d] = value.to_le_bytes();
+            format!("{a:02x}{b:02x}{c:02x}{d:02x}")
+        }
+        Kind::NetworkPort if value > 0xffff => format!("{value:#x}"),
+        Kind::NetworkPort => ports.show((value as u16).swap_bytes()),
+        Kind::HostPort => ports.show(value as u16),
+    }
+}
+
+/// What programs wrote down, a line for each run, then the results of their actions.
+pub fn read(value: &[u8], ports: &mut Ports) -> Vec<String> {
+    let word = |at: usize| u32::from_le_bytes(value[at..at + 4].try_into().unwrap());
+    let mut lines = Vec::new();
+    for record in 0..word(0) as usize {
+        let mut at = FIRST as usize + (record << RECORD_SHIFT);
+        let hook = AttachType::from_number(word(at)).unwrap();
+        let mut fields = hooks::context(hook);
+        if hooks::program_type(hook) == ProgramType::CgroupSockAddr {
+            fields.extend(hooks::SOCKET.concat());
+        }
+        let mut line = hook.to_string();
+        for field in &fields {
+            at += 4;
+            let _ = write!(line, " {}={}", field.name, show(field, word(at), ports));
+        }
+        lines.push(line);
+    }
+    let results = value[RESULTS as usize..].chunks(8);
+    let results = results.map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
+    lines.push(format!("results {:?}", results.collect::<Vec<_>>()));
+    lines
+}
