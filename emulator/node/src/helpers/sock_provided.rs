@@ -47,6 +47,9 @@ const CGROUP_SKB: &[H] = &[H::SK_CGROUP_ID, H::SK_ANCESTOR_CGROUP_ID];
 /// `tc_cls_act_func_proto`
 const TC: &[H] = &[H::SKB_UNDER_CGROUP, H::SK_ASSIGN];
 
+/// `lwt_out_func_proto`
+const LWT: &[H] = &[H::SKB_UNDER_CGROUP];
+
 const SYN_COOKIES: &[H] = &[
     H::TCP_CHECK_SYNCOOKIE,
     H::TCP_GEN_SYNCOOKIE,
@@ -91,6 +94,7 @@ pub(super) fn provides(helper: H, program: ProgramType) -> bool {
         P::CgroupSockAddr => &[CGROUP, SOCK_ADDR, LOOKUP, BASE],
         P::CgroupSock => &[CGROUP, SOCK],
         P::SkLookup => &[SK_LOOKUP, BASE],
+        P::LwtIn | P::LwtOut | P::LwtXmit => &[LWT, BASE],
         _ => &[],
     };
     let here = match program {

@@ -12,6 +12,7 @@ mod asm;
 mod bpf;
 mod calls;
 mod cases;
+mod contexts;
 mod hooks;
 mod netlink;
 mod place;
