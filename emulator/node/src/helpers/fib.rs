@@ -221,7 +221,8 @@ fn question(
         let table = if params.has(flag::TBID) {
             let table = params.word(at::VLAN);
             params.put(at::VLAN, &[0; 4]);
-            table
+            // fib_get_table and fib6_get_table take 0 for the main table.
+            if table == 0 { MAIN } else { table }
         } else {
             MAIN
         };

@@ -118,6 +118,25 @@ impl fmt::Debug for Case {
 }
 
 impl Case {
+    /// Whether a step reads a field's bytes that the kernel does not keep, or writes what it does not
+    /// keep: only the checked engine sees which field an access is to.
+    pub fn meets_narrow_fields(&self) -> bool {
+        let layout = layout(self.kind, None).unwrap();
+        let meets = |at: i16, beyond: &dyn Fn(u32, u16) -> bool| {
+            let field = layout.field_at(at as u32);
+            field.is_some_and(|field| match field.value {
+                FieldValue::Short(kept) => beyond(kept.into(), at as u16 - field.offset),
+                FieldValue::Queue => beyond(2, at as u16 - field.offset),
+                _ => false,
+            })
+        };
+        self.steps.iter().any(|step| match *step {
+            Step::Read(_, at) => meets(at, &|kept, within| u32::from(within) >= kept),
+            Step::Write(_, at, value) => meets(at, &|kept, _| (value as u32) >> (kept * 8 - 1) != 0),
+            _ => false,
+        })
+    }
+
     /// The program, with a map of this number or descriptor.
     pub fn program(&self, map: i32) -> Vec<Insn> {
         let mut insns = vec![movr(6, 1), st(Width::W, 10, -4, 0), movr(2, 10)];

@@ -47,19 +47,20 @@ fn run(name: &str, strategy: BoxedStrategy<Case>) {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let sides = std::cell::RefCell::new(Sides::new());
-    let (packets, failures) = (
-        std::cell::Cell::new(0),
-        std::cell::RefCell::new(String::new()),
-    );
+    let packets = std::cell::Cell::new([0; 2]);
     let result = runner.run(&strategy, |case| {
-        packets.set(packets.get() + case.inputs.len());
-        sides.borrow_mut().compare(&case).map_err(|text| {
-            *failures.borrow_mut() = text.clone();
-            proptest::test_runner::TestCaseError::fail(text)
-        })
+        let engines = sides.borrow_mut().compare(&case);
+        let engines = engines.map_err(proptest::test_runner::TestCaseError::fail)?;
+        let mut counts = packets.get();
+        for count in &mut counts[..engines] {
+            *count += case.inputs.len();
+        }
+        packets.set(counts);
+        Ok(())
     });
+    let [checked, rbpf] = packets.get();
     match result {
-        Ok(()) => eprintln!("{name}: {} packets clean, seed {seed}", packets.get()),
+        Ok(()) => eprintln!("{name}: {checked} packets clean, {rbpf} on rbpf, seed {seed}"),
         Err(TestError::Fail(reason, case)) => panic!("{name}, seed {seed}: {reason}\n{case:#?}"),
         Err(TestError::Abort(reason)) => panic!("{name}: aborted, {reason}"),
     }

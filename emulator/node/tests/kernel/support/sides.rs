@@ -1,7 +1,8 @@
 //! The kernel and the emulator, side by side.
 
-use twinpath_machine::engine::Checked;
+use twinpath_machine::engine::{Checked, Engine, Rbpf};
 use twinpath_machine::maps::Value;
+use twinpath_machine::memory::Placement;
 use twinpath_machine::{
     Cpu, Machine, MachineOptions, Map, MapDef, MapId, MapType, Program, ProgramId,
 };
@@ -18,68 +19,111 @@ pub struct Left {
     pub space: Vec<u8>,
 }
 
-/// Both sides, ready to run cases.
+/// The kernel, and the emulator with each of its engines, ready to run cases.
 pub struct Sides {
-    array: Array,
+    kernel: Kernel,
+    emulators: [Emulator; 2],
+}
+
+impl Sides {
+    pub fn new() -> Self {
+        Self {
+            kernel: Kernel(Array::new(SPACE).unwrap()),
+            emulators: [
+                Emulator::new::<Checked>(Placement::Anywhere),
+                Emulator::new::<Rbpf>(Placement::Identity),
+            ],
+        }
+    }
+
+    /// Runs a case on all sides, and says on how many: the rbpf engine does not keep the kernel's
+    /// narrow fields. What differs, in words.
+    pub fn compare(&mut self, case: &Case) -> Result<usize, String> {
+        let insns = case.program(self.kernel.0.fd());
+        let program = KernelProgram::load(case.kind, 0, &insns)
+            .map_err(|refused| format!("the kernel refuses the program: {refused:?}"))?;
+        let mut spaces = Vec::new();
+        for input in &case.inputs {
+            spaces.push(self.kernel.run(&program, input, &space(case))?);
+        }
+        let engines = if case.meets_narrow_fields() { 1 } else { 2 };
+        for emulator in self.emulators.iter_mut().take(engines) {
+            let program = emulator.load(case)?;
+            for (index, (input, expected)) in case.inputs.iter().zip(&spaces).enumerate() {
+                let found = emulator.run(program, input, &space(case));
+                let found = found.and_then(|found| difference(expected, &found));
+                found.map_err(|text| format!("input {index}, {}: {text}", emulator.engine))?;
+            }
+        }
+        Ok(engines)
+    }
+}
+
+/// The shared value before a run.
+fn space(case: &Case) -> Vec<u8> {
+    let mut space = vec![0; SPACE];
+    space[BUFFERS as usize..][..case.buffers.len()].copy_from_slice(&case.buffers);
+    space
+}
+
+/// The shared value of programs in the kernel.
+struct Kernel(Array);
+
+impl Kernel {
+    /// What a run left, or the error number of its refusal.
+    fn run(
+        &self,
+        program: &KernelProgram,
+        input: &Input,
+        space: &[u8],
+    ) -> Result<Result<Left, i32>, String> {
+        self.0.set(space).map_err(|error| error.to_string())?;
+        let flags = u32::from(input.checksum_complete) << 2;
+        let output = match program.run(Some(&input.data), &input.context, flags) {
+            Ok(output) => output,
+            Err(error) => return Ok(Err(error.raw_os_error().unwrap_or(0))),
+        };
+        let space = self.0.get().map_err(|error| error.to_string())?;
+        Ok(Ok(Left { output, space }))
+    }
+}
+
+/// A world like the kernel's namespace.
+struct Emulator {
+    engine: &'static str,
     world: World,
     node: NodeId,
     map: MapId,
 }
 
-impl Sides {
-    pub fn new() -> Self {
-        let mut world = World::new(
-            MachineOptions::default(),
-            Box::new(|| Box::<Checked>::default()),
-        )
-        .unwrap();
+impl Emulator {
+    fn new<E: Engine + Default + 'static>(placement: Placement) -> Self {
+        let engines = Box::new(|| Box::<E>::default() as Box<dyn Engine>);
+        let options = MachineOptions {
+            placement,
+            ..MachineOptions::default()
+        };
+        let mut world = World::new(options, engines).unwrap();
         let node = world.add_node();
         network::build(&mut world, node);
         let map = add_array(&mut world.machine);
         Self {
-            array: Array::new(SPACE).unwrap(),
+            engine: E::default().name(),
             world,
             node,
             map,
         }
     }
 
-    /// Runs a case on both sides; what differs, in words.
-    pub fn compare(&mut self, case: &Case) -> Result<(), String> {
-        let insns = case.program(self.array.fd());
-        let kernel = KernelProgram::load(case.kind, 0, &insns)
-            .map_err(|refused| format!("the kernel refuses the program: {refused:?}"))?;
+    fn load(&mut self, case: &Case) -> Result<ProgramId, String> {
         let insns = case.program(self.map.0 as i32);
-        let program = Program::bare("case", case.kind, insns, &|_, _, _| None)
-            .map_err(|errors| format!("{errors:?}"))?;
-        let program = self.world.machine.add_program(program);
-        for (index, input) in case.inputs.iter().enumerate() {
-            let mut space = vec![0; SPACE];
-            space[BUFFERS as usize..][..case.buffers.len()].copy_from_slice(&case.buffers);
-            let expected = self.kernel(&kernel, input, &space)?;
-            let found = self.emulator(program, input, &space)?;
-            difference(&expected, &found).map_err(|text| format!("input {index}: {text}"))?;
-        }
-        Ok(())
+        let program = Program::bare("case", case.kind, insns, &|_, _, _| None);
+        let program = program.map_err(|errors| format!("{errors:?}"))?;
+        Ok(self.world.machine.add_program(program))
     }
 
-    fn kernel(
-        &self,
-        program: &KernelProgram,
-        input: &Input,
-        space: &[u8],
-    ) -> Result<Result<Left, i32>, String> {
-        self.array.set(space).map_err(|error| error.to_string())?;
-        let flags = u32::from(input.checksum_complete) << 2;
-        let output = match program.run(Some(&input.data), &input.context, flags) {
-            Ok(output) => output,
-            Err(error) => return Ok(Err(error.raw_os_error().unwrap_or(0))),
-        };
-        let space = self.array.get().map_err(|error| error.to_string())?;
-        Ok(Ok(Left { output, space }))
-    }
-
-    fn emulator(
+    /// What a run left, or the error number of its refusal.
+    fn run(
         &mut self,
         program: ProgramId,
         input: &Input,
@@ -111,12 +155,8 @@ impl Sides {
             data: result.data,
             context: result.context.unwrap_or_default(),
         };
-        let space = self
-            .world
-            .machine
-            .memory
-            .raw(address, SPACE as u32)
-            .to_vec();
+        let memory = &self.world.machine.memory;
+        let space = memory.raw(address, SPACE as u32).to_vec();
         Ok(Ok(Left { output, space }))
     }
 }
