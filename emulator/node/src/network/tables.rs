@@ -67,13 +67,16 @@ impl Network for Tables {
 
     fn route(&self, node: NodeId, query: &RouteQuery) -> Option<Route> {
         let all = self.routes.get(&node).map_or(&[][..], Vec::as_slice);
+        let ipv6 = query.destination.is_ipv6();
+        let leaves = |route: &Route| query.output.is_none_or(|device| leaves_by(route, device));
         let best = |tables: &[u32]| {
             all.iter()
                 .filter(|route| tables.contains(&route.table))
                 .filter(|route| route.contains(query.destination))
-                .filter(|route| query.output.is_none_or(|device| leaves_by(route, device)))
-                // The longest prefix, then the lowest metric, then the oldest.
-                .min_by_key(|route| (u8::MAX - route.prefix, route.metric))
+                .filter(|route| ipv6 || leaves(route))
+                // The longest prefix, then the lowest metric, then the oldest. Of IPv6 routes the
+                // device is only preferred (rt6_check_dev without RT6_LOOKUP_F_IFACE).
+                .min_by_key(|route| (u8::MAX - route.prefix, route.metric, !leaves(route)))
                 .copied()
         };
         match query.table {

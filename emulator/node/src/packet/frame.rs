@@ -30,6 +30,8 @@ pub(crate) struct Frame {
     len: u32,
     /// Guest address behind the kernel's buffer, where `struct skb_shared_info` would begin.
     limit: u32,
+    /// Guest address behind the last byte that has ever been the packet's in this buffer.
+    used: u32,
 }
 
 impl Frame {
@@ -54,6 +56,7 @@ impl Frame {
             linear: len,
             len,
             limit: data + len + tailroom,
+            used: data + len,
         })
     }
 
@@ -71,6 +74,7 @@ impl Frame {
             linear: self.linear,
             len: self.len,
             limit: moved(self.limit),
+            used: moved(self.data) + self.len,
         })
     }
 
@@ -92,6 +96,7 @@ impl Frame {
         self.head = data - headroom;
         self.linear = linear;
         self.limit = data + linear + tailroom;
+        self.used = data + self.len;
     }
 
     /// Gives the buffer back.
@@ -193,6 +198,7 @@ impl Frame {
         self.head = data - self.headroom() - more;
         self.data = data;
         self.limit = self.limit.wrapping_add(moved);
+        self.used = data + self.len;
         Ok(Some(Moved(moved)))
     }
 
@@ -212,9 +218,10 @@ impl Frame {
     /// # Panics
     /// When the headroom is smaller than `len`.
     pub(crate) fn insert(&mut self, memory: &mut Memory, at: u32, len: u32) {
-        if at > self.len {
-            // More than there is: what follows the packet is taken for zeroes.
-            memory.raw_mut(self.data + self.len, at - self.len).fill(0);
+        // More than there is: what follows are bytes that were cut off, and zeroes.
+        let end = self.data + at;
+        if end > self.used {
+            memory.raw_mut(self.used, end - self.used).fill(0);
         }
         self.push(len);
         memory.raw_copy(self.data + len, self.data, at);
@@ -234,6 +241,7 @@ impl Frame {
 
     /// Sets the length of a linear packet: what is added is zero.
     pub(crate) fn resize(&mut self, memory: &mut Memory, len: u32) {
+        self.used = self.used.max(self.data + len);
         if len > self.len {
             let added = len - self.len;
             memory.raw_mut(self.data + self.len, added).fill(0);
@@ -245,6 +253,7 @@ impl Frame {
 
     /// Sets the length of a packet whose end is paged: what is added is zero.
     pub(crate) fn resize_paged(&mut self, memory: &mut Memory, len: u32) {
+        self.used = self.used.max(self.data + len);
         if len > self.len {
             let added = len - self.len;
             memory.raw_mut(self.data + self.len, added).fill(0);

@@ -31,6 +31,9 @@ fn any_step(kind: ProgramType) -> Steps {
     Union::new_weighted(all).boxed()
 }
 
+/// Where `struct __sk_buff` has `gso_size`.
+const GSO_SIZE: std::ops::Range<usize> = 176..180;
+
 /// Cases in which one kind of step is among others.
 fn cases(kind: ProgramType, focus: Steps) -> BoxedStrategy<Case> {
     let input = match kind {
@@ -48,9 +51,19 @@ fn cases(kind: ProgramType, focus: Steps) -> BoxedStrategy<Case> {
         .prop_map(move |(steps, mut inputs, buffers)| {
             // Linux 6.18 crashes when it checks the complete sum of a packet that was cut off before
             // its network header (skb_checksum's BUG_ON, from bpf_prog_test_run_skb).
-            let cut = |step: &Step| matches!(step, Step::Call(HelperId::SKB_CHANGE_TAIL, _));
+            let calls = |helper| {
+                let this = |step: &Step| matches!(step, Step::Call(called, _) if *called == helper);
+                steps.iter().any(this)
+            };
+            let cut = calls(HelperId::SKB_CHANGE_TAIL);
+            // The emulator does not segment what it sends.
+            let segmented = calls(HelperId::CLONE_REDIRECT)
+                && (calls(HelperId::SKB_CHANGE_PROTO) || calls(HelperId::SKB_ADJUST_ROOM));
             for input in &mut inputs {
-                input.checksum_complete &= !steps.iter().any(cut);
+                input.checksum_complete &= !cut;
+                if segmented && let Some(size) = input.context.get_mut(GSO_SIZE) {
+                    size.fill(0);
+                }
             }
             Case {
                 kind,

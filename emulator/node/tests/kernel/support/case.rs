@@ -132,7 +132,9 @@ impl Case {
         };
         self.steps.iter().any(|step| match *step {
             Step::Read(_, at) => meets(at, &|kept, within| u32::from(within) >= kept),
-            Step::Write(_, at, value) => meets(at, &|kept, _| (value as u32) >> (kept * 8 - 1) != 0),
+            Step::Write(_, at, value) => {
+                meets(at, &|kept, _| (value as u32) >> (kept * 8 - 1) != 0)
+            }
             _ => false,
         })
     }

@@ -7,5 +7,6 @@ pub mod case;
 pub mod kernel;
 pub mod network;
 pub mod packets;
+pub mod protocols;
 pub mod runner;
 pub mod sides;

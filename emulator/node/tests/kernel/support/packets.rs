@@ -4,9 +4,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::case::Input;
+use super::protocols;
 
-/// Bytes that mostly look like a packet: Ethernet, tags, IPv4 or IPv6, TCP or UDP; or like nothing.
-pub fn frame() -> impl Strategy<Value = Vec<u8>> {
+/// Packets of protocols, whole or cut off, and bytes that look like one at the front at most.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let cut = vec(any::<u8>(), 0..14);
+    prop_oneof![20 => protocols::frame(), 20 => noise(), 1 => cut]
+}
+
+/// Bytes behind an Ethernet header, with as many as a test run wants.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
     let body = prop_oneof![
         4 => vec(any::<u8>(), 0..120),
         1 => vec(any::<u8>(), 120..1500),
