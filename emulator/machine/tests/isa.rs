@@ -3,7 +3,7 @@
 //! Without the kernel the engines are held against the tables and against each other.
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // A test that cannot set itself up has failed.
 
-#[path = "kernel/prog.rs"]
+#[path = "kernel/program.rs"]
 mod kernel;
 
 #[path = "isa/alu.rs"]

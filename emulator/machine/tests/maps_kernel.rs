@@ -35,7 +35,7 @@ use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 use twinpath_machine::MapType;
 
 use faces::{Ours, Theirs};
-use kernel::maps::Raw;
+use kernel::map::Raw;
 use program::Command;
 use steps::{Case, Step};
 
@@ -54,10 +54,11 @@ fn check<S: Strategy>(
     strategy: S,
     test: impl Fn(S::Value) -> Result<u64, TestCaseError>,
 ) {
-    if let Some(reason) = kernel::prog::missing() {
+    if let Some(reason) = twinpath_bpf::missing() {
         eprintln!("skipped: {reason}");
         return;
     }
+    twinpath_bpf::one_process_at_a_time();
     let config = ProptestConfig {
         cases: number("TWINPATH_CASES", 64) as u32,
         rng_seed: RngSeed::Fixed(number("TWINPATH_SEED", 1)),

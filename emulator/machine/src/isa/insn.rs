@@ -70,6 +70,11 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Insn>, usize> {
     }
 }
 
+/// The bytes of instructions, as an object or the kernel has them.
+pub fn encode(insns: &[Insn]) -> Vec<u8> {
+    insns.iter().flat_map(|insn| insn.to_bytes()).collect()
+}
+
 /// Instruction classes (RFC 9669, section 3.1).
 pub mod class {
     #![allow(missing_docs)]

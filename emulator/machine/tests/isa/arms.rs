@@ -1,5 +1,8 @@
 //! One case, three arms: the kernel, the checked engine, rbpf.
 
+use std::os::fd::AsRawFd;
+
+use twinpath_bpf::TestInput;
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Rbpf};
 use twinpath_machine::isa::{Insn, pseudo};
 use twinpath_machine::memory::{BEFORE, Field, Layout, Object, ObjectKind};
@@ -9,7 +12,7 @@ use twinpath_machine::{
 };
 
 use super::asm::{Width, alu_k, cond, exit, jump_x, lddw, ldx, mov, movr, op, stx};
-use super::kernel::{Array, KernelProgram};
+use super::kernel::{Block, load};
 
 /// Bytes of the space that r9 points to: r0 to r8 at first, then memory for the body.
 pub const SPACE: usize = 256;
@@ -161,16 +164,18 @@ impl Case {
 
 /// The running kernel.
 pub struct KernelArm {
-    space: Array,
+    space: Block,
 }
 
 impl KernelArm {
     /// None when the kernel cannot be asked.
     pub fn new() -> Option<Self> {
-        match super::kernel::missing() {
-            None => Some(Self {
-                space: Array::new(SPACE).unwrap(),
-            }),
+        match twinpath_bpf::missing() {
+            None => {
+                twinpath_bpf::one_process_at_a_time();
+                let space = Block::new(SPACE);
+                Some(Self { space })
+            }
             Some(reason) => {
                 eprintln!("without the kernel: {reason}");
                 None
@@ -180,18 +185,19 @@ impl KernelArm {
 
     /// What the kernel makes of a case; its refusal as text.
     pub fn run(&self, case: &Case) -> Result<State, String> {
-        let insns = case.program(self.space.fd());
-        let program = KernelProgram::load(case.kind, &insns)
-            .map_err(|refused| format!("{}\n{}", refused.error, refused.log))?;
-        self.space.set(&case.space()).unwrap();
-        let run = program.run(&case.start.packet, 1).unwrap();
-        assert_eq!(run.result, 0, "the packet is too short");
-        let mut packet = run.data;
+        let insns = case.program(self.space.0.as_raw_fd());
+        let program = load(case.kind, 0, &insns)?;
+        self.space.set(&case.space());
+        let run = program
+            .test_run(TestInput::packet(&case.start.packet))
+            .unwrap();
+        assert_eq!(run.code, 0, "the packet is too short");
+        let mut packet = run.packet;
         if case.kind == ProgramType::SocketFilter {
             // The test run gives such packets back with zeros for the Ethernet header.
             packet[..14].copy_from_slice(&case.start.packet[..14]);
         }
-        Ok(case.end(&self.space.get().unwrap(), packet))
+        Ok(case.end(&self.space.get(), packet))
     }
 }
 

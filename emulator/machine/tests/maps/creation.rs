@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use twinpath_machine::{Errno, Map, MapDef, MapError, MapFlags, MapType};
 
 use super::faces::Ours;
-use super::kernel::maps::KernelMap;
+use super::kernel::map::KernelMap;
 
 const TYPES: &[MapType] = &[
     MapType::Hash,

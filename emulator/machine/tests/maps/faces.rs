@@ -1,5 +1,8 @@
 //! The two sides that do the same: a map of the kernel's and one of the machine's.
 
+use std::os::fd::AsRawFd;
+
+use twinpath_bpf::{Program as KernelProgram, TestInput};
 use twinpath_machine::engine::{self, Context, Engine, Invocation};
 use twinpath_machine::isa::Insn;
 use twinpath_machine::memory::{Layout, Object, ObjectKind};
@@ -9,14 +12,15 @@ use twinpath_machine::{
     SocketRef,
 };
 
-use super::kernel::maps::{KernelMap, Raw, possible_cpus, run_on};
-use super::kernel::prog::{Array, KernelProgram};
+use super::kernel::map::{KernelMap, Raw};
+use super::kernel::program::{Block, load};
+use super::kernel::{possible_cpus, run_on};
 use super::program::{self, Action, CONTROL, Command};
 
 /// A map of the kernel's, and a program that uses it.
 pub struct Theirs {
     pub map: KernelMap,
-    program: Option<(Array, KernelProgram)>,
+    program: Option<(Block, KernelProgram)>,
 }
 
 /// The same in the machine.
@@ -43,12 +47,13 @@ impl Theirs {
     }
 
     pub fn with(map: KernelMap, build: Build<'_>) -> Self {
-        let control = Array::new(CONTROL).expect("an array");
-        let program = build(control.fd(), map.fd()).map(|insns| {
-            let program = KernelProgram::load(ProgramType::SchedCls, &insns);
-            let program =
-                program.unwrap_or_else(|refused| panic!("{}\n{}", refused.error, refused.log));
-            (control, program)
+        let control = Block::new(CONTROL);
+        let program = build(control.0.as_raw_fd(), map.fd()).map(|insns| {
+            let program = load(ProgramType::SchedCls, 0, &insns);
+            (
+                control,
+                program.unwrap_or_else(|refusal| panic!("{refusal}")),
+            )
         });
         Self { map, program }
     }
@@ -57,10 +62,12 @@ impl Theirs {
     pub fn run(&self, cpu: u32, command: &Command) -> Option<(u32, i64, Vec<u8>)> {
         let (control, program) = self.program.as_ref()?;
         run_on(cpu);
-        control.set(&command.block()).expect("set the block");
-        let result = program.run(&PACKET, 1).expect("run the program").result;
-        let (left, bytes) = program::outcome(&control.get().expect("the block"));
-        Some((result, left, bytes))
+        control.set(&command.block());
+        let result = program
+            .test_run(TestInput::packet(&PACKET))
+            .expect("run the program");
+        let (left, bytes) = program::outcome(&control.get());
+        Some((result.code as u32, left, bytes))
     }
 }
 

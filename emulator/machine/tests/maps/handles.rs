@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use proptest::prelude::*;
+use twinpath_bpf::{Program as KernelProgram, object_id};
 use twinpath_machine::{
     Errno, Machine, Map, MapDef, MapFlags, MapId, MapType, Program, ProgramId, ProgramType,
     SocketId, Target,
@@ -14,8 +15,8 @@ use twinpath_machine::{
 
 use super::creation::in_kernel;
 use super::faces::{Ours, Theirs, raw};
-use super::kernel::maps::{KernelMap, Raw, object_id};
-use super::kernel::prog::KernelProgram;
+use super::kernel::map::{KernelMap, Raw};
+use super::kernel::program::load;
 use super::owners::cgroups_root;
 use super::program::Command;
 use super::steps::{Case, Step};
@@ -70,10 +71,10 @@ impl Things {
                 (value, id.to_ne_bytes().to_vec())
             }
             MapType::ProgArray => {
-                let program = KernelProgram::load(ProgramType::SchedCls, &things::target(number));
+                let program = load(ProgramType::SchedCls, 0, &things::target(number));
                 let program = program.expect("a program");
-                let id = object_id(program.fd()).expect("its id");
-                let value = fd_value(program.fd(), 4);
+                let id = object_id(program.as_fd()).expect("its id");
+                let value = fd_value(program.as_raw_fd(), 4);
                 self._programs.push(program);
                 (value, id.to_ne_bytes().to_vec())
             }

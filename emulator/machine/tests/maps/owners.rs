@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use twinpath_bpf::attach_to_cgroup;
 use twinpath_machine::isa::pseudo;
 use twinpath_machine::{
     CgroupKey, Cpu, HelperId, Machine, MapDef, MapFlags, MapType, ProgramType, SocketId,
@@ -14,8 +15,8 @@ use twinpath_machine::{
 
 use super::asm::{exit, lddw, mov};
 use super::faces::{Ours, raw};
-use super::kernel::maps::{KernelMap, attach};
-use super::kernel::prog::KernelProgram;
+use super::kernel::map::KernelMap;
+use super::kernel::program::load;
 use super::program::call;
 use super::steps::{self, Case, Step};
 
@@ -137,11 +138,10 @@ pub fn compare_cgroups(case: &Case) -> Result<u64, TestCaseError> {
         mov(0, 1),
         exit(),
     ]);
-    let program =
-        KernelProgram::load_for(ProgramType::CgroupSkb, EGRESS, &insns).expect("a program");
+    let program = load(ProgramType::CgroupSkb, EGRESS, &insns).expect("a program");
     let cgroup = Cgroup::new(&root, case.steps.len());
     let directory = File::open(&cgroup.0).expect("the cgroup");
-    attach(program.fd(), directory.as_raw_fd(), EGRESS).expect("attach");
+    attach_to_cgroup(program.as_fd(), directory.as_fd(), EGRESS).expect("attach");
     let attached = CgroupKey {
         cgroup: directory.metadata().expect("its number").ino(),
         attach_type: EGRESS,

@@ -1,6 +1,9 @@
 //! Ring buffers and perf events: what programs send and user space reads.
 
+use std::os::fd::AsRawFd;
+
 use proptest::prelude::*;
+use twinpath_bpf::{PerfReader, PerfRecord, Program as KernelProgram, RingReader, TestInput};
 use twinpath_machine::isa::{Insn, pseudo};
 use twinpath_machine::{
     Cpu, HelperId, Machine, Map, MapDef, MapId, MapType, Program, ProgramId, ProgramType,
@@ -8,8 +11,9 @@ use twinpath_machine::{
 
 use super::asm::{Width, cond, exit, jump_k, lddw, ldx, mov, movr, st, stx};
 use super::faces::{Ours, run};
-use super::kernel::maps::{KernelMap, PerfReader, PerfRecord, RingReader, possible_cpus, run_on};
-use super::kernel::prog::{Array, KernelProgram};
+use super::kernel::map::KernelMap;
+use super::kernel::program::{Block, load};
+use super::kernel::{possible_cpus, run_on};
 use super::program::{add, call, start};
 
 /// Sizes of records; the verifier wants to know them.
@@ -76,7 +80,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// Both sides of a program with a control block and a map.
 struct Pair {
-    control: Array,
+    control: Block,
     program: KernelProgram,
     machine: Machine,
     own_control: MapId,
@@ -90,11 +94,10 @@ impl Pair {
         ours: MapId,
         build: impl Fn(i32, i32) -> Vec<Insn>,
     ) -> Self {
-        let control = Array::new(BLOCK).expect("an array");
-        let insns = build(control.fd(), theirs);
-        let program = KernelProgram::load(ProgramType::SchedCls, &insns);
-        let program =
-            program.unwrap_or_else(|refused| panic!("{}\n{}", refused.error, refused.log));
+        let control = Block::new(BLOCK);
+        let insns = build(control.0.as_raw_fd(), theirs);
+        let program = load(ProgramType::SchedCls, 0, &insns);
+        let program = program.unwrap_or_else(|refusal| panic!("{refusal}"));
         let def = MapDef::new(MapType::Array, 4, BLOCK as u32, 1);
         let own_control = Map::new(def, &mut machine.memory, 1).expect("an array");
         let own_control = machine.maps.push(own_control);
@@ -113,9 +116,10 @@ impl Pair {
     /// Runs both and compares the block.
     fn run(&mut self, cpu: u32, block: &[u8]) -> Result<(), TestCaseError> {
         run_on(cpu);
-        self.control.set(block).expect("set the block");
-        self.program.run(&PACKET, 1).expect("run the program");
-        let theirs = self.control.get().expect("the block");
+        self.control.set(block);
+        let input = TestInput::packet(&PACKET);
+        self.program.test_run(input).expect("run the program");
+        let theirs = self.control.get();
         let Machine { maps, memory, .. } = &mut self.machine;
         let set = maps[self.own_control].user_update(memory, &[0; 4], block, 0);
         set.expect("set the block");
@@ -256,7 +260,7 @@ fn fill_record(size: i32) -> Vec<Insn> {
 pub fn compare_rings((steps, pages): (Vec<Step>, u32)) -> Result<u64, TestCaseError> {
     let def = MapDef::new(MapType::RingBuf, 0, 0, 4096 * pages);
     let theirs = KernelMap::new(&def, None).expect("a ring");
-    let reader = RingReader::new(&theirs, def.max_entries as usize).expect("a reader");
+    let reader = RingReader::new(&theirs.0).expect("a reader");
     let mut machine = Ours::machine();
     let ours = Map::new(def, &mut machine.memory, 1).expect("a ring");
     let ours = machine.maps.push(ours);
@@ -350,7 +354,7 @@ pub fn compare_events(
     let mut readers = Vec::new();
     for cpu in (0..cpus.min(entries)).filter(|cpu| opened >> cpu & 1 != 0) {
         let reader = PerfReader::new(cpu, 1).expect("events");
-        let value = (reader.fd() as u32).to_ne_bytes();
+        let value = (reader.as_raw_fd() as u32).to_ne_bytes();
         theirs
             .update(&cpu.to_ne_bytes(), &value, 0)
             .expect("set the events");

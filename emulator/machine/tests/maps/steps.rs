@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use twinpath_machine::{MapDef, MapFlags, MapType};
 
-use super::kernel::maps::possible_cpus;
+use super::kernel::possible_cpus;
 use super::program::Action;
 
 /// One thing to do; keys and values are chosen by number.

@@ -1,14 +1,14 @@
 //! Which accesses to a context are allowed: each offset, width and direction in each program type, by
 //! the running kernel's verifier and by the checked engine.
 
+use twinpath_bpf::ProgramSource;
 use twinpath_machine::engine::Checked;
-use twinpath_machine::isa::Insn;
+use twinpath_machine::isa::{Insn, encode};
 use twinpath_machine::memory::Field;
 use twinpath_machine::{AttachType, MachineOptions, Program, ProgramType};
 use twinpath_node::{NodeId, TestRun, TestRunError, World, layout};
 
 use crate::support::asm::{Width, exit, ldx, mov, stx};
-use crate::support::kernel::KernelProgram;
 
 const WIDTHS: [(Width, u32); 4] = [(Width::B, 1), (Width::H, 2), (Width::W, 4), (Width::D, 8)];
 /// Beyond the largest of the structures.
@@ -52,11 +52,22 @@ fn differences(
     found
 }
 
+/// Whether the kernel's verifier takes a program.
+fn kernel_takes(kind: ProgramType, attach_type: u32, insns: &[Insn]) -> bool {
+    let instructions = encode(insns);
+    let source = ProgramSource {
+        attach_type,
+        ..ProgramSource::new("access", kind as u32, &instructions)
+    };
+    twinpath_bpf::Program::load_without_log(&source).is_ok()
+}
+
 fn skipped(name: &str) -> bool {
-    let missing = crate::support::kernel::missing();
+    let missing = twinpath_bpf::missing();
     if let Some(reason) = &missing {
         eprintln!("{name}: skipped, {reason}");
     }
+    twinpath_bpf::one_process_at_a_time();
     missing.is_some()
 }
 
@@ -95,7 +106,7 @@ fn accesses_are_allowed_as_in_the_kernel() {
         ProgramType::LwtXmit,
     ] {
         let found = differences(
-            |insns| KernelProgram::loads(kind, 0, insns),
+            |insns| kernel_takes(kind, 0, insns),
             |insns, _, _, _| runs(&mut world, node, kind, insns),
         );
         assert!(found.is_empty(), "{kind}:\n{}", found.join("\n"));
@@ -110,7 +121,7 @@ fn devmap_programs_see_where_the_packet_goes() {
     let attach = AttachType::XdpDevmap;
     let layout = layout(ProgramType::Xdp, Some(attach)).unwrap();
     let found = differences(
-        |insns| KernelProgram::loads(ProgramType::Xdp, attach as u32, insns),
+        |insns| kernel_takes(ProgramType::Xdp, attach as u32, insns),
         |_: &[Insn], direction, offset, width| {
             let allows = |field: &Field| {
                 let widths = match direction {

@@ -9,7 +9,6 @@
 #[allow(dead_code, clippy::trivially_copy_pass_by_ref)] // The machine's tests use all of it.
 mod asm;
 
-mod bpf;
 mod calls;
 mod cases;
 mod contexts;

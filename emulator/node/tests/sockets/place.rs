@@ -7,7 +7,6 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::bpf::Map;
 use super::netlink::Netlink;
 
 /// A device: its name, index, addresses with the lengths of their prefixes.
@@ -27,30 +26,25 @@ const PREFIX: &str = "twinpath-sockets-";
 
 /// Why the kernel cannot be asked; none when it can. `TWINPATH_KERNEL=require` makes it a panic.
 pub fn missing() -> Option<String> {
-    let reason = match (Map::array(8, 1), hierarchy()) {
-        (Err(error), _) => Some(format!("bpf() is not available: {error}")),
-        (_, None) => Some("no cgroup2 hierarchy is mounted".to_owned()),
-        (Ok(_), Some(root)) => {
-            let free = fs::OpenOptions::new()
-                .write(true)
-                .open(root.join("cgroup.procs"));
-            free.err()
-                .map(|error| format!("cgroups cannot be changed: {error}"))
-        }
-    };
-    let required = std::env::var_os("TWINPATH_KERNEL").is_some_and(|value| value == "require");
-    match &reason {
-        Some(reason) if required => panic!("TWINPATH_KERNEL=require, and {reason}"),
-        _ => reason,
-    }
+    twinpath_bpf::missing_with(|| {
+        let Some(root) = hierarchy() else {
+            return Some("no cgroup2 hierarchy is mounted".to_owned());
+        };
+        let free = fs::OpenOptions::new()
+            .write(true)
+            .open(root.join("cgroup.procs"));
+        free.err()
+            .map(|error| format!("cgroups cannot be changed: {error}"))
+    })
 }
 
 /// Whether a test must be skipped; says why.
 pub fn skip(test: &str) -> bool {
-    missing().is_some_and(|reason| {
+    let reason = missing();
+    if let Some(reason) = &reason {
         eprintln!("{test}: skipped, {reason}");
-        true
-    })
+    }
+    reason.is_some()
 }
 
 /// Where the cgroup2 hierarchy is mounted.

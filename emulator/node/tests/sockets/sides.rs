@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use twinpath_bpf::{Map, MapShape, Program, ProgramSource, Refusal, link};
 use twinpath_machine::engine::Checked;
-use twinpath_machine::isa::Insn;
+use twinpath_machine::isa::{Insn, encode};
 use twinpath_machine::maps::Value;
 use twinpath_machine::{
     AttachType, Cpu, Errno, Machine, MachineOptions, Map as GuestMap, MapDef, MapId, MapType,
@@ -15,7 +16,6 @@ use twinpath_node::{
     AttachMode, CgroupId, Connected, DeviceOptions, Ifindex, Mac, NodeId, SocketError, Task, World,
 };
 
-use super::bpf::{Map, Program};
 use super::place::DEVICES;
 use super::recorder::{self, Ports, Recorder};
 use super::script::{Script, Setting, Slot, Step};
@@ -47,13 +47,17 @@ pub struct Attached {
 
 /// Loads and attaches programs to the cgroup.
 pub fn attach(cgroup: i32, programs: &[Recorder]) -> Attached {
-    let map = Map::array(recorder::SIZE, 1).unwrap();
+    let map = Map::create("recorder", MapShape::array(recorder::SIZE as u32, 1)).unwrap();
     let link = |recorder: &Recorder| {
         let hook = recorder.hook as u32;
-        let insns = recorder.program(map.fd());
-        let program = Program::load(recorder.program_type(), hook, &insns);
-        let program = program.unwrap_or_else(|log| panic!("{recorder:?}: {log}"));
-        program.attach(cgroup, hook).unwrap()
+        let insns = encode(&recorder.program(map.as_raw_fd()));
+        let source = ProgramSource {
+            attach_type: hook,
+            ..ProgramSource::new("recorder", recorder.program_type() as u32, &insns)
+        };
+        let program = Program::load(&source)
+            .unwrap_or_else(|Refusal { error, log }| panic!("{recorder:?}: {error}: {log}"));
+        link(program.as_fd(), cgroup as u32, hook, 0).unwrap()
     };
     let links = programs.iter().map(link).collect();
     Attached { map, _links: links }
@@ -69,7 +73,7 @@ pub fn in_kernel(cgroup: i32, script: &Script) -> Lines {
         let line = kernel_step(&mut sockets, &mut ports, *step);
         lines.push(format!("{step:?}: {line}"));
     }
-    let value = attached.map.get(0).unwrap();
+    let value = attached.map.lookup(&[0; 4]).unwrap().unwrap();
     drop(sockets);
     lines.extend(recorder::read(&value, &mut ports));
     lines

@@ -4,7 +4,6 @@
 #[allow(dead_code, clippy::trivially_copy_pass_by_ref)] // The machine's tests use all of it.
 pub mod asm;
 pub mod case;
-pub mod kernel;
 pub mod network;
 pub mod packets;
 pub mod protocols;

@@ -16,10 +16,11 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// Holds random cases on both sides equal. `TWINPATH_CASES` and `TWINPATH_SEED` say how many and which.
 pub fn hold_equal(name: &str, strategy: impl Fn() -> BoxedStrategy<Case> + Sync) {
-    if let Some(reason) = super::kernel::missing() {
+    if let Some(reason) = twinpath_bpf::missing() {
         eprintln!("{name}: skipped, {reason}");
         return;
     }
+    twinpath_bpf::one_process_at_a_time();
     // A namespace is a thread's, and gone with it.
     let result = std::thread::scope(|scope| {
         let run = || {

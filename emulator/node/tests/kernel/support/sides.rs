@@ -1,6 +1,10 @@
 //! The kernel and the emulator, side by side.
 
+use std::os::fd::AsRawFd;
+
+use twinpath_bpf::{MapShape, ProgramSource, TestInput};
 use twinpath_machine::engine::{Checked, Engine, Rbpf};
+use twinpath_machine::isa::encode;
 use twinpath_machine::maps::Value;
 use twinpath_machine::memory::Placement;
 use twinpath_machine::{
@@ -9,13 +13,14 @@ use twinpath_machine::{
 use twinpath_node::{NodeId, TestRun, TestRunError, World};
 
 use super::case::{BUFFERS, Case, Input, SPACE};
-use super::kernel::{Array, KernelProgram, Output};
 use super::network;
 
 /// What one side left.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Left {
-    pub output: Output,
+    pub returned: u32,
+    pub data: Vec<u8>,
+    pub context: Vec<u8>,
     pub space: Vec<u8>,
 }
 
@@ -28,7 +33,7 @@ pub struct Sides {
 impl Sides {
     pub fn new() -> Self {
         Self {
-            kernel: Kernel(Array::new(SPACE).unwrap()),
+            kernel: Kernel::new(),
             emulators: [
                 Emulator::new::<Checked>(Placement::Anywhere),
                 Emulator::new::<Rbpf>(Placement::Identity),
@@ -39,9 +44,7 @@ impl Sides {
     /// Runs a case on all sides, and says on how many: the rbpf engine does not keep the kernel's
     /// narrow fields. What differs, in words.
     pub fn compare(&mut self, case: &Case) -> Result<usize, String> {
-        let insns = case.program(self.kernel.0.fd());
-        let program = KernelProgram::load(case.kind, 0, &insns)
-            .map_err(|refused| format!("the kernel refuses the program: {refused:?}"))?;
+        let program = self.kernel.load(case)?;
         let mut spaces = Vec::new();
         for input in &case.inputs {
             spaces.push(self.kernel.run(&program, input, &space(case))?);
@@ -67,24 +70,47 @@ fn space(case: &Case) -> Vec<u8> {
 }
 
 /// The shared value of programs in the kernel.
-struct Kernel(Array);
+struct Kernel(twinpath_bpf::Map);
 
 impl Kernel {
+    fn new() -> Self {
+        let shape = MapShape::array(SPACE as u32, 1);
+        Self(twinpath_bpf::Map::create("space", shape).unwrap())
+    }
+
+    fn load(&self, case: &Case) -> Result<twinpath_bpf::Program, String> {
+        let insns = encode(&case.program(self.0.as_raw_fd()));
+        let source = ProgramSource::new("case", case.kind as u32, &insns);
+        twinpath_bpf::Program::load(&source)
+            .map_err(|refusal| format!("the kernel refuses the program: {refusal:?}"))
+    }
+
     /// What a run left, or the error number of its refusal.
     fn run(
         &self,
-        program: &KernelProgram,
+        program: &twinpath_bpf::Program,
         input: &Input,
         space: &[u8],
     ) -> Result<Result<Left, i32>, String> {
-        self.0.set(space).map_err(|error| error.to_string())?;
-        let flags = u32::from(input.checksum_complete) << 2;
-        let output = match program.run(Some(&input.data), &input.context, flags) {
+        let written = self.0.update(&[0; 4], space, 0);
+        written.map_err(|error| error.to_string())?;
+        let run = TestInput {
+            context: &input.context,
+            flags: u32::from(input.checksum_complete) << 2,
+            ..TestInput::packet(&input.data)
+        };
+        let output = match program.test_run(run) {
             Ok(output) => output,
             Err(error) => return Ok(Err(error.raw_os_error().unwrap_or(0))),
         };
-        let space = self.0.get().map_err(|error| error.to_string())?;
-        Ok(Ok(Left { output, space }))
+        let space = self.0.lookup(&[0; 4]);
+        let space = space.map_err(|error| error.to_string())?;
+        Ok(Ok(Left {
+            returned: output.code as u32,
+            data: output.packet,
+            context: output.context,
+            space: space.ok_or("an array without its value")?,
+        }))
     }
 }
 
@@ -150,14 +176,13 @@ impl Emulator {
             Err(TestRunError::Fault(fault)) => return Err(format!("fault: {fault:?}")),
             Err(error) => return Err(error.to_string()),
         };
-        let output = Output {
+        let memory = &self.world.machine.memory;
+        Ok(Ok(Left {
             returned: result.returned,
             data: result.data,
             context: result.context.unwrap_or_default(),
-        };
-        let memory = &self.world.machine.memory;
-        let space = memory.raw(address, SPACE as u32).to_vec();
-        Ok(Ok(Left { output, space }))
+            space: memory.raw(address, SPACE as u32).to_vec(),
+        }))
     }
 }
 
@@ -182,7 +207,7 @@ fn difference(kernel: &Result<Left, i32>, emulator: &Result<Left, i32>) -> Resul
         (Err(kernel), Err(emulator)) if kernel == emulator => return Ok(()),
         (kernel, emulator) => {
             let words = |side: &Result<Left, i32>| match side {
-                Ok(left) => format!("returns {:#x}", left.output.returned),
+                Ok(left) => format!("returns {:#x}", left.returned),
                 Err(errno) => format!("refuses with errno {errno}"),
             };
             let (kernel, emulator) = (words(kernel), words(emulator));
@@ -190,14 +215,14 @@ fn difference(kernel: &Result<Left, i32>, emulator: &Result<Left, i32>) -> Resul
         }
     };
     let mut text = String::new();
-    if kernel.output.returned != emulator.output.returned {
-        let (a, b) = (kernel.output.returned, emulator.output.returned);
+    if kernel.returned != emulator.returned {
+        let (a, b) = (kernel.returned, emulator.returned);
         text += &format!("returned {a:#x}, emulator {b:#x}\n");
     }
     for (name, kernel, emulator) in [
         ("shared value", &kernel.space, &emulator.space),
-        ("context", &kernel.output.context, &emulator.output.context),
-        ("data", &kernel.output.data, &emulator.output.data),
+        ("context", &kernel.context, &emulator.context),
+        ("data", &kernel.data, &emulator.data),
     ] {
         if kernel.len() != emulator.len() {
             let (a, b) = (kernel.len(), emulator.len());
