@@ -52,6 +52,12 @@ impl<'a> ProgramSource<'a> {
             debug: None,
         }
     }
+
+    /// The same to be attached to a hook, a number of `enum bpf_attach_type`.
+    pub fn for_hook(mut self, attach_type: u32) -> Self {
+        self.attach_type = attach_type;
+        self
+    }
 }
 
 /// Why the kernel did not take a program.

@@ -7,10 +7,7 @@ use twinpath_machine::isa::{Insn, encode};
 /// Loads a program for a place to attach it to (`enum bpf_attach_type`), or says why the kernel refuses it.
 pub fn load(kind: ProgramType, attach_type: u32, insns: &[Insn]) -> Result<Program, String> {
     let instructions = encode(insns);
-    let source = ProgramSource {
-        attach_type,
-        ..ProgramSource::new("test", kind as u32, &instructions)
-    };
+    let source = ProgramSource::new("test", kind as u32, &instructions).for_hook(attach_type);
     Program::load(&source).map_err(|refusal| format!("{}\n{}", refusal.error, refusal.log))
 }
 

@@ -55,10 +55,7 @@ fn differences(
 /// Whether the kernel's verifier takes a program.
 fn kernel_takes(kind: ProgramType, attach_type: u32, insns: &[Insn]) -> bool {
     let instructions = encode(insns);
-    let source = ProgramSource {
-        attach_type,
-        ..ProgramSource::new("access", kind as u32, &instructions)
-    };
+    let source = ProgramSource::new("access", kind as u32, &instructions).for_hook(attach_type);
     twinpath_bpf::Program::load_without_log(&source).is_ok()
 }
 

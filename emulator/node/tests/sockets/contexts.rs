@@ -1,14 +1,14 @@
 //! What programs may read and write at the hooks of sockets, and behind pointers to sockets: each offset,
 //! width and direction, by the running kernel's verifier and by the checked engine.
 
-use twinpath_machine::isa::Insn;
+use twinpath_bpf::{Program, ProgramSource};
+use twinpath_machine::isa::{Insn, encode};
 use twinpath_machine::{AttachType, Environment, HelperId, ProgramType};
 use twinpath_node::{
     AttachError, AttachMode, Family, Flow, Helpers, Protocol, TestRun, TestRunError,
 };
 
 use super::asm::{Width, alu_k, cond, exit, jump_k, ldx, mov, movr, op, st, stx};
-use super::bpf::Program;
 use super::hooks;
 use super::place::skip;
 use super::recorder::call;
@@ -122,7 +122,7 @@ fn contexts_of_hooks() {
     let mut failures = String::new();
     for (kind, hook) in hooks::all() {
         let found = differences(
-            |insns| Program::loads(kind, hook as u32, insns),
+            |insns| kernel_takes(kind, hook as u32, insns),
             |insns| runs_at(&mut emulated, hook, insns),
             |access| ended(access.to_vec(), 1),
         );
@@ -147,7 +147,7 @@ fn the_context_of_sk_lookup() {
     let mut emulated = Emulated::new();
     let node = emulated.node;
     let found = differences(
-        |insns| Program::loads(ProgramType::SkLookup, AttachType::SkLookup as u32, insns),
+        |insns| kernel_takes(ProgramType::SkLookup, AttachType::SkLookup as u32, insns),
         |insns| {
             let program = emulated.add_program(ProgramType::SkLookup, insns.to_vec());
             emulated.world.attach_sk_lookup(node, program).unwrap();
@@ -179,7 +179,7 @@ fn the_socket_of_a_call() {
     let mut emulated = Emulated::new();
     let hook = AttachType::CgroupInet4Connect;
     let found = differences(
-        |insns| Program::loads(ProgramType::CgroupSockAddr, hook as u32, insns),
+        |insns| kernel_takes(ProgramType::CgroupSockAddr, hook as u32, insns),
         |insns| runs_at(&mut emulated, hook, insns),
         |access| {
             const SK: i16 = 64;
@@ -244,7 +244,7 @@ fn sockets_behind_pointers() {
         (HelperId::SK_LOOKUP_TCP, Some(HelperId::GET_LISTENER_SOCK)),
     ] {
         let found = differences(
-            |insns| Program::loads(kind, 0, insns),
+            |insns| kernel_takes(kind, 0, insns),
             |insns| {
                 let run = TestRun {
                     program: emulated.add_program(kind, insns.to_vec()),
@@ -312,15 +312,23 @@ const HELPERS: &[HelperId] = &[
     HelperId::SKC_TO_MPTCP_SOCK,
 ];
 
+/// Whether the kernel's verifier takes a program.
+fn kernel_takes(kind: ProgramType, hook: u32, insns: &[Insn]) -> bool {
+    let instructions = encode(insns);
+    let source = ProgramSource::new("contexts", kind as u32, &instructions).for_hook(hook);
+    Program::load_without_log(&source).is_ok()
+}
+
 /// Whether the kernel has a helper for programs of a type; if so, the verifier complains of something else.
 fn kernel_has(kind: ProgramType, hook: Option<AttachType>, helper: HelperId) -> bool {
-    let insns = [call(helper), mov(0, 1), exit()];
+    let insns = encode(&[call(helper), mov(0, 1), exit()]);
     let attach = hook.map_or(0, |hook| hook as u32);
-    match Program::load(kind, attach, &insns) {
+    let source = ProgramSource::new("contexts", kind as u32, &insns).for_hook(attach);
+    match Program::load(&source) {
         Ok(_) => true,
-        Err(log) => !["cannot use helper", "unknown func", "invalid func"]
+        Err(refusal) => !["cannot use helper", "unknown func", "invalid func"]
             .iter()
-            .any(|text| log.contains(text)),
+            .any(|text| refusal.log.contains(text)),
     }
 }
 

@@ -51,11 +51,8 @@ pub fn attach(cgroup: i32, programs: &[Recorder]) -> Attached {
     let link = |recorder: &Recorder| {
         let hook = recorder.hook as u32;
         let insns = encode(&recorder.program(map.as_raw_fd()));
-        let source = ProgramSource {
-            attach_type: hook,
-            ..ProgramSource::new("recorder", recorder.program_type() as u32, &insns)
-        };
-        let program = Program::load(&source)
+        let source = ProgramSource::new("recorder", recorder.program_type() as u32, &insns);
+        let program = Program::load(&source.for_hook(hook))
             .unwrap_or_else(|Refusal { error, log }| panic!("{recorder:?}: {error}: {log}"));
         link(program.as_fd(), cgroup as u32, hook, 0).unwrap()
     };
