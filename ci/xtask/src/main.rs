@@ -1,5 +1,8 @@
 //! Repository chores: `cargo xtask objects` builds the eBPF objects, `--check` proves that those
-//! which are committed are what the sources say and that the kernel takes them.
+//! which are committed are what the sources say and that the kernel takes them. `cargo xtask vm` runs
+//! the suite on other kernels, under qemu.
+
+#![allow(clippy::print_stderr, reason = "a chore tells what went wrong")]
 
 mod build;
 mod digest;
@@ -9,7 +12,9 @@ mod objects;
 mod paths;
 mod smoke;
 mod toolchain;
+mod vm;
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,18 +35,26 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    Vm(vm::Vm),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Objects { check: false } => objects::write(),
-        Command::Objects { check: true } => objects::check(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            objects::complain(&error);
-            ExitCode::FAILURE
+    match Cli::parse().command {
+        Command::Objects { check } => {
+            let result = if check {
+                objects::check()
+            } else {
+                objects::write()
+            };
+            ended("build the objects", result.map(|()| ExitCode::SUCCESS))
         }
+        Command::Vm(vm) => ended("run in a vm", vm::run(&vm)),
     }
+}
+
+fn ended(what: &str, result: Result<ExitCode, impl Display>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("failed to {what}: {error}");
+        ExitCode::FAILURE
+    })
 }

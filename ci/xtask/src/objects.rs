@@ -1,9 +1,5 @@
 //! The objects in datapath/objects: written, or checked.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a chore tells what it does"
-)]
+#![allow(clippy::print_stdout, reason = "a chore tells what it does")]
 
 use std::fs;
 
@@ -49,11 +45,6 @@ pub fn check() -> Result<(), Error> {
         kernel::check(&object, &rebuilt)?;
     }
     Ok(())
-}
-
-/// Prints an error and those that caused it.
-pub fn complain(error: &Error) {
-    eprintln!("failed to build the objects: {error}");
 }
 
 /// The digests of the sources and the objects as they are now.

@@ -1,0 +1,57 @@
+//! What can go wrong with a VM; each message finishes "failed to run in a VM: ...".
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A VM that could not be made, or that ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+
+    #[error("{command} did not run: {source}; run ci/setup-vm.sh")]
+    Spawn { command: String, source: io::Error },
+
+    #[error("{command} failed: {detail}")]
+    Command { command: String, detail: String },
+
+    #[error(
+        "there is no kernel {name} below {}; run ci/setup-vm.sh {name}, or put its boot/vmlinuz-* \
+         and lib/modules/* there",
+        folder.display()
+    )]
+    NoKernel { name: String, folder: PathBuf },
+
+    #[error("{} line {line}: expected `module: dependencies`", path.display())]
+    BadDependencies { path: PathBuf, line: usize },
+
+    #[error(
+        "kernel {kernel} ended without a result after {} s; the end of its console:\n{console}",
+        after.as_secs()
+    )]
+    NoResult {
+        kernel: String,
+        after: Duration,
+        console: String,
+    },
+
+    #[error("kernel {kernel} printed what is not a report, line {line}: {source}")]
+    BadReport {
+        kernel: String,
+        line: usize,
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error: `what` is a verb such as "read".
+    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { what, path, source }
+    }
+}

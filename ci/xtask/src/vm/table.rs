@@ -1,0 +1,156 @@
+//! The suite on several kernels, as a table: a line a scenario, a column a kernel.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore tells what it does"
+)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::process::{Command, ExitCode};
+
+use serde::Deserialize;
+
+use super::Vm;
+use super::error::Error;
+use super::image::Binaries;
+use super::kernel::Kernel;
+use super::machine::Streams;
+
+const SUITE: [&str; 3] = ["run", "--json", "scenarios/suite"];
+
+/// What is read of a line of `twinpath run --json`; the last line is a summary and has no scenario.
+#[derive(Deserialize)]
+struct Line {
+    scenario: Option<String>,
+    status: Option<String>,
+}
+
+/// How each scenario went on one kernel.
+struct Column {
+    kernel: String,
+    statuses: BTreeMap<String, String>,
+    code: u8,
+}
+
+/// Runs the suite on this kernel and on the others.
+pub fn run(vm: &Vm, kernels: &[Kernel], binaries: &Binaries) -> Result<ExitCode, Error> {
+    let mut columns = vec![here(binaries)?];
+    for kernel in kernels {
+        columns.push(there(vm, kernel, binaries)?);
+    }
+    print!("{}", table(&columns));
+    let worst = columns.iter().map(|column| column.code).max();
+    Ok(ExitCode::from(worst.unwrap_or_default()))
+}
+
+fn here(binaries: &Binaries) -> Result<Column, Error> {
+    let mut twinpath = Command::new(&binaries.twinpath);
+    twinpath.current_dir(crate::paths::root()).args(SUITE);
+    let output = twinpath.output().map_err(|source| Error::Spawn {
+        command: binaries.twinpath.display().to_string(),
+        source,
+    })?;
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    let release = nix::sys::utsname::uname();
+    let release = release.map_or_else(
+        |_| "here".to_owned(),
+        |name| name.release().to_string_lossy().into_owned(),
+    );
+    let code = output
+        .status
+        .code()
+        .and_then(|code| u8::try_from(code).ok());
+    column(release, &output.stdout, code.unwrap_or(u8::MAX))
+}
+
+fn there(vm: &Vm, kernel: &Kernel, binaries: &Binaries) -> Result<Column, Error> {
+    let arguments: Vec<_> = SUITE.map(OsString::from).into();
+    let mut stdout = Vec::new();
+    let streams = Streams {
+        stdout: &mut stdout,
+        stderr: &mut io::stderr(),
+    };
+    let code = super::boot(vm, kernel, binaries, &arguments, streams)?;
+    column(kernel.name.clone(), &stdout, code)
+}
+
+fn column(kernel: String, report: &[u8], code: u8) -> Result<Column, Error> {
+    let report = String::from_utf8_lossy(report);
+    let mut statuses = BTreeMap::new();
+    for (number, line) in report.lines().enumerate() {
+        let line: Line = serde_json::from_str(line).map_err(|source| Error::BadReport {
+            kernel: kernel.clone(),
+            line: number + 1,
+            source,
+        })?;
+        if let (Some(scenario), Some(status)) = (line.scenario, line.status) {
+            statuses.insert(scenario, status);
+        }
+    }
+    Ok(Column {
+        kernel,
+        statuses,
+        code,
+    })
+}
+
+/// A scenario that a kernel did not report is a dash.
+fn table(columns: &[Column]) -> String {
+    let mut scenarios: Vec<_> = columns
+        .iter()
+        .flat_map(|column| column.statuses.keys())
+        .collect();
+    scenarios.sort();
+    scenarios.dedup();
+    let width = scenarios
+        .iter()
+        .map(|name| name.len())
+        .max()
+        .unwrap_or_default();
+    let mut text = format!("{:width$}", "");
+    for column in columns {
+        text += &format!("  {:<16}", column.kernel);
+    }
+    for scenario in scenarios {
+        text += &format!("\n{scenario:width$}");
+        for column in columns {
+            let status = column.statuses.get(scenario).map_or("-", String::as_str);
+            text += &format!("  {status:<16}");
+        }
+    }
+    let lines = text.lines().map(str::trim_end);
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scenario_has_a_line_and_each_kernel_a_column() {
+        let old = br#"{"scenario":"service::tcp4","status":"different"}
+{"summary":{"passed":0}}"#;
+        let new = br#"{"scenario":"service::tcp4","status":"passed"}
+{"scenario":"service::vlan","status":"passed"}"#;
+        let columns = [
+            column("6.1".to_owned(), old, 1).expect("a report"),
+            column("6.12".to_owned(), new, 0).expect("a report"),
+        ];
+        let expected = [
+            "               6.1               6.12",
+            "service::tcp4  different         passed",
+            "service::vlan  -                 passed",
+        ];
+        assert_eq!(table(&columns).lines().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_is_no_report_is_named() {
+        let error = column("6.1".to_owned(), b"{}\nKernel panic", 0)
+            .err()
+            .expect("no report");
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+}
