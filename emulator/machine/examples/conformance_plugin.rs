@@ -198,6 +198,7 @@ fn load_object(machine: &mut Machine, bytes: &[u8]) -> Result<ProgramId, String>
         btf: TargetBtf::Own,
         programs: Some([first.name.clone()].into()),
         types: [(first.name.clone(), ProgramType::Xdp)].into(),
+        lenient: true,
         ..LoadOptions::default()
     };
     let loaded = machine.load(&object, &options, &Alone);

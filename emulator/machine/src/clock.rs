@@ -1,5 +1,10 @@
 //! Time and randomness as programs see them: the run's own, so that a run can be repeated.
 
+/// Timer ticks a second (`CONFIG_HZ`), as distributions' kernels have them.
+const HZ: u64 = 250;
+/// Nanoseconds from one tick to the next.
+const TICK_NS: u64 = 1_000_000_000 / HZ;
+
 /// The clocks of a machine. They stand still until they are set.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -33,6 +38,19 @@ impl Clock {
     /// `CLOCK_TAI`: since 1970 without leap seconds, in nanoseconds (`bpf_ktime_get_tai_ns`).
     pub fn tai_ns(&self) -> u64 {
         self.monotonic_ns + self.tai_offset_ns
+    }
+
+    /// `CLOCK_MONOTONIC_COARSE`: the monotonic clock at the last timer tick, in nanoseconds
+    /// (`bpf_ktime_get_coarse_ns`).
+    pub fn coarse_ns(&self) -> u64 {
+        self.monotonic_ns - self.monotonic_ns % TICK_NS
+    }
+
+    /// Timer ticks since boot, from a start that makes their lower half wrap after five minutes
+    /// (`INITIAL_JIFFIES`).
+    pub fn jiffies(&self) -> u64 {
+        const INITIAL: u64 = (1 << 32) - 300 * HZ;
+        INITIAL + self.monotonic_ns / TICK_NS
     }
 
     /// Sets the monotonic clock; the others follow.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, Random};
-use crate::helpers::{Dynptrs, HelperId};
+use crate::helpers::{Dynptrs, HelperId, Task};
 use crate::maps::{CgroupKey, Maps, SocketId};
 use crate::memory::{ArenaError, Memory, Placement, Pointer};
 use crate::program::{Program, ProgramId, ProgramType};
@@ -20,8 +20,10 @@ pub struct Machine {
     pub clock: Clock,
     /// Randomness as programs see it.
     pub random: Random,
-    /// What `bpf_trace_printk` printed.
-    pub trace: Vec<String>,
+    /// What `bpf_trace_printk` and `bpf_trace_vprintk` printed, until somebody takes it.
+    pub trace: Vec<Printed>,
+    /// On whose behalf programs run.
+    pub task: Task,
     /// What the current run holds.
     pub references: References,
     /// The dynptrs on the stacks of the runs under way.
@@ -56,6 +58,19 @@ impl Default for MachineOptions {
     }
 }
 
+/// What a program printed (`/sys/kernel/tracing/trace_pipe` in a kernel).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Printed {
+    /// The program.
+    pub program: String,
+    /// The CPU that it ran on.
+    pub cpu: Cpu,
+    /// The monotonic clock then, in nanoseconds.
+    pub at_ns: u64,
+    /// The text, at most 1023 bytes of it; what is not UTF-8 is replaced.
+    pub text: String,
+}
+
 /// A CPU by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Cpu(pub u32);
@@ -83,6 +98,7 @@ impl Machine {
             clock: Clock::default(),
             random: Random::new(options.seed),
             trace: Vec::new(),
+            task: Task::default(),
             references: References::default(),
             dynptrs: Dynptrs::default(),
             key: Vec::new(),

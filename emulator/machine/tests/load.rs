@@ -508,3 +508,42 @@ fn maps_are_shared_and_resized() {
     let value = test.machine.maps[counts].user_lookup(&test.machine.memory, &2u32.to_le_bytes());
     assert_eq!(value.unwrap(), 2u64.to_le_bytes());
 }
+
+/// All that is wrong with a program, at once.
+#[test]
+fn refusals() {
+    for program in ["helpers", "kfuncs", "forms", "frame_pointer", "unreached"] {
+        let options = LoadOptions {
+            programs: only(&[program]),
+            ..Default::default()
+        };
+        let refused = Test::refused("refused", options);
+        insta::assert_snapshot!(format!("refused_{program}"), refused);
+    }
+    let options = LoadOptions {
+        programs: only(&["helpers", "kfuncs", "forms", "frame_pointer", "unreached"]),
+        ..Default::default()
+    };
+    let all = Test::refused("refused", options);
+    for part in [
+        "bpf_rdonly_cast",
+        "division by zero",
+        "bpf_get_stackid",
+        "needs a GPL",
+    ] {
+        assert!(all.contains(part), "{part} in {all}");
+    }
+}
+
+/// What no path leads to is not looked at.
+#[test]
+fn refusals_that_no_path_leads_to() {
+    let mut test = Test::load("refused", LoadOptions::default());
+    assert_eq!(test.run("guarded"), 5);
+    let options = LoadOptions {
+        programs: only(&["guarded"]),
+        globals: BTreeMap::from([("enabled".to_owned(), 1i32.to_le_bytes().to_vec())]),
+        ..Default::default()
+    };
+    insta::assert_snapshot!("refused_guarded", Test::refused("refused", options));
+}

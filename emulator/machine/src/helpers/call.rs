@@ -105,6 +105,17 @@ impl Call<'_> {
         }
     }
 
+    /// The same, where the kernel wants at least one byte (`ARG_CONST_SIZE`).
+    ///
+    /// # Errors
+    /// When it is 0, or so large that the verifier would not believe it.
+    pub fn nonzero_size(&self, number: u8) -> Checked<u32> {
+        match self.size(number)? {
+            0 => Err(self.refuse(number, "the size is 0, and the kernel wants at least 1")),
+            size => Ok(size),
+        }
+    }
+
     /// Whether a pointer argument is the context.
     ///
     /// # Errors

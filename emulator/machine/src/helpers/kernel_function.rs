@@ -6,6 +6,16 @@
 
 use super::HelperId;
 
+/// The first number that no helper of a kernel has.
+const FIRST: u32 = 0x10000;
+
+impl HelperId {
+    /// Whether this stands for a function of the kernel and not for a helper.
+    pub const fn is_kernel_function(self) -> bool {
+        self.0 >= FIRST
+    }
+}
+
 macro_rules! kernel_functions {
     ($($number:literal $constant:ident $name:literal,)*) => {
         impl HelperId {

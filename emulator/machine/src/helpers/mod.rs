@@ -6,19 +6,27 @@
 
 mod call;
 mod compat;
+mod ctype;
 mod dynptr;
+mod format;
 mod general;
 mod id;
 mod kernel_function;
+mod license;
 mod lock;
 mod map;
 mod perf;
+mod print;
 mod ringbuf;
 mod storage;
+mod task;
+mod text;
 
 pub use call::Call;
 pub use dynptr::{DYNPTR_SIZE, Dynptr, DynptrData, Dynptrs};
 pub use id::HelperId;
+pub(crate) use license::is_gpl_compatible;
+pub use task::Task;
 
 use crate::fault::FaultKind;
 use crate::machine::Environment;
@@ -34,6 +42,9 @@ pub(crate) fn call(call: &mut Call<'_>, environment: &mut dyn Environment) -> Op
         .or_else(|| general::call(call))
         .or_else(|| ringbuf::call(call))
         .or_else(|| dynptr::call(call))
+        .or_else(|| task::call(call))
+        .or_else(|| print::call(call))
+        .or_else(|| text::call(call))
         .or_else(|| lock::call(call))
         .or_else(|| perf::call(call, environment))
         .or_else(|| storage::call(call, environment))
@@ -60,6 +71,9 @@ pub fn provides(helper: HelperId) -> bool {
         dynptr::HELPERS,
         lock::HELPERS,
         perf::HELPERS,
+        task::HELPERS,
+        print::HELPERS,
+        text::HELPERS,
         ENGINE,
     ];
     modules.iter().any(|helpers| helpers.contains(&helper))

@@ -58,6 +58,26 @@ pub fn check_form(insns: &[Insn]) -> Result<(), Vec<FormError>> {
     }
 }
 
+/// Finds constants that the kernel refuses, in any instructions.
+pub fn check_constants(insns: &[Insn]) -> Vec<FormError> {
+    let slots = slots(insns).into_iter();
+    slots
+        .filter_map(|(slot, insn)| Some((slot, constant(insn)?)))
+        .map(|(slot, problem)| FormError { slot, problem })
+        .collect()
+}
+
+/// The instructions with their slots.
+fn slots(insns: &[Insn]) -> Vec<(u32, Insn)> {
+    let mut slots = Vec::new();
+    let mut at = 0;
+    while let Some(&insn) = insns.get(at) {
+        slots.push((at as u32, insn));
+        at += if insn.is_wide() { 2 } else { 1 };
+    }
+    slots
+}
+
 /// Constants that the kernel does not take.
 fn constant(insn: Insn) -> Option<FormProblem> {
     let width = match insn.class() {
@@ -93,12 +113,7 @@ struct Form {
 
 impl Form {
     fn new(insns: &[Insn]) -> Self {
-        let mut slots = Vec::new();
-        let mut at = 0;
-        while let Some(&insn) = insns.get(at) {
-            slots.push((at as u32, insn));
-            at += if insn.is_wide() { 2 } else { 1 };
-        }
+        let slots = slots(insns);
         let functions = slots
             .iter()
             .filter_map(|&(slot, insn)| callee(slot, insn))

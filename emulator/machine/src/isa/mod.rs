@@ -8,6 +8,6 @@ mod op;
 
 pub use decode::{DecodeError, Decoded, Problem, Resolve, decode};
 pub use disasm::{disassemble, disassemble_named};
-pub use form::{FormError, FormProblem, check_form};
+pub use form::{FormError, FormProblem, check_constants, check_form};
 pub use insn::{CALL, CALLX, EXIT, Insn, LD_IMM64, SLOT, SOURCE_X, class, encode, parse, pseudo};
 pub use op::{Code, Op, Reg};

@@ -1,53 +1,174 @@
-//! Whether the machine and the environment have what a program needs.
+//! Whether the machine and the environment have what a program needs, and whether the kernel would take
+//! its form and its licence.
 
 use super::assemble::Assembly;
-use super::{Draft, Missing, Place};
+use super::{Draft, LoadOptions, Missing, Place, RefusedBy, core};
 use crate::helpers::{self, HelperId};
-use crate::isa::{self, Insn};
+use crate::isa::{self, FormProblem, Insn, Problem, class};
 use crate::machine::Environment;
-use crate::program::{Function, Line};
+use crate::object::Object;
+use crate::program::{Function, Line, ProgramType};
 
-/// Notes what a program needs and the emulator lacks, where the program can get there.
-pub(super) fn program(
-    draft: &Draft<'_>,
-    reached: &[bool],
-    environment: &dyn Environment,
-    missing: &mut Vec<Missing>,
-) {
-    let assembly = &draft.assembly;
-    let name = &draft.program.name;
-    for (slot, insn) in slots(&assembly.insns) {
-        if !reached[slot as usize] {
-            continue;
+/// By what programs of an object are judged.
+pub(super) struct Rules<'a> {
+    license: &'a str,
+    lenient: bool,
+    environment: &'a dyn Environment,
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(
+        object: &'a Object,
+        options: &LoadOptions,
+        environment: &'a dyn Environment,
+    ) -> Self {
+        Self {
+            license: object.license().unwrap_or_default(),
+            lenient: options.lenient,
+            environment,
         }
-        if let Some(what) = assembly.lacking.get(&slot) {
-            missing.push(lack(name, what.clone(), slot, assembly));
-        } else if insn.code == isa::CALL && insn.src == 0 {
-            let helper = HelperId(insn.imm as u32);
-            if !helpers::provides(helper) && !environment.provides(helper, draft.kind) {
-                missing.push(lack(name, named(helper), slot, assembly));
+    }
+
+    /// Notes for what a program cannot be loaded, where it can get there.
+    pub(super) fn check(
+        &self,
+        draft: &mut Draft<'_>,
+        reached: &[bool],
+        missing: &mut Vec<Missing>,
+    ) {
+        let mut found = Vec::new();
+        self.needs(draft, reached, &mut found);
+        forget_unseen(&mut draft.assembly, reached);
+        self.form(&draft.assembly, reached, &mut found);
+        found.sort();
+        missing.extend(found.into_iter().map(|(slot, by, what)| Missing {
+            by,
+            ..lack(&draft.program.name, what, slot, &draft.assembly)
+        }));
+    }
+
+    /// What the emulator lacks, and helpers that the kernel does not give to this licence.
+    fn needs(&self, draft: &Draft<'_>, reached: &[bool], found: &mut Vec<Found>) {
+        let assembly = &draft.assembly;
+        for (slot, insn) in slots(&assembly.insns) {
+            if !reached[slot as usize] {
+                continue;
+            }
+            if let Some(what) = assembly.lacking.get(&slot) {
+                found.push((slot, RefusedBy::Emulator, what.clone()));
+            } else if insn.code == isa::CALL && insn.src == 0 {
+                let helper = HelperId(insn.imm as u32);
+                if !self.provides(helper, draft.kind) {
+                    let what = self.named(helper, draft.kind);
+                    found.push((slot, RefusedBy::Emulator, what));
+                }
+                found.extend(
+                    self.licensed(helper)
+                        .map(|what| (slot, RefusedBy::Kernel, what)),
+                );
             }
         }
     }
+
+    fn provides(&self, helper: HelperId, kind: ProgramType) -> bool {
+        helpers::provides(helper) || self.environment.provides(helper, kind)
+    }
+
+    /// The name of a helper that programs of this type do not have.
+    fn named(&self, helper: HelperId, kind: ProgramType) -> String {
+        let Some(name) = helper.name() else {
+            return format!("helper number {}", helper.0);
+        };
+        let mut others = (0..).map_while(ProgramType::from_number);
+        match others.any(|other| self.environment.provides(helper, other)) {
+            true => format!("helper bpf_{name} in {kind} programs"),
+            false => format!("helper bpf_{name}"),
+        }
+    }
+
+    /// What is wrong with calling a helper under the object's licence.
+    fn licensed(&self, helper: HelperId) -> Option<String> {
+        let allowed =
+            self.lenient || !helper.is_gpl_only() || helpers::is_gpl_compatible(self.license);
+        let kind = match helper.is_kernel_function() {
+            true => "kernel function",
+            false => "helper",
+        };
+        (!allowed).then(|| {
+            let license = self.license;
+            format!("{kind} bpf_{helper} needs a GPL-compatible licence, and the object's is {license:?}")
+        })
+    }
+
+    /// What cannot be decoded, and what the kernel refuses of the rest.
+    fn form(&self, assembly: &Assembly, reached: &[bool], found: &mut Vec<Found>) {
+        let insns = &assembly.insns;
+        let mut errors = Vec::new();
+        match isa::decode(insns, &|_, _, _| Some(0)) {
+            Ok(_) if self.lenient => {}
+            Ok(_) => errors = isa::check_form(insns).err().unwrap_or_default(),
+            Err(undecoded) => {
+                found.extend(undecoded.into_iter().map(|error| {
+                    let by = match error.problem {
+                        Problem::AddressSpaceCast | Problem::Kfunc => RefusedBy::Emulator,
+                        _ => RefusedBy::Kernel,
+                    };
+                    (error.slot, by, error.problem.to_string())
+                }));
+                errors = isa::check_constants(insns);
+            }
+        }
+        errors.retain(|error| reached[error.slot as usize] || !is_seen(&error.problem));
+        found.extend(
+            errors
+                .into_iter()
+                .map(|error| (error.slot, RefusedBy::Kernel, error.problem.to_string())),
+        );
+    }
+}
+
+/// A slot, and what is not taken there.
+type Found = (u32, RefusedBy, String);
+
+/// Whether the verifier notices a problem only where it finds that a program can get to.
+const fn is_seen(problem: &FormProblem) -> bool {
+    matches!(
+        problem,
+        FormProblem::DivisionByZero | FormProblem::Shift(_) | FormProblem::CallRegister
+    )
+}
+
+/// Takes instructions out of a program that it never gets to and that the verifier would not look at,
+/// where they are such that nothing could execute them.
+fn forget_unseen(assembly: &mut Assembly, reached: &[bool]) {
     let decoded = isa::decode(&assembly.insns, &|_, _, _| Some(0));
     for error in decoded.err().into_iter().flatten() {
-        missing.push(lack(name, error.problem.to_string(), error.slot, assembly));
+        let slot = error.slot as usize;
+        let unseen = matches!(
+            error.problem,
+            Problem::Register(_)
+                | Problem::FramePointer
+                | Problem::Frame(_)
+                | Problem::Atomic(_)
+                | Problem::Reserved(_)
+                | Problem::AddressSpaceCast
+                | Problem::Kfunc
+        );
+        let insn = assembly.insns[slot];
+        let goes_on = !matches!(insn.class(), class::JMP | class::JMP32) || insn.code == isa::CALL;
+        if unseen && goes_on && !insn.is_wide() && !reached[slot] {
+            core::poison(&mut assembly.insns[slot..]);
+        }
     }
 }
 
 /// Something that is missing at a slot of a program.
 pub(super) fn lack(program: &str, what: String, slot: u32, assembly: &Assembly) -> Missing {
     Missing {
+        by: RefusedBy::Emulator,
         program: program.to_owned(),
         what,
         wanted_by: Some(place(slot, &assembly.lines, &assembly.functions)),
-    }
-}
-
-fn named(helper: HelperId) -> String {
-    match helper.name() {
-        Some(name) => format!("helper bpf_{name}"),
-        None => format!("helper number {}", helper.0),
     }
 }
 

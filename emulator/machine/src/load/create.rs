@@ -42,6 +42,7 @@ pub(super) fn maps(
             }
             Err(_) if options.programs.is_some() && !used.contains(&position) => {}
             Err(LoadError::Map(MapError::Unsupported { name, what })) => missing.push(Missing {
+                by: super::RefusedBy::Emulator,
                 program: String::new(),
                 what: format!("map {name}: {what}"),
                 wanted_by: None,

@@ -9,7 +9,8 @@ use crate::memory::{ArenaError, OutOfMemory};
 /// Why an object is not loaded into a machine.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The emulator lacks something that the programs need: all of it, by name.
+    /// The emulator lacks something that the programs need, or the kernel would refuse them: all of it,
+    /// by name.
     #[error("{}", list(.0))]
     Unsupported(Vec<Missing>),
     /// A program that was asked for is not in the object.
@@ -104,12 +105,23 @@ pub(super) fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// Something that a program needs and the emulator does not have.
+/// Who does not take something of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RefusedBy {
+    /// The emulator, which does not have it.
+    Emulator,
+    /// The kernel, whose verifier or loader would refuse it.
+    Kernel,
+}
+
+/// Something for which an object is not loaded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Missing {
+    /// Who does not take it.
+    pub by: RefusedBy,
     /// The program; empty for what belongs to the object as a whole, such as a map.
     pub program: String,
-    /// What is missing, such as `helper bpf_fib_lookup`.
+    /// What is missing or wrong, such as `helper bpf_fib_lookup`.
     pub what: String,
     /// Where it is wanted.
     pub wanted_by: Option<Place>,
@@ -134,9 +146,13 @@ impl fmt::Display for Missing {
             write!(f, "program {}: ", self.program)?;
         }
         f.write_str(&self.what)?;
+        let by = match self.by {
+            RefusedBy::Emulator => "wanted by",
+            RefusedBy::Kernel => "at",
+        };
         self.wanted_by
             .iter()
-            .try_for_each(|place| write!(f, ", wanted by {place}"))
+            .try_for_each(|place| write!(f, ", {by} {place}"))
     }
 }
 
@@ -155,15 +171,23 @@ impl fmt::Display for Place {
 
 /// Each thing that a program lacks once, with the first place that wants it.
 fn list(missing: &[Missing]) -> String {
-    let mut text = "the emulator does not support what the object needs:".to_owned();
-    for same in missing.chunk_by(|a, b| a.program == b.program && a.what == b.what) {
-        text.push_str("\n  ");
-        text.push_str(&same[0].to_string());
-        match same.len() - 1 {
-            0 => {}
-            1 => text.push_str(" and 1 more"),
-            more => text.push_str(&format!(" and {more} more")),
+    let mut texts = Vec::new();
+    for of_one in missing.chunk_by(|a, b| a.by == b.by) {
+        let mut text = match of_one[0].by {
+            RefusedBy::Emulator => "the emulator does not support what the object needs:",
+            RefusedBy::Kernel => "the kernel refuses the object:",
         }
+        .to_owned();
+        for same in of_one.chunk_by(|a, b| a.program == b.program && a.what == b.what) {
+            text.push_str("\n  ");
+            text.push_str(&same[0].to_string());
+            match same.len() - 1 {
+                0 => {}
+                1 => text.push_str(" and 1 more"),
+                more => text.push_str(&format!(" and {more} more")),
+            }
+        }
+        texts.push(text);
     }
-    text
+    texts.join("\n")
 }

@@ -2,7 +2,7 @@
 //! (`bpf_object__resolve_externs` in `tools/lib/bpf/libbpf.c`).
 
 use super::assemble::Assembly;
-use super::{Draft, LoadOptions, kconfig};
+use super::{Draft, LoadOptions, kconfig, slots};
 use crate::helpers::{self, HelperId};
 use crate::isa::{self, Insn};
 use crate::machine::Environment;
@@ -15,6 +15,7 @@ pub(super) fn resolve(
     environment: &dyn Environment,
     draft: &mut Draft<'_>,
 ) {
+    numbered(&mut draft.assembly);
     let references: Vec<_> = draft
         .assembly
         .references
@@ -41,6 +42,22 @@ pub(super) fn resolve(
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// Notes calls of helpers by numbers that stand for functions of the kernel here: a program names those.
+fn numbered(assembly: &mut Assembly) {
+    for (slot, insn) in slots(&assembly.insns) {
+        let helper = HelperId(insn.imm as u32);
+        let is_helper = insn.code == isa::CALL && insn.src == 0;
+        if is_helper
+            && helper.is_kernel_function()
+            && !assembly.references.contains_key(&slot)
+            && !assembly.lacking.contains_key(&slot)
+        {
+            let what = format!("helper number {}", helper.0);
+            assembly.lacking.insert(slot, what);
         }
     }
 }

@@ -18,7 +18,7 @@ mod reach;
 mod select;
 mod survey;
 
-pub use error::{LoadError, Missing, Place};
+pub use error::{LoadError, Missing, Place, RefusedBy};
 pub use options::{LoadOptions, Loaded, TargetBtf};
 
 use std::collections::BTreeMap;
@@ -76,13 +76,14 @@ impl Machine {
     ) -> Result<Loaded, LoadError> {
         let mut missing = Vec::new();
         let images = Images::new(object, options)?;
-        let drafts = prepare(object, options, environment, &mut missing)?;
+        let mut drafts = prepare(object, options, environment, &mut missing)?;
         if let Some(error) = select::untyped(&drafts) {
             return Err(error);
         }
-        for draft in &drafts {
+        let rules = check::Rules::new(object, options, environment);
+        for draft in &mut drafts {
             let reached = reach::reachable(&draft.assembly, &images);
-            check::program(draft, &reached, environment, &mut missing);
+            rules.check(draft, &reached, &mut missing);
         }
         let created = create::maps(self, object, options, &images, &drafts, &mut missing)?;
         if !missing.is_empty() {

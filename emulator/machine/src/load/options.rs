@@ -25,6 +25,8 @@ pub struct LoadOptions {
     pub programs: Option<BTreeSet<String>>,
     /// Types of programs, by name or section, in place of what the section's name tells.
     pub types: BTreeMap<String, ProgramType>,
+    /// Takes programs that the kernel refuses by their form or licence, as machines in user space do.
+    pub lenient: bool,
     /// Maps of the machine to use in place of the object's maps of that name.
     pub shared: BTreeMap<String, MapId>,
 }

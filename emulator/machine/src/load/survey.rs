@@ -37,14 +37,15 @@ pub(crate) fn survey<'a>(
         &drafts,
         &mut of_maps,
     )?;
-    let surveyed = drafts.into_iter().map(|draft| {
+    let rules = check::Rules::new(object, options, environment);
+    let surveyed = drafts.into_iter().map(|mut draft| {
         let mut of_program: Vec<_> = missing
             .iter()
             .filter(|missing| missing.program == draft.program.name)
             .cloned()
             .collect();
         let reached = reach::reachable(&draft.assembly, &images);
-        check::program(&draft, &reached, environment, &mut of_program);
+        rules.check(&mut draft, &reached, &mut of_program);
         of_program.sort();
         of_program.dedup();
         let Draft {

@@ -213,6 +213,19 @@ impl Memory {
         }
     }
 
+    /// As [`Memory::check`] for a helper that may be given any number: none where the kernel finds that
+    /// nothing can be read (`copy_from_kernel_nofault`).
+    pub(crate) fn peek(&mut self, pointer: Pointer, len: u32, at: u32) -> Checked<Option<u32>> {
+        let by = By::program(at);
+        if self.placement == Placement::Identity {
+            return Ok(self.check_native(pointer, len, Access::Read, by).ok());
+        }
+        match self.object(pointer).kind {
+            ObjectKind::Nothing => Ok(None),
+            _ => self.check(pointer, len, Access::Read, by).map(Some),
+        }
+    }
+
     /// Native pointers carry no object: all that can be checked is that the bytes are guest memory.
     fn check_native(&self, pointer: Pointer, len: u32, access: Access, by: By) -> Checked<u32> {
         let inside = pointer.address() >= self.arena.base()

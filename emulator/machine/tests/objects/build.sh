@@ -26,6 +26,7 @@ compile "$clang" calls calls -mcpu=v2
 compile "$clang" nested nested -mcpu=v3
 compile "$clang" legacy_layouts legacy_layouts
 compile "$clang" iproute2 iproute2 -mcpu=v1
+compile "$clang" refused refused -mcpu=v3
 compile "$clang" instructions instructions_v3 -mcpu=v3
 compile "$clang" instructions instructions_v4 -mcpu=v4
 # As old compilers leave them.
