@@ -6,6 +6,8 @@
 #[path = "isa/asm.rs"]
 #[allow(dead_code)] // Shared with the tests of the instruction set.
 mod asm;
+#[path = "helpers/available.rs"]
+mod available;
 #[path = "helpers/choose.rs"]
 mod choose;
 #[path = "helpers/formats.rs"]

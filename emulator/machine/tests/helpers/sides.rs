@@ -1,5 +1,6 @@
 //! One program in the kernel and in the machine, with two maps: what it reads and writes, and constants.
 
+use twinpath_bpf::{Program as KernelProgram, TestInput};
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation};
 use twinpath_machine::isa::{Insn, pseudo};
 use twinpath_machine::{
@@ -8,9 +9,8 @@ use twinpath_machine::{
 };
 
 use crate::asm::{Width::*, alu_k, call, cond, exit, jump_k, lddw, mov, movr, op, st};
-use crate::kernel;
 use crate::kernel::map::KernelMap;
-use twinpath_bpf::{Program as KernelProgram, TestInput};
+use crate::kernel::program::load;
 
 const MAP_LOOKUP_ELEM: i32 = 1;
 
@@ -125,11 +125,12 @@ impl Theirs {
             eprintln!("skipped: {reason}");
             return None;
         }
+        twinpath_bpf::one_process_at_a_time();
         let maps = definitions(data, constants).map(|def| KernelMap::new(&def, None).unwrap());
         maps[1].update(&[0; 4], constants, 0).unwrap();
         maps[1].freeze().unwrap();
         let insns = with_maps(body, [maps[0].fd(), maps[1].fd()]);
-        let program = kernel::program::load(ProgramType::SchedCls, 0, &insns);
+        let program = load(ProgramType::SchedCls, 0, &insns);
         let program = program.unwrap_or_else(|refused| panic!("{refused}"));
         let [data, constants] = maps;
         Some(Self {
