@@ -81,7 +81,7 @@ pub enum Problem {
         expected: &'static str,
     },
     /// The frames are not Ethernet.
-    #[error("link type {0}; expected EN10MB (1)")]
+    #[error("link type {0}; expected Ethernet, EN10MB (1)")]
     LinkType(LinkType),
     /// The frames end with a check sequence, which is no part of a frame here.
     #[error("frames with a frame check sequence; expected frames without")]

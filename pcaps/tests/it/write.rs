@@ -98,13 +98,41 @@ fn a_file_is_whole_or_not_there() {
 
 #[test]
 fn a_file_that_cannot_be() {
-    let error = AtomicFile::create("/nonexistent/out.pcap").err().unwrap();
-    assert!(
-        error
-            .to_string()
-            .starts_with("/nonexistent/out.pcap: cannot create: "),
-        "{error}"
-    );
+    let folder = tempfile::tempdir().unwrap();
+    for (place, message) in [
+        (
+            folder.path().join("none/out.pcap"),
+            "No such file or directory (os error 2)",
+        ),
+        (folder.path().to_owned(), "is a directory"),
+    ] {
+        let error = AtomicFile::create(&place).err().unwrap().to_string();
+        assert_eq!(
+            error,
+            format!("{}: cannot create: {message}", place.display())
+        );
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// What nothing can take the place of is written to; a link still leads where it led.
+#[cfg(unix)]
+#[test]
+fn devices_and_links_stay_what_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+    std::fs::write(&file, b"before").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let null = folder.path().join("null");
+    std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+    for place in [&link, &null] {
+        let mut out = AtomicFile::create(place).unwrap();
+        out.write_all(b"after").unwrap();
+        out.commit().unwrap();
+        assert!(place.is_symlink());
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), b"after");
+    assert_eq!(std::fs::read("/dev/null").unwrap(), b"");
 }
 
 #[test]

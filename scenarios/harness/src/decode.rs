@@ -1,7 +1,6 @@
 //! Map entries and events in words: the datapath's own by their types, others as bytes.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use twinpath_control::abi::map;
 use twinpath_control::{DropEvent, describe};
@@ -126,11 +125,12 @@ fn line(fields: &Fields) -> String {
 
 /// Two hex digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }

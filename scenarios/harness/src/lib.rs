@@ -50,6 +50,7 @@ pub mod kernel;
 pub mod object;
 pub mod plan;
 pub mod recording;
+pub mod replay;
 pub mod report;
 pub mod runner;
 pub mod scenario;

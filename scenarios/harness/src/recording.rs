@@ -221,6 +221,16 @@ impl fmt::Display for MapRef {
     }
 }
 
+impl From<twinpath_machine::Cost> for Cost {
+    fn from(cost: twinpath_machine::Cost) -> Self {
+        Self {
+            instructions: cost.instructions,
+            helpers: cost.helpers,
+            map_operations: cost.map_operations,
+        }
+    }
+}
+
 impl std::ops::AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         self.instructions += other.instructions;

@@ -28,6 +28,10 @@ identity = 1001
 
 [[step]]"#;
 
+/// Objects of the kernel backend's tests: one with maps and variables, one with a program of no type.
+const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects/hooks.bpf.o");
+const PLAIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects/plain.bpf.o");
+
 /// What lies in the folder where the command runs.
 type Files = Vec<(&'static str, Vec<u8>)>;
 
@@ -41,6 +45,7 @@ fn twinpath(files: &[(&str, &[u8])], arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(folder.path())
         .env_remove("CLICOLOR_FORCE")
+        .env_remove("GITHUB_ACTIONS")
         .output()
         .unwrap()
 }
@@ -194,6 +199,11 @@ fn wrong_input_is_told_and_ends_with_2() {
             ],
         ),
     ];
+    insta::assert_snapshot!(refusals(cases));
+}
+
+/// Runs cases that are refused, and puts together what is said.
+fn refusals(cases: &[(&str, Files, &[&str])]) -> String {
     let mut texts = Vec::new();
     for (title, files, arguments) in cases {
         let files: Vec<(&str, &[u8])> = files
@@ -206,7 +216,64 @@ fn wrong_input_is_told_and_ends_with_2() {
         assert!(!text.contains("panicked"), "{title}: {text}");
         texts.push(format!("# {title}\n{text}"));
     }
-    insta::assert_snapshot!(texts.join("\n"));
+    texts.join("\n")
+}
+
+/// Objects that are none, or not what the command needs.
+#[test]
+fn wrong_objects_are_told_and_end_with_2() {
+    let hooks = std::fs::read(HOOKS).unwrap();
+    let changed = |at: usize, to: u8| {
+        let mut bytes = hooks.clone();
+        bytes[at] = to;
+        vec![("o.o", bytes)]
+    };
+    let inspect: &[&str] = &["inspect", "o.o"];
+    let with = |program: &'static str, more: &[&'static str]| {
+        let mut arguments = vec!["replay", "o.o", "--pcap", "c.pcap", "--program", program];
+        arguments.extend(more);
+        arguments
+    };
+    let plain = || vec![("o.o", std::fs::read(PLAIN).unwrap())];
+    let object = || vec![("o.o", hooks.clone()), ("c.pcap", truncated_pcap())];
+    let untyped = with("strange", &[]);
+    let no_packets = with("entry", &["--type", "sk_msg"]);
+    let no_type = with("entry", &["--type", "xpd"]);
+    let no_global = with("entry", &["--set", "offset_of_cuont=1"]);
+    let wide = with("entry", &["--set", "offset_of_count=0x1ffffffff"]);
+    let no_value = with("entry", &["--set", "offset_of_count=much"]);
+    let no_equals = with("entry", &["--set", "offset_of_count"]);
+    let no_folder = with("entry", &["--write", "none/out.pcapng"]);
+    let a_folder = with("entry", &["--write", "."]);
+    let cases: &[(&str, Files, &[&str])] = &[
+        ("nothing", vec![("o.o", Vec::new())], inspect),
+        ("text", vec![("o.o", b"hello".to_vec())], inspect),
+        ("not there", vec![], inspect),
+        ("a folder", vec![], &["inspect", "."]),
+        (
+            "cut off",
+            vec![("o.o", hooks[..hooks.len() / 2].to_vec())],
+            inspect,
+        ),
+        ("for another machine", changed(18, 62), inspect),
+        ("of 32 bits", changed(4, 1), inspect),
+        ("of the other byte order", changed(5, 2), inspect),
+        (
+            "without the program",
+            object(),
+            &["inspect", "o.o", "--program", "enrty"],
+        ),
+        ("of no known type", plain(), &untyped),
+        ("of a type without packets", object(), &no_packets),
+        ("of a type that is none", object(), &no_type),
+        ("a variable that is not there", object(), &no_global),
+        ("a number too large", object(), &wide),
+        ("a value that is none", object(), &no_value),
+        ("no value", object(), &no_equals),
+        ("nowhere to write to", object(), &no_folder),
+        ("a folder to write to", object(), &a_folder),
+    ];
+    insta::assert_snapshot!(refusals(cases));
 }
 
 #[test]

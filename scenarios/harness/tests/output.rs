@@ -56,6 +56,7 @@ fn twinpath(folder: &TempDir, arguments: &str) -> String {
         .args(arguments.split_whitespace())
         .current_dir(folder.path())
         .env_remove("CLICOLOR_FORCE")
+        .env_remove("GITHUB_ACTIONS")
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -132,6 +133,92 @@ fn replay_gives_json_lines_and_writes_what_came_out() {
     let text = twinpath(&folder, arguments);
     let written = told(&folder.path().join("out.pcapng"));
     insta::assert_snapshot!(format!("{text}\n{written}"));
+}
+
+/// Frames that a capture can hold and a device may not take, and one that the capture cut.
+#[test]
+fn odd_packets_are_replayed() {
+    let folder = folder();
+    let frame = text::frame("udp 10.0.0.1:53 > 10.0.0.2:999 len 60000").unwrap();
+    let mut writer = PcapWriter::new(Vec::new()).unwrap();
+    for len in [0, 13, 14, 60_042, 262_144] {
+        let mut bytes = frame.clone();
+        bytes.resize(len, 0);
+        writer
+            .frame(&Frame::new(Timestamp::from_nanos(0), bytes))
+            .unwrap();
+    }
+    let mut cut = Frame::new(Timestamp::from_nanos(0), frame[..60].to_vec());
+    cut.original_len = 60_042;
+    writer.frame(&cut).unwrap();
+    std::fs::write(folder.path().join("odd.pcap"), writer.finish().unwrap()).unwrap();
+    let arguments = "replay plain.o --program plain --pcap odd.pcap";
+    insta::assert_snapshot!(twinpath(&folder, arguments));
+}
+
+/// The same program as one of each type, which decides how the number that it returns is read.
+#[test]
+fn programs_of_all_types_that_take_packets_are_replayed() {
+    let folder = folder();
+    let types = "sched_cls sched_act socket_filter cgroup_skb lwt_in lwt_out lwt_xmit";
+    let lines = types.split(' ').map(|kind| {
+        let arguments =
+            format!("replay plain.o --program strange --type {kind} --pcap frames.pcap --json");
+        let text = twinpath(&folder, &arguments);
+        let line = text.lines().nth(1).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        format!("{kind}: {} {}", line["verdict"], line["cost"])
+    });
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn inspect_shows_an_object() {
+    insta::assert_snapshot!(twinpath(&folder(), "inspect plain.o"));
+}
+
+#[test]
+fn inspect_gives_json() {
+    let text = twinpath(&folder(), "inspect plain.o --json --program plain");
+    let line: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(line["programs"][0]["name"], "plain");
+    assert_eq!(line["programs"][0]["instructions"][6]["text"], "exit");
+    assert_eq!(line["programs"].as_array().unwrap().len(), 1);
+    let text = twinpath(&folder(), "inspect plain.o --json --no-disassembly");
+    let line: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(line["programs"][0]["instructions"], serde_json::Value::Null);
+}
+
+#[test]
+fn run_writes_a_junit_report() {
+    let folder = folder();
+    twinpath(
+        &folder,
+        "run lengths.toml --backend emulator --junit report.xml",
+    );
+    let report = std::fs::read_to_string(folder.path().join("report.xml")).unwrap();
+    // How long it took is another each time.
+    let report: Vec<String> = report
+        .lines()
+        .map(|line| {
+            let (before, after) = line.split_once(" time=\"").unwrap_or((line, "\""));
+            let after = after.split_once('"').map_or("", |(_, after)| after);
+            format!("{before}{after}")
+        })
+        .collect();
+    insta::assert_snapshot!(report.join("\n"));
+}
+
+#[test]
+fn github_is_told_which_expectation_is_not_met() {
+    let folder = folder();
+    let output = Command::new(env!("CARGO_BIN_EXE_twinpath"))
+        .args(["run", "lengths.toml", "--backend", "emulator"])
+        .current_dir(folder.path())
+        .env("GITHUB_ACTIONS", "true")
+        .output()
+        .unwrap();
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

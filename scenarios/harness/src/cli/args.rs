@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use twinpath_machine::ProgramType;
+
+use crate::scenario::suggest;
 
 /// Runs eBPF datapath programs in the kernel and in user space and shows every difference.
 #[derive(Debug, Parser)]
@@ -27,6 +30,8 @@ pub enum Command {
     Run(RunArgs),
     /// Replay a capture through a program of any object file
     Replay(ReplayArgs),
+    /// Show what is in an object file, and what the emulator lacks for it
+    Inspect(InspectArgs),
     /// Print the JSON schema of scenario files
     #[command(hide = true)]
     Schema,
@@ -62,6 +67,9 @@ pub struct RunArgs {
     /// Write a pcapng file for each scenario and backend into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Write a JUnit report into this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// `twinpath replay`.
@@ -70,10 +78,16 @@ pub struct RunArgs {
   twinpath replay filter.o --program drop_syn --pcap web.pcapng
   twinpath replay filter.o --program drop_syn --pcap web.pcap.gz --json | jq .verdict.name
   twinpath replay nat.o --program xdp_nat --pcap in.pcap --write out.pcapng --clock 6h --seed 7
+  twinpath replay nat.o --program xdp_nat --pcap in.pcap --set mode=2 --set 'vip={ ip = \"192.0.2.80\" }'
+  twinpath replay filter.o --program drop_syn --pcap web.pcap --backend both
 
 Maps start as the object defines them. The clock starts at --clock and goes on with the capture.
-A program that does what no verified program may do faults: its packet is dropped, and the exit
-status is 1.")]
+XDP and tc programs stand on a device that the packets arrive at; programs of other types, and all
+when the kernel takes part, run as BPF_PROG_TEST_RUN runs them. The kernel's clock and randomness
+are its own.
+
+Exit status: 0 all packets were run and are equal on both, 1 a difference, or a program did what no
+verified program may do, 2 a usage or input error.")]
 pub struct ReplayArgs {
     /// The object file
     pub object: PathBuf,
@@ -89,15 +103,59 @@ pub struct ReplayArgs {
     /// Print a JSON object for each packet, on a line of its own
     #[arg(long)]
     pub json: bool,
+    /// Where to run the program
+    #[arg(long, value_enum, default_value = "emulator")]
+    pub backend: BackendChoice,
+    /// The same as --backend kernel
+    #[arg(long, conflicts_with = "backend")]
+    pub kernel: bool,
+    /// Give a global variable a value: a number, or bytes as scenarios write them; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+    /// The program's type, such as xdp or sched_cls, where its section's name tells none
+    #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
+    pub kind: Option<ProgramType>,
     /// The clock at the first packet, such as 90s or 6h
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
     pub clock: std::time::Duration,
     /// Seed of everything random that the program can see
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// CPUs that there are, over which flows are spread
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub cpus: u32,
+    /// Largest packet of the device, without the Ethernet header, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 65535, value_parser = clap::value_parser!(u32).range(68..=262_144))]
+    pub mtu: u32,
     /// The emulator's engine
     #[arg(long, value_enum, default_value = "checked")]
     pub engine: EngineChoice,
+}
+
+/// `twinpath inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  twinpath inspect filter.o                         all of it
+  twinpath inspect filter.o --no-disassembly        programs, maps, variables, what is missing
+  twinpath inspect filter.o --program drop_syn      one program, and what it can call
+  twinpath inspect filter.o --json | jq '.programs[].helpers'
+
+In a disassembly `-` marks what the program cannot reach, given its constants.")]
+pub struct InspectArgs {
+    /// The object file
+    pub object: PathBuf,
+    /// Only this program, by function name, and those that it can call; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub program: Vec<String>,
+    /// The programs' type, such as xdp or sched_cls, where a section's name tells none
+    #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
+    pub kind: Option<ProgramType>,
+    /// Leave the instructions out
+    #[arg(long)]
+    pub no_disassembly: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where programs run.
@@ -126,4 +184,21 @@ fn styles() -> Styles {
         .usage(AnsiColor::Green.on_default().bold())
         .literal(AnsiColor::Cyan.on_default().bold())
         .placeholder(AnsiColor::Cyan.on_default())
+}
+
+/// `NAME=VALUE`.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE, such as mode=2".to_owned()),
+    }
+}
+
+/// A program type by the kernel's name, in lower case and without `BPF_PROG_TYPE_`.
+fn program_type(text: &str) -> Result<ProgramType, String> {
+    let known = || (1..).map_while(ProgramType::from_number);
+    known().find(|kind| kind.name() == text).ok_or_else(|| {
+        let names = suggest::list(known().map(ProgramType::name));
+        format!("expected {names}")
+    })
 }

@@ -5,6 +5,8 @@ use std::io;
 use twinpath_pcaps::{CaptureError, WriteError};
 
 use crate::arm::KernelMissing;
+use crate::replay::ReplayError;
+use crate::report::chain;
 use crate::scenario::ScenarioError;
 
 /// Anything that ends the command before its work is done. The exit status is 2.
@@ -21,9 +23,12 @@ pub enum CliError {
     Kernel(#[from] KernelMissing),
     /// A capture cannot be read.
     #[error(transparent)]
-    Replay(#[from] CaptureError),
+    Unreadable(#[from] CaptureError),
+    /// A program cannot be run over it.
+    #[error("{}", chain(.0))]
+    Program(#[from] ReplayError),
     /// A capture cannot be written.
-    #[error("failed to write a capture: {0}")]
+    #[error("{0}")]
     Capture(#[from] WriteError),
     /// Nobody takes the output.
     #[error("failed to write the output: {0}")]
@@ -34,5 +39,12 @@ impl CliError {
     /// Whether the reader of the output went away, which is no error to speak of.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<crate::kernel::Error> for CliError {
+    fn from(error: crate::kernel::Error) -> Self {
+        Self::Program(error.into())
     }
 }

@@ -3,9 +3,12 @@
 mod args;
 mod error;
 mod files;
+mod inspect;
+mod object;
 mod progress;
 mod replay;
 mod run;
+mod screen;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::replay(args),
+        Command::Inspect(args) => inspect::inspect(args),
         Command::Schema => print_schema(),
     };
     ExitCode::from(match result {

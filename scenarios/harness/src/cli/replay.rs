@@ -1,159 +1,173 @@
 //! `twinpath replay`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
-use twinpath_machine::ProgramType;
+use twinpath_machine::{Object, ProgramType};
 use twinpath_pcaps::{AtomicFile, Capture, Frame, InterfaceId, PcapNgWriter, Timestamp};
 
+use crate::arm::kernel_usable;
 use crate::datapath::is_datapath;
 use crate::decode::Decoder;
-use crate::emulated::EmulatedBackend;
+use crate::diff;
 use crate::object::Contents;
-use crate::plan::{
-    Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, NodeName, NodePlan,
-    ObjectName, ObjectPlan, Plan, Stimulus, StimulusKind,
-};
-use crate::recording::Journey;
-use crate::report::{self, ReplayLine, ReplaySummary};
+use crate::recording::Recording;
+use crate::replay::{self, DEVICE, Emulated, EmulatedOptions, Ran, Replayer, Setup, takes_packets};
+use crate::report::{self, ReplaySummary, Replayed};
 use crate::scenario::suggest;
 
-use super::args::ReplayArgs;
+use super::args::{BackendChoice, ReplayArgs};
 use super::error::CliError;
-use super::progress::Progress;
-use super::{DIFFERENT, EQUAL};
-
-/// The device that the program is attached to and the packets arrive at.
-const DEVICE: &str = "eth0";
-
-/// Its index, the same as the first device of a scenario has.
-const INDEX: u32 = 10;
+use super::progress::{Progress, Unit};
+use super::screen::Screen;
+use super::{DIFFERENT, EQUAL, object, width};
 
 /// Replays a capture through one program, packet by packet: neither the capture nor what comes of it is
 /// held in memory.
 pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
-    let (bytes, contents) = read(args)?;
-    let plan = plan(args, bytes, hook(args, &contents)?)?;
-    let own = is_datapath(&contents).then(|| object_name(args));
-    let mut emulation = EmulatedBackend::new(args.engine.into())
-        .start(&plan)
-        .map_err(|error| CliError::Input(report::chain(&error)))?;
-    let mut capture = Capture::open(&args.pcap)?;
-    let mut progress = Progress::new(&capture);
-    let mut sinks = Sinks::new(args, Decoder::new(own))?;
-    let mut frame = Frame::default();
-    let mut first = None;
-    while capture.read_into(&mut frame)? {
-        let seen = Duration::from(frame.at);
-        let since = seen.saturating_sub(*first.get_or_insert(seen));
-        let stimulus = stimulus(args.clock + since, std::mem::take(&mut frame.bytes));
-        let journey = emulation
-            .step(&stimulus)
-            .map_err(|error| CliError::Input(report::chain(&error)))?;
-        sinks.packet(&stimulus, &journey)?;
-        progress.show(&capture);
-    }
-    progress.finish();
-    sinks.finish()
-}
-
-fn read(args: &ReplayArgs) -> Result<(Arc<[u8]>, Contents), CliError> {
-    let path = args.object.display();
-    let bytes = std::fs::read(&args.object)
-        .map_err(|error| CliError::Input(format!("failed to read {path}: {error}")))?;
-    let contents =
-        Contents::read(&bytes).map_err(|error| CliError::Input(format!("{path} {error}")))?;
-    Ok((bytes.into(), contents))
-}
-
-fn object_name(args: &ReplayArgs) -> ObjectName {
-    ObjectName::new(
-        args.object
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy(),
-    )
-}
-
-fn plan(args: &ReplayArgs, bytes: Arc<[u8]>, kind: HookKind) -> Result<Plan, CliError> {
-    let object = object_name(args);
-    let device = DevicePlan {
-        name: DeviceName::new(DEVICE),
-        ifindex: Ifindex::new(INDEX).ok_or_else(|| CliError::Input("no index".to_owned()))?,
-        mac: Mac([2, 0, 0, 0, 0, 0x0a]),
-        mtu: 1500,
-        addresses: Vec::new(),
-    };
-    let attachment = Attachment {
-        object: object.clone(),
+    let (bytes, object) = object::read(&args.object)?;
+    let setup = Setup {
+        path: args.object.clone(),
+        bytes: bytes.into(),
         program: args.program.clone(),
-        hook: Hook {
-            device: device.name.clone(),
-            kind,
-        },
+        kind: kind(args, &object)?,
+        globals: globals(args, &object)?,
     };
-    Ok(Plan {
-        name: args.program.clone(),
-        nodes: vec![NodePlan {
-            name: node(),
-            devices: vec![device],
-            objects: vec![ObjectPlan {
-                name: object,
-                path: args.object.clone(),
-                bytes,
-                globals: std::collections::BTreeMap::new(),
-            }],
-            maps: Vec::new(),
-            attachments: vec![attachment],
-            clock: None,
-        }],
-        stimuli: Vec::new(),
+    match backend(args) {
+        BackendChoice::Emulator => {
+            let mut emulated = emulated(args, &setup, false)?;
+            session(args, &setup, &mut emulated, None)
+        }
+        BackendChoice::Kernel => {
+            kernel_usable()?;
+            in_kernel(&setup, |kernel| session(args, &setup, kernel, None))
+        }
+        BackendChoice::Both => {
+            kernel_usable()?;
+            in_kernel(&setup, |kernel| {
+                let mut emulated = emulated(args, &setup, true)?;
+                session(args, &setup, &mut emulated, Some(kernel))
+            })
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+use replay::with_kernel as in_kernel;
+
+#[cfg(not(target_os = "linux"))]
+fn in_kernel(
+    _: &Setup,
+    _: impl FnOnce(&mut dyn Replayer) -> Result<u8, CliError>,
+) -> Result<u8, CliError> {
+    kernel_usable()?;
+    Ok(EQUAL)
+}
+
+const fn backend(args: &ReplayArgs) -> BackendChoice {
+    if args.kernel {
+        BackendChoice::Kernel
+    } else {
+        args.backend
+    }
+}
+
+fn emulated(args: &ReplayArgs, setup: &Setup, test_run: bool) -> Result<Emulated, CliError> {
+    let options = EmulatedOptions {
+        engine: args.engine.into(),
+        cpus: args.cpus,
         seed: args.seed,
-    })
+        mtu: args.mtu,
+        test_run,
+    };
+    Ok(Emulated::new(setup, options)?)
 }
 
-fn node() -> NodeName {
-    NodeName::new("node")
-}
-
-/// Where a program of its kind meets a packet that arrives.
-fn hook(args: &ReplayArgs, contents: &Contents) -> Result<HookKind, CliError> {
-    let path = args.object.display();
-    let program = &args.program;
-    match contents.programs.get(program) {
-        Some(ProgramType::Xdp) => Ok(HookKind::Xdp),
-        Some(ProgramType::SchedCls) => Ok(HookKind::TcIngress),
-        Some(other) => Err(CliError::Input(format!(
-            "program `{program}` of {path} is of type {other}: expected xdp or sched_cls"
+/// The program's type, which must be one that takes packets.
+fn kind(args: &ReplayArgs, object: &Object) -> Result<ProgramType, CliError> {
+    let found = object::program(object, &args.object, &args.program)?;
+    let what = || format!("program `{}` of {}", args.program, args.object.display());
+    match args.kind.unwrap_or(found.kind) {
+        ProgramType::Unspecified => Err(CliError::Input(format!(
+            "{} is in section `{}`, whose name tells no type: expected --type",
+            what(),
+            found.section
         ))),
-        None => {
-            let known = || contents.programs.keys().map(String::as_str);
-            let meant = suggest::nearest(program, known())
-                .map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-            let known = suggest::list(known());
+        kind if takes_packets(kind) => Ok(kind),
+        kind => {
+            let known = (1..).map_while(ProgramType::from_number);
+            let known = known.filter(|kind| takes_packets(*kind));
             Err(CliError::Input(format!(
-                "{path} has no program `{program}`: expected {known}{meant}"
+                "{} is of type {kind}, which takes no packets of a capture: expected {}",
+                what(),
+                suggest::list(known.map(ProgramType::name))
             )))
         }
     }
 }
 
-fn stimulus(at: Duration, bytes: Vec<u8>) -> Stimulus {
-    Stimulus {
-        at,
-        kind: StimulusKind::Frame {
-            node: node(),
-            device: DeviceName::new(DEVICE),
-            bytes,
-        },
+fn globals(args: &ReplayArgs, object: &Object) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
+    let all = object.globals();
+    let mut values = BTreeMap::new();
+    for (name, text) in &args.set {
+        let found = all.iter().find(|global| global.name == *name);
+        let found = found.ok_or_else(|| {
+            let known = || all.iter().map(|global| global.name.as_str());
+            object::unknown(&args.object, "global variable", name, known)
+        })?;
+        let value = replay::global(text, found.size as usize)
+            .map_err(|error| CliError::Input(format!("--set {name}: {error}")))?;
+        values.insert(name.clone(), value);
     }
+    Ok(values)
+}
+
+/// Runs one side over the capture, or two next to each other.
+fn session(
+    args: &ReplayArgs,
+    setup: &Setup,
+    left: &mut dyn Replayer,
+    mut right: Option<&mut dyn Replayer>,
+) -> Result<u8, CliError> {
+    let mut capture = Capture::open(&args.pcap)?.with_cut_frames();
+    let mut sinks = Sinks::new(args, setup, &capture)?;
+    let mut frame = Frame::default();
+    let mut first = None;
+    while capture
+        .read_into(&mut frame)
+        .map_err(|error| sinks.stop(error))?
+    {
+        let seen = Duration::from(frame.at);
+        let at = args.clock + seen.saturating_sub(*first.get_or_insert(seen));
+        let ran = left.packet(at, &frame.bytes)?;
+        let other = match &mut right {
+            Some(right) => Some(right.packet(at, &frame.bytes)?),
+            None => None,
+        };
+        sinks.packet(at, &frame, &ran, other.as_ref())?;
+        sinks.show(capture.progress().read)?;
+    }
+    if let Some(right) = right {
+        let recording = |side: &dyn Replayer| -> Result<Recording, CliError> {
+            Ok(Recording {
+                maps: side.maps()?,
+                ..Recording::default()
+            })
+        };
+        let diff = diff::compare(&recording(left)?, &recording(right)?, &sinks.decoder);
+        sinks.summary.add_maps(diff.maps);
+    }
+    sinks.finish()
 }
 
 /// Where results go.
 struct Sinks {
-    out: io::BufWriter<Box<dyn Write>>,
+    screen: Screen,
+    progress: Progress,
     json: bool,
+    width: usize,
     capture: Option<Output>,
     summary: ReplaySummary,
     decoder: Decoder,
@@ -166,40 +180,81 @@ struct Output {
 }
 
 impl Sinks {
-    fn new(args: &ReplayArgs, decoder: Decoder) -> Result<Self, CliError> {
+    fn new(args: &ReplayArgs, setup: &Setup, capture: &Capture) -> Result<Self, CliError> {
+        let own = Contents::read(&setup.bytes).is_ok_and(|contents| is_datapath(&contents));
         Ok(Self {
-            out: io::BufWriter::new(Box::new(anstream::stdout())),
+            screen: Screen::new(args.write.is_some()),
+            progress: Progress::new(Unit::Bytes(capture.progress().total)),
             json: args.json,
+            width: width(),
             capture: args.write.as_deref().map(Output::new).transpose()?,
             summary: ReplaySummary::default(),
-            decoder,
+            decoder: Decoder::new(own.then(|| setup.object())),
         })
     }
 
-    fn packet(&mut self, stimulus: &Stimulus, journey: &Journey) -> Result<(), CliError> {
-        self.summary.add(journey);
+    fn packet(
+        &mut self,
+        at: Duration,
+        frame: &Frame,
+        ran: &Ran,
+        other: Option<&Ran>,
+    ) -> Result<(), CliError> {
+        let packet = Replayed {
+            number: self.summary.packets() + 1,
+            at,
+            device: ran.ends.is_some().then_some(DEVICE),
+            bytes: &frame.bytes,
+            original_len: frame.original_len,
+            ran,
+            other,
+        };
+        self.summary.add(&packet);
+        let out = self.screen.writer();
         if self.json {
-            let line = ReplayLine::new(self.summary.packets(), stimulus, journey, &self.decoder);
-            serde_json::to_writer(&mut self.out, &line).map_err(io::Error::from)?;
-            writeln!(self.out)?;
+            serde_json::to_writer(&mut *out, &packet.line(&self.decoder))
+                .map_err(io::Error::from)?;
+            writeln!(out)?;
         } else {
-            report::write_packet(&mut self.out, self.summary.packets(), stimulus, journey)?;
+            packet.write(out, self.width)?;
         }
+        self.screen.relieve(&self.progress)?;
         match &mut self.capture {
-            Some(output) => output.packet(stimulus, journey),
+            Some(output) => output.packet(at, ran),
             None => Ok(()),
         }
     }
 
-    fn finish(mut self) -> Result<u8, CliError> {
-        if !self.json {
-            self.summary.write(&mut self.out)?;
+    fn show(&mut self, read: u64) -> Result<(), CliError> {
+        if self.progress.show(read) {
+            self.screen.flush(&self.progress)?;
         }
-        self.out.flush()?;
+        Ok(())
+    }
+
+    /// Writes what there is before an error is told.
+    fn stop(&mut self, error: impl Into<CliError>) -> CliError {
+        match self.screen.flush(&self.progress) {
+            Ok(()) => error.into(),
+            Err(gone) => gone.into(),
+        }
+    }
+
+    fn finish(mut self) -> Result<u8, CliError> {
+        let out = self.screen.writer();
+        if self.json {
+            for difference in self.summary.map_lines() {
+                serde_json::to_writer(&mut *out, &difference).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+        } else {
+            self.summary.write(out, self.width)?;
+        }
+        self.screen.flush(&self.progress)?;
         if let Some(output) = self.capture {
             output.writer.finish()?.commit()?;
         }
-        Ok(if self.summary.faults() == 0 {
+        Ok(if self.summary.is_good() {
             EQUAL
         } else {
             DIFFERENT
@@ -208,18 +263,18 @@ impl Sinks {
 }
 
 impl Output {
-    fn new(path: &std::path::Path) -> Result<Self, CliError> {
+    fn new(path: &Path) -> Result<Self, CliError> {
         let mut writer = PcapNgWriter::new(AtomicFile::create(path)?)?;
         let interface = writer.interface(DEVICE)?;
         Ok(Self { writer, interface })
     }
 
-    fn packet(&mut self, stimulus: &Stimulus, journey: &Journey) -> Result<(), CliError> {
-        let nanos = u64::try_from(stimulus.at.as_nanos()).unwrap_or(u64::MAX);
-        for bytes in journey.ends.iter().filter_map(|end| end.bytes()) {
+    fn packet(&mut self, at: Duration, ran: &Ran) -> Result<(), CliError> {
+        let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        for bytes in ran.out() {
             let mut frame = Frame::new(Timestamp::from_nanos(nanos), bytes.to_vec());
             frame.interface = self.interface;
-            frame.comment = Some(report::fate(journey));
+            frame.comment = Some(report::fate_of(ran));
             self.writer.frame(&frame)?;
         }
         Ok(())

@@ -2,52 +2,134 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use crate::arm::{Arm, kernel_usable};
 use crate::emulated::Engine;
-use crate::report::{self, ScenarioLine, Summary, TextOptions};
+use crate::report::{self, Junit, ScenarioLine, Summary, TextOptions};
 use crate::runner::{self, Outcome, Status};
-use crate::scenario::{Case, Scenario, ScenarioError, Source};
+use crate::scenario::{self, Case, Scenario, ScenarioError, Source};
 
 use super::args::{BackendChoice, EngineChoice, RunArgs};
 use super::error::CliError;
 use super::files::scenario_files;
+use super::progress::{Progress, Unit};
+use super::screen::Screen;
 use super::{DIFFERENT, EQUAL, UNUSABLE, complain, print_scenario_error, width};
 
 /// Runs the scenarios one after the other; one that cannot be used does not keep the others from running.
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let files = scenario_files(&args.paths)?;
     let arms = arms(args)?;
-    let mut summary = Summary::default();
-    let mut out = io::BufWriter::new(anstream::stdout());
-    for file in &files {
+    let mut session = Session {
+        args,
+        arms,
+        screen: Screen::new(args.out.is_some() || args.junit.is_some()),
+        progress: Progress::new(Unit::Scenarios(files.len() as u64)),
+        summary: Summary::default(),
+        junit: args.junit.as_deref().map(Junit::create).transpose()?,
+        annotates: std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
+    };
+    for (done, file) in (0..).zip(&files) {
+        session.progress.show(done);
+        session.scenario(file)?;
+    }
+    session.finish()
+}
+
+/// Scenarios that were run, and where what came of them goes.
+struct Session<'a> {
+    args: &'a RunArgs,
+    arms: Vec<Arm>,
+    screen: Screen,
+    progress: Progress,
+    summary: Summary,
+    junit: Option<Junit>,
+    /// Whether GitHub is told as well.
+    annotates: bool,
+}
+
+impl Session<'_> {
+    fn scenario(&mut self, file: &Path) -> Result<(), CliError> {
+        let started = Instant::now();
         match prepare(file) {
             Ok((scenario, case)) => {
-                let outcome = runner::run(&case, &arms);
-                print(&outcome, &scenario.source, args, &mut out)?;
-                if let Some(folder) = &args.out {
-                    report::write_captures(&outcome, folder)?;
-                }
-                summary.add(outcome.status());
+                let outcome = runner::run(&case, &self.arms);
+                self.outcome(&outcome, &scenario.source, started)
             }
             Err(error) => {
-                summary.add(Status::Failed);
-                print_scenario_error(&error);
+                self.summary.add(Status::Failed);
+                self.screen.flush(&self.progress)?;
+                self.progress.aside(|| print_scenario_error(&error));
+                if self.annotates {
+                    self.progress
+                        .aside(|| report::annotate_mistake(&mut anstream::stderr(), &error))?;
+                }
+                if let Some(junit) = &mut self.junit {
+                    let name = scenario::name(file);
+                    let told = format!("{name}\n{error}");
+                    junit.add(&name, Status::Failed, started.elapsed(), &told);
+                }
+                Ok(())
             }
         }
-        out.flush()?;
     }
-    if args.json {
-        summary.write_json(&mut out)?;
-    } else {
-        summary.write_text(&mut out)?;
+
+    fn outcome(
+        &mut self,
+        outcome: &Outcome<'_>,
+        source: &Source,
+        started: Instant,
+    ) -> Result<(), CliError> {
+        let options = TextOptions {
+            width: width(),
+            packets: self.args.packets,
+        };
+        let out = self.screen.writer();
+        if self.args.json {
+            let line = ScenarioLine::new(outcome, source);
+            serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            report::write_text(out, outcome, source, options)?;
+        }
+        self.screen.flush(&self.progress)?;
+        if self.annotates {
+            self.progress
+                .aside(|| report::annotate(&mut anstream::stderr(), outcome, source))?;
+        }
+        if let Some(folder) = &self.args.out {
+            report::write_captures(outcome, folder)?;
+        }
+        let status = outcome.status();
+        self.summary.add(status);
+        if let Some(junit) = &mut self.junit {
+            let told = match status {
+                Status::Passed => String::new(),
+                _ => report::plain(outcome, source, options),
+            };
+            junit.add(&outcome.case.plan.name, status, started.elapsed(), &told);
+        }
+        Ok(())
     }
-    out.flush()?;
-    Ok(match summary.worst() {
-        Status::Passed => EQUAL,
-        Status::Different => DIFFERENT,
-        Status::Failed => UNUSABLE,
-    })
+
+    fn finish(mut self) -> Result<u8, CliError> {
+        let out = self.screen.writer();
+        if self.args.json {
+            self.summary.write_json(out)?;
+        } else {
+            self.summary.write_text(out)?;
+        }
+        self.screen.flush(&self.progress)?;
+        if let Some(junit) = self.junit {
+            junit.finish()?;
+        }
+        Ok(match self.summary.worst() {
+            Status::Passed => EQUAL,
+            Status::Different => DIFFERENT,
+            Status::Failed => UNUSABLE,
+        })
+    }
 }
 
 fn prepare(file: &Path) -> Result<(Scenario, Case), ScenarioError> {
@@ -56,34 +138,15 @@ fn prepare(file: &Path) -> Result<(Scenario, Case), ScenarioError> {
     Ok((scenario, case))
 }
 
-fn print(
-    outcome: &Outcome<'_>,
-    source: &Source,
-    args: &RunArgs,
-    out: &mut impl Write,
-) -> Result<(), CliError> {
-    if args.json {
-        let line = ScenarioLine::new(outcome, source);
-        serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
-        writeln!(out)?;
-        return Ok(());
-    }
-    let options = TextOptions {
-        width: width(),
-        packets: args.packets,
-    };
-    report::write_text(out, outcome, source, options)?;
-    Ok(())
-}
-
 /// The arms that the user asked for, or those that can be had.
 fn arms(args: &RunArgs) -> Result<Vec<Arm>, CliError> {
     let emulator = Arm::Emulator(args.engine.into());
-    let kernel = kernel_usable();
-    match (args.backend, kernel) {
-        (Some(BackendChoice::Emulator), _) => Ok(vec![emulator]),
+    if args.backend == Some(BackendChoice::Emulator) {
+        return Ok(vec![emulator]);
+    }
+    match (args.backend, kernel_usable()) {
         (Some(BackendChoice::Kernel), Ok(())) => Ok(vec![Arm::Kernel]),
-        (Some(BackendChoice::Both) | None, Ok(())) => Ok(vec![emulator, Arm::Kernel]),
+        (_, Ok(())) => Ok(vec![emulator, Arm::Kernel]),
         (Some(_), Err(missing)) => Err(CliError::Kernel(missing)),
         (None, Err(missing)) => {
             complain(&format!("note: the kernel is left out: {missing}"));

@@ -13,7 +13,7 @@ use crate::plan::{
 use super::{EmulatedError, Emulation, Engine, map_ref, unknown};
 
 /// Pages of the buffer of each CPU of a perf event array.
-const EVENT_PAGES: u32 = 64;
+pub(crate) const EVENT_PAGES: u32 = 64;
 
 /// Sets a plan up.
 pub(super) fn emulation(engine: Engine, plan: &Plan) -> Result<Emulation, EmulatedError> {
@@ -41,7 +41,8 @@ pub(super) fn emulation(engine: Engine, plan: &Plan) -> Result<Emulation, Emulat
     Ok(emulation)
 }
 
-fn engines(engine: Engine) -> EngineFactory {
+/// Makes engines of a kind.
+pub(crate) fn engines(engine: Engine) -> EngineFactory {
     match engine {
         Engine::Checked => Box::new(|| Box::<Checked>::default()),
         Engine::Rbpf => Box::new(|| Box::<Rbpf>::default()),

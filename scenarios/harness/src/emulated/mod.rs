@@ -27,6 +27,9 @@
 mod build;
 mod record;
 
+pub(crate) use build::{EVENT_PAGES, engines};
+pub(crate) use record::{contents_of, events, explain};
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -6,9 +6,7 @@ use twinpath_machine::{Fault, Machine, MapFlags, MapId, MapType, ProgramId};
 use twinpath_node::{DeviceId, EndKind};
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName};
-use crate::recording::{
-    Cost, End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict,
-};
+use crate::recording::{End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict};
 
 use super::{EmulatedError, Emulation};
 
@@ -30,7 +28,7 @@ impl Emulation {
             .collect::<Result<_, _>>()?;
         Ok(Journey {
             ends,
-            events: self.events(),
+            events: events(&mut self.world.machine, &self.maps),
             hops,
         })
     }
@@ -60,11 +58,7 @@ impl Emulation {
                 Err(fault) => Err(explain(machine, hop.program, fault)),
             },
             bytes: journey[&hop.frame].to_vec(),
-            cost: hop.cost.map(|cost| Cost {
-                instructions: cost.instructions,
-                helpers: cost.helpers,
-                map_operations: cost.map_operations,
-            }),
+            cost: hop.cost.map(Into::into),
         }))
     }
 
@@ -112,34 +106,40 @@ impl Emulation {
         self.places.get(&device).cloned()
     }
 
-    fn events(&mut self) -> Vec<Event> {
-        let machine = &mut self.world.machine;
-        let mut events = Vec::new();
-        for (name, id) in &self.maps {
-            let map = &mut machine.maps[*id];
-            let perf = map.def().kind == MapType::PerfEventArray;
-            for record in map.take_records(&mut machine.memory) {
-                events.push(Event {
-                    map: name.clone(),
-                    bytes: if perf {
-                        perf_padded(record.bytes)
-                    } else {
-                        record.bytes
-                    },
-                });
-            }
-        }
-        events
-    }
-
-    /// The maps as they are now; those of kinds that hold no plain bytes, and constants, are left out.
+    /// The maps as they are now.
     pub(super) fn contents(&self) -> BTreeMap<MapRef, MapContents> {
-        let machine = &self.world.machine;
-        self.maps
-            .iter()
-            .filter_map(|(name, id)| Some((name.clone(), contents(machine, *id)?)))
-            .collect()
+        contents_of(&self.world.machine, &self.maps)
     }
+}
+
+/// Takes the records that programs wrote, map by map.
+pub(crate) fn events(machine: &mut Machine, maps: &BTreeMap<MapRef, MapId>) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (name, id) in maps {
+        let map = &mut machine.maps[*id];
+        let perf = map.def().kind == MapType::PerfEventArray;
+        for record in map.take_records(&mut machine.memory) {
+            events.push(Event {
+                map: name.clone(),
+                bytes: if perf {
+                    perf_padded(record.bytes)
+                } else {
+                    record.bytes
+                },
+            });
+        }
+    }
+    events
+}
+
+/// The maps as they are now; those of kinds that hold no plain bytes, and constants, are left out.
+pub(crate) fn contents_of(
+    machine: &Machine,
+    maps: &BTreeMap<MapRef, MapId>,
+) -> BTreeMap<MapRef, MapContents> {
+    maps.iter()
+        .filter_map(|(name, id)| Some((name.clone(), contents(machine, *id)?)))
+        .collect()
 }
 
 fn kind(hook: twinpath_node::HookKind) -> Result<HookKind, EmulatedError> {
@@ -153,7 +153,7 @@ fn kind(hook: twinpath_node::HookKind) -> Result<HookKind, EmulatedError> {
 }
 
 /// What the program did, and on which line.
-fn explain(machine: &Machine, program: ProgramId, fault: &Fault) -> ProgramFault {
+pub(crate) fn explain(machine: &Machine, program: ProgramId, fault: &Fault) -> ProgramFault {
     let program = machine.program(program);
     let line = program.and_then(|program| program.line_at(fault.instruction));
     let source = line.map_or(String::new(), |line| {

@@ -105,6 +105,32 @@ impl Code {
 }
 
 impl Function {
+    /// The program as it is.
+    ///
+    /// # Errors
+    /// When the kernel does not take the BTF.
+    pub fn alone(&self) -> io::Result<Whole> {
+        let described = self.btf.as_ref().filter(|_| !self.functions.is_empty());
+        let debug = described.map(|btf| {
+            let functions = self.functions.iter();
+            Ok::<_, io::Error>(OwnedDebugInfo {
+                btf: load_btf(&btf.to_bytes())?,
+                functions: functions
+                    .flat_map(|info| words([info.insn_off, info.type_id]))
+                    .collect(),
+                lines: self
+                    .lines
+                    .iter()
+                    .flat_map(|info| words(line(info, info.insn_off)))
+                    .collect(),
+            })
+        });
+        Ok(Whole {
+            instructions: self.instructions.iter().flat_map(bytes).collect(),
+            debug: debug.transpose()?,
+        })
+    }
+
     /// Puts other instructions in front, which are then the program, and this one a function of it.
     ///
     /// # Errors

@@ -217,7 +217,7 @@ const LOG_LINES: usize = 20;
 
 impl Error {
     /// Describes a failed system call.
-    pub(super) fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
     }

@@ -13,7 +13,7 @@ use aya::programs::{
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_obj::programs::XdpAttachType;
 
-use super::code::Code;
+use super::code::{Code, Function};
 use super::error::Error;
 use super::section::rename;
 use super::sys::map::Map;
@@ -153,6 +153,11 @@ impl LoadedObject {
                 source: Box::new(source),
             },
         })
+    }
+
+    /// A program's instructions, if the object has it.
+    pub fn function(&self, name: &str) -> Option<Function> {
+        self.code.function(name)
     }
 
     /// One of the object's maps.

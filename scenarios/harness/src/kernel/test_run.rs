@@ -23,18 +23,25 @@ pub use aya_obj::generated::{bpf_map_type as MapKind, bpf_prog_type as ProgramKi
 
 use super::contents;
 use super::error::Error;
+use super::namespace::Namespace;
 use super::object::LoadedObject;
-use super::run::raise_memory_limit;
+use super::run::{self, raise_memory_limit};
 pub use super::sys::map::{Map, MapShape};
 use super::sys::mount::BpfFs;
 use super::sys::program::{ProgramSource, load, test_run};
 pub use super::sys::program::{Refusal, TestInput, TestOutput};
 use crate::plan::{ObjectName, ObjectPlan};
 use crate::recording::MapContents;
+use twinpath_machine::ProgramType;
+
+/// Of `linux/bpf.h`.
+const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 
 /// An object whose maps are in the kernel.
 #[derive(Debug)]
 pub struct Object {
+    path: PathBuf,
+    bytes: Arc<[u8]>,
     object: LoadedObject,
     /// Maps that the object wants pinned live here.
     _pins: BpfFs,
@@ -74,6 +81,8 @@ impl Object {
         };
         Ok(Self {
             object: LoadedObject::load(&plan, &pins)?,
+            path: plan.path,
+            bytes: plan.bytes,
             _pins: pins,
         })
     }
@@ -86,6 +95,55 @@ impl Object {
         let fd = self.object.verify(name)?.try_clone_to_owned();
         fd.map(Program)
             .map_err(Error::system("duplicate a descriptor"))
+    }
+
+    /// Has one of the object's programs verified as a program of a type, whatever its section's name tells.
+    ///
+    /// # Errors
+    /// When the object lacks it, it is of a type that no test run takes, or the verifier refuses it.
+    pub fn program_as(&self, name: &str, kind: ProgramType) -> Result<Program, Error> {
+        let unsupported = || Error::UnsupportedProgram {
+            program: name.to_owned(),
+            path: self.path.clone(),
+            kind: kind.to_string(),
+        };
+        let function = self.object.function(name).ok_or_else(unsupported)?;
+        let whole = function.alone().map_err(Error::system("load types"))?;
+        let source = ProgramSource {
+            license: &function.license,
+            flags: if self.fragments(name) {
+                BPF_F_XDP_HAS_FRAGS
+            } else {
+                0
+            },
+            debug: whole.debug.as_ref().map(|debug| debug.borrow()),
+            ..ProgramSource::new(
+                name,
+                kernel_kind(kind).ok_or_else(unsupported)?,
+                &whole.instructions,
+            )
+        };
+        let loaded = load(&source).map_err(|refusal| Error::Refused {
+            program: name.to_owned(),
+            path: self.path.clone(),
+            error: refusal.error,
+            log: refusal.log,
+        });
+        loaded.map(Program)
+    }
+
+    /// Whether an XDP program knows packets of several buffers.
+    fn fragments(&self, name: &str) -> bool {
+        let object = twinpath_machine::Object::parse(&self.bytes);
+        object.is_ok_and(|object| {
+            let mut programs = object.programs().iter();
+            programs.any(|program| program.name == name && program.fragments)
+        })
+    }
+
+    /// All maps of the object, by name.
+    pub fn maps(&self) -> &BTreeMap<String, Map> {
+        self.object.maps()
     }
 
     /// One of the object's maps.
@@ -119,6 +177,37 @@ impl Program {
     pub fn run(&self, input: TestInput<'_>) -> io::Result<TestOutput> {
         test_run(self.0.as_fd(), input)
     }
+}
+
+/// Runs something on a thread of its own, on one CPU and in a new network namespace, whose loopback device the
+/// packets come from: what a program sends does not reach this machine's devices.
+///
+/// # Errors
+/// When there can be no such thread, and those of what is run.
+pub fn apart<T, E>(run: impl FnOnce() -> Result<T, E> + Send) -> Result<T, E>
+where
+    T: Send,
+    E: From<Error> + Send,
+{
+    run::apart("test run", |_| {
+        let _namespace = Namespace::create().map_err(Error::system("make a network namespace"))?;
+        run()
+    })
+}
+
+/// The types that take a packet in a test run (`net/bpf/test_run.c`).
+const fn kernel_kind(kind: ProgramType) -> Option<ProgramKind> {
+    Some(match kind {
+        ProgramType::Xdp => ProgramKind::BPF_PROG_TYPE_XDP,
+        ProgramType::SchedCls => ProgramKind::BPF_PROG_TYPE_SCHED_CLS,
+        ProgramType::SchedAct => ProgramKind::BPF_PROG_TYPE_SCHED_ACT,
+        ProgramType::SocketFilter => ProgramKind::BPF_PROG_TYPE_SOCKET_FILTER,
+        ProgramType::CgroupSkb => ProgramKind::BPF_PROG_TYPE_CGROUP_SKB,
+        ProgramType::LwtIn => ProgramKind::BPF_PROG_TYPE_LWT_IN,
+        ProgramType::LwtOut => ProgramKind::BPF_PROG_TYPE_LWT_OUT,
+        ProgramType::LwtXmit => ProgramKind::BPF_PROG_TYPE_LWT_XMIT,
+        _ => return None,
+    })
 }
 
 /// Runs a program of an object over packets, one after another, on the same maps.

@@ -110,14 +110,16 @@ struct PacketDiffPart {
     differences: Vec<DifferencePart>,
 }
 
+/// A place where two sides are not the same.
 #[derive(Debug, Serialize)]
-struct DifferencePart {
+pub struct DifferencePart {
     place: String,
     values: Vec<ValuesPart>,
 }
 
+/// A value that two sides do not agree on.
 #[derive(Debug, Serialize)]
-struct ValuesPart {
+pub struct ValuesPart {
     name: String,
     left: Option<String>,
     right: Option<String>,
@@ -277,15 +279,22 @@ impl PacketDiffPart {
 }
 
 impl DifferencePart {
-    fn new(difference: &Difference) -> Self {
-        let part = |values: &Values| ValuesPart {
+    /// The part of a difference.
+    pub fn new(difference: &Difference) -> Self {
+        Self {
+            place: difference.place.clone(),
+            values: difference.values.iter().map(ValuesPart::new).collect(),
+        }
+    }
+}
+
+impl ValuesPart {
+    /// The part of a value.
+    pub fn new(values: &Values) -> Self {
+        Self {
             name: values.name.clone(),
             left: values.left.clone(),
             right: values.right.clone(),
-        };
-        Self {
-            place: difference.place.clone(),
-            values: difference.values.iter().map(part).collect(),
         }
     }
 }

@@ -2,17 +2,39 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::decode::{Decoder, hex};
 use crate::describe;
-use crate::plan::{Stimulus, StimulusKind};
-use crate::recording::{Cost, Journey};
+use crate::diff::{Difference, Values};
+use crate::frame;
+use crate::recording::Cost;
+use crate::replay::{Ran, Stop, Verdict};
 
-use super::json::{CostPart, EndPart, EventPart, VerdictPart};
-use super::style::{FAINT, Styled};
-use super::text::{arrival, fate};
+use super::json::{CostPart, DifferencePart, EndPart, EventPart, ValuesPart};
+use super::style::{BAD, FAINT, Styled};
+use super::table::Frame;
+
+/// A packet of a capture, and what each side made of it.
+#[derive(Debug)]
+pub struct Replayed<'a> {
+    /// From 1.
+    pub number: usize,
+    /// The clock when it arrived.
+    pub at: Duration,
+    /// The device where it arrived, if it was one.
+    pub device: Option<&'a str>,
+    /// As it arrived.
+    pub bytes: &'a [u8],
+    /// Its length on the wire; more than there are bytes when the capture cut it.
+    pub original_len: u32,
+    /// What came of it.
+    pub ran: &'a Ran,
+    /// What came of it on the other side, when there are two.
+    pub other: Option<&'a Ran>,
+}
 
 /// A packet's JSON line.
 #[derive(Debug, Serialize)]
@@ -20,12 +42,33 @@ pub struct ReplayLine {
     number: usize,
     nanoseconds: u128,
     length: usize,
-    verdict: Option<VerdictPart>,
-    fault: Option<String>,
-    bytes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_length: Option<u32>,
+    #[serde(flatten)]
+    ran: RanPart,
     cost: Option<CostPart>,
-    ends: Vec<EndPart>,
+    ends: Option<Vec<EndPart>>,
     events: Vec<EventPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<RanPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differences: Option<Vec<ValuesPart>>,
+}
+
+#[derive(Debug, Serialize)]
+struct RanPart {
+    verdict: Option<VerdictPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_run: Option<String>,
+    bytes: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct VerdictPart {
+    name: String,
+    code: i32,
 }
 
 /// How many packets came to what, and what they cost.
@@ -33,6 +76,10 @@ pub struct ReplayLine {
 pub struct ReplaySummary {
     packets: usize,
     faults: usize,
+    not_run: usize,
+    cut: usize,
+    different: Option<usize>,
+    maps: Vec<Difference>,
     verdicts: BTreeMap<String, usize>,
     events: usize,
     total: Cost,
@@ -40,76 +87,144 @@ pub struct ReplaySummary {
     most: Option<Cost>,
 }
 
-impl ReplayLine {
-    /// The line of a packet; `number` counts from 1.
-    pub fn new(number: usize, stimulus: &Stimulus, journey: &Journey, decoder: &Decoder) -> Self {
-        let StimulusKind::Frame { bytes, .. } = &stimulus.kind;
-        let hop = journey.hops.first();
-        Self {
-            number,
-            nanoseconds: stimulus.at.as_nanos(),
-            length: bytes.len(),
-            verdict: hop
-                .and_then(|hop| hop.verdict.as_ref().ok())
-                .map(VerdictPart::new),
-            fault: hop
-                .and_then(|hop| hop.verdict.as_ref().err())
-                .map(|fault| fault.0.clone()),
-            bytes: hop.map(|hop| hex(&hop.bytes)),
-            cost: hop.and_then(|hop| hop.cost).map(CostPart::new),
-            ends: journey.ends.iter().map(EndPart::new).collect(),
-            events: journey
+impl Replayed<'_> {
+    /// In what the sides differ.
+    fn differences(&self) -> Option<Vec<Values>> {
+        Some(self.ran.differences(self.other?))
+    }
+
+    fn is_cut(&self) -> bool {
+        self.original_len as usize > self.bytes.len()
+    }
+
+    /// The line for a program.
+    pub fn line(&self, decoder: &Decoder) -> ReplayLine {
+        let ran = self.ran;
+        let differences = self.differences();
+        ReplayLine {
+            number: self.number,
+            nanoseconds: self.at.as_nanos(),
+            length: self.bytes.len(),
+            original_length: self.is_cut().then_some(self.original_len),
+            ran: RanPart::new(ran),
+            cost: ran.cost.map(CostPart::new),
+            ends: ran
+                .ends
+                .as_ref()
+                .map(|ends| ends.iter().map(EndPart::new).collect()),
+            events: ran
                 .events
                 .iter()
                 .map(|event| EventPart::new(event, decoder))
                 .collect(),
+            kernel: self.other.map(RanPart::new),
+            differences: differences.map(|values| values.iter().map(ValuesPart::new).collect()),
+        }
+    }
+
+    /// Writes the lines for a person, in so many columns.
+    ///
+    /// # Errors
+    /// When `out` does not take it.
+    pub fn write(&self, out: &mut impl Write, width: usize) -> io::Result<()> {
+        write!(out, "{:>7}  ", self.number)?;
+        if let Some(device) = self.device {
+            write!(out, "{device} <- ")?;
+        }
+        write!(out, "{}", frame::line(self.bytes))?;
+        if self.is_cut() {
+            let (kept, all) = (self.bytes.len(), self.original_len);
+            let cut = format_args!(" [cut to {kept} of {all} bytes]");
+            write!(out, "{}", Styled(FAINT, cut))?;
+        }
+        writeln!(out, "\n{:9}{}", "", Styled(FAINT, fate_of(self.ran)))?;
+        let differences = self.differences().unwrap_or_default();
+        if !differences.is_empty() {
+            writeln!(out, "{:9}{}", "", Styled(BAD, "emulator and kernel differ"))?;
+            sides(width).write(out, &differences)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a table of differences stands below a packet.
+const fn sides(width: usize) -> Frame<'static> {
+    Frame {
+        left: "emulator",
+        right: "kernel",
+        width,
+        indent: 11,
+    }
+}
+
+/// Verdict, ends, events and cost of a packet.
+pub fn fate_of(ran: &Ran) -> String {
+    let ends = ran.ends.iter().flatten().map(describe::way);
+    let ends: Vec<String> = ends.collect();
+    let events = match ran.events.len() {
+        0 => String::new(),
+        1 => "1 event".to_owned(),
+        several => format!("{several} events"),
+    };
+    let cost = ran.cost.map(describe::cost).unwrap_or_default();
+    let mut parts = vec![ran.outcome(), ends.join(", "), events, cost];
+    parts.retain(|part| !part.is_empty());
+    parts.join("; ")
+}
+
+impl RanPart {
+    fn new(ran: &Ran) -> Self {
+        let verdict = |verdict: &Verdict| VerdictPart {
+            name: verdict.name(),
+            code: verdict.code,
+        };
+        let (fault, not_run) = match &ran.result {
+            Ok(_) => (None, None),
+            Err(Stop::Fault(fault)) => (Some(fault.clone()), None),
+            Err(Stop::Refused(reason)) => (None, Some(reason.clone())),
+        };
+        Self {
+            verdict: ran.result.as_ref().ok().map(verdict),
+            fault,
+            not_run,
+            bytes: ran.bytes.as_deref().map(hex),
         }
     }
 }
 
-/// Writes a packet's line for a person.
-///
-/// # Errors
-/// When `out` does not take it.
-pub fn packet(
-    out: &mut impl Write,
-    number: usize,
-    stimulus: &Stimulus,
-    journey: &Journey,
-) -> io::Result<()> {
-    writeln!(out, "{number:>7}  {}", arrival(stimulus))?;
-    writeln!(out, "{:9}{}", "", Styled(FAINT, fate(journey)))
-}
-
 impl ReplaySummary {
     /// Counts a packet.
-    pub fn add(&mut self, journey: &Journey) {
+    pub fn add(&mut self, packet: &Replayed<'_>) {
+        let ran = packet.ran;
         self.packets += 1;
-        self.events += journey.events.len();
-        for hop in &journey.hops {
-            let verdict = match &hop.verdict {
-                Ok(verdict) => verdict.name(),
-                Err(_) => {
-                    self.faults += 1;
-                    "fault".to_owned()
-                }
-            };
-            *self.verdicts.entry(verdict).or_default() += 1;
+        self.events += ran.events.len();
+        self.cut += usize::from(packet.is_cut());
+        let name = match &ran.result {
+            Ok(verdict) => verdict.name(),
+            Err(Stop::Fault(_)) => {
+                self.faults += 1;
+                "fault".to_owned()
+            }
+            Err(Stop::Refused(_)) => {
+                self.not_run += 1;
+                "not run".to_owned()
+            }
+        };
+        *self.verdicts.entry(name).or_default() += 1;
+        if let Some(differences) = packet.differences() {
+            *self.different.get_or_insert_default() += usize::from(!differences.is_empty());
         }
-        if let Some(cost) = journey.cost() {
+        if let Some(cost) = ran.cost {
             self.total += cost;
-            let by_instructions = |cost: &Cost| cost.instructions;
-            self.least = self
-                .least
-                .into_iter()
-                .chain([cost])
-                .min_by_key(by_instructions);
-            self.most = self
-                .most
-                .into_iter()
-                .chain([cost])
-                .max_by_key(by_instructions);
+            let all = |kept: Option<Cost>| kept.into_iter().chain([cost]);
+            self.least = all(self.least).min_by_key(|cost| cost.instructions);
+            self.most = all(self.most).max_by_key(|cost| cost.instructions);
         }
+    }
+
+    /// Takes in what the maps differ in at the end.
+    pub fn add_maps(&mut self, differences: Vec<Difference>) {
+        self.maps = differences;
     }
 
     /// How many packets there were so far.
@@ -117,28 +232,55 @@ impl ReplaySummary {
         self.packets
     }
 
-    /// How many packets made the program fault.
-    pub const fn faults(&self) -> usize {
-        self.faults
+    /// Whether no program faulted, and both sides agree.
+    pub fn is_good(&self) -> bool {
+        self.faults == 0 && self.different.unwrap_or(0) == 0 && self.maps.is_empty()
     }
 
-    /// Writes a few lines for a person.
+    /// The map differences, for a program.
+    pub fn map_lines(&self) -> impl Iterator<Item = DifferencePart> {
+        self.maps.iter().map(DifferencePart::new)
+    }
+
+    /// Writes a few lines for a person, in so many columns.
     ///
     /// # Errors
     /// When `out` does not take it.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write(&self, out: &mut impl Write, width: usize) -> io::Result<()> {
+        for difference in &self.maps {
+            writeln!(out, "  at the end, {}", difference.place)?;
+            sides(width).write(out, &difference.values)?;
+        }
         let verdicts: Vec<String> = self
             .verdicts
             .iter()
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
-        writeln!(
-            out,
-            "{} packets: {}; {} events",
-            self.packets,
-            verdicts.join(", "),
-            self.events
-        )?;
+        let noun = if self.packets == 1 {
+            "packet"
+        } else {
+            "packets"
+        };
+        let mut parts = vec![verdicts.join(", ")];
+        parts.extend((self.events > 0).then(|| format!("{} events", self.events)));
+        if self.packets == 0 {
+            return writeln!(out, "no packets");
+        }
+        writeln!(out, "{} {noun}: {}", self.packets, parts.join("; "))?;
+        if self.cut > 0 {
+            writeln!(out, "  {} cut by the capture's snapshot length", self.cut)?;
+        }
+        match self.different {
+            Some(0) if self.maps.is_empty() => writeln!(out, "  emulator and kernel agree")?,
+            Some(count) => {
+                let maps = self.maps.len();
+                writeln!(
+                    out,
+                    "  emulator and kernel differ on {count} packets and {maps} map entries"
+                )?;
+            }
+            None => {}
+        }
         if let (Some(least), Some(most)) = (self.least, self.most) {
             writeln!(out, "  all:      {}", describe::cost(self.total))?;
             writeln!(out, "  cheapest: {}", describe::cost(least))?;

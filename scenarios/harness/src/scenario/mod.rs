@@ -15,6 +15,7 @@ mod time;
 pub use build::Case;
 pub use error::{Mistake, Problem, ScenarioError};
 pub use format::ScenarioFile;
+pub use literal::Bytes;
 pub use parse::{Scenario, name};
 pub use schema::schema;
 pub use source::{Located, Source};

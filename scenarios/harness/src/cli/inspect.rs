@@ -1,0 +1,70 @@
+//! `twinpath inspect`.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use twinpath_machine::inspect::{Inspection, inspect as look_into};
+use twinpath_machine::{LoadOptions, Object, ProgramType, TargetBtf};
+use twinpath_node::Helpers;
+
+use super::args::InspectArgs;
+use super::error::CliError;
+use super::{EQUAL, object};
+use crate::report::{self, InspectionLine};
+
+/// Shows what is in an object.
+pub fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
+    let (_, object) = object::read(&args.object)?;
+    let inspection = look_into(&object, &options(args, &object)?, &Helpers).map_err(|error| {
+        let path = args.object.display();
+        CliError::Input(format!(
+            "failed to inspect {path}: {}",
+            report::chain(&error)
+        ))
+    })?;
+    let mut out = io::BufWriter::new(anstream::stdout());
+    if args.json {
+        let line = InspectionLine::new(&inspection, !args.no_disassembly);
+        serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else if args.no_disassembly {
+        write!(out, "{}", overview(&inspection))?;
+    } else {
+        write!(out, "{inspection}")?;
+    }
+    out.flush()?;
+    Ok(EQUAL)
+}
+
+fn options(args: &InspectArgs, object: &Object) -> Result<LoadOptions, CliError> {
+    for name in &args.program {
+        object::program(object, &args.object, name)?;
+    }
+    let untyped = object
+        .programs()
+        .iter()
+        .filter(|program| program.kind == ProgramType::Unspecified);
+    Ok(LoadOptions {
+        programs: (!args.program.is_empty())
+            .then(|| args.program.iter().cloned().collect::<BTreeSet<_>>()),
+        types: args
+            .kind
+            .iter()
+            .flat_map(|kind| untyped.clone().map(|program| (program.name.clone(), *kind)))
+            .collect(),
+        // What an object needs is known without the kernel that it would run on.
+        btf: if std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+            TargetBtf::RunningKernel
+        } else {
+            TargetBtf::Own
+        },
+        ..LoadOptions::default()
+    })
+}
+
+fn overview(inspection: &Inspection) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = inspection.write_overview(&mut text);
+    text
+}

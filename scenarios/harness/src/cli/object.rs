@@ -1,0 +1,56 @@
+//! The object file that a user names.
+
+use std::path::Path;
+
+use twinpath_machine::{Object, ObjectProgram};
+
+use super::error::CliError;
+use crate::scenario::suggest;
+
+/// Reads an object file; its bytes, and what is in them.
+///
+/// # Errors
+/// When the file cannot be read or is no eBPF object.
+pub fn read(path: &Path) -> Result<(Vec<u8>, Object), CliError> {
+    let shown = path.display();
+    let bytes = std::fs::read(path)
+        .map_err(|error| CliError::Input(format!("failed to read {shown}: {error}")))?;
+    let object =
+        Object::parse(&bytes).map_err(|error| CliError::Input(format!("{shown} {error}")))?;
+    Ok((bytes, object))
+}
+
+/// A program of the object, by name.
+///
+/// # Errors
+/// When the object has none of that name; what it has, and what was probably meant.
+pub fn program<'a>(
+    object: &'a Object,
+    path: &Path,
+    name: &str,
+) -> Result<&'a ObjectProgram, CliError> {
+    let programs = object.programs();
+    programs
+        .iter()
+        .find(|program| program.name == name)
+        .ok_or_else(|| {
+            let known = || programs.iter().map(|program| program.name.as_str());
+            unknown(path, "program", name, known)
+        })
+}
+
+/// A name that the object does not have.
+pub fn unknown<'a, I: Iterator<Item = &'a str>>(
+    path: &Path,
+    what: &str,
+    name: &str,
+    known: impl Fn() -> I,
+) -> CliError {
+    let meant = suggest::nearest(name, known())
+        .map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+    CliError::Input(format!(
+        "{} has no {what} `{name}`: expected {}{meant}",
+        path.display(),
+        suggest::list(known())
+    ))
+}

@@ -1,0 +1,81 @@
+//! In the kernel, by `BPF_PROG_TEST_RUN`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use super::{Ran, ReplayError, Replayer, Setup, Stop, Verdict};
+use crate::kernel::Error;
+use crate::kernel::test_run::{Object, Program, TestInput, apart, read_map};
+use crate::recording::{MapContents, MapRef};
+
+/// A program in the kernel, in a network namespace of its own: what it sends does not reach this machine's devices.
+struct InKernel<'a> {
+    setup: &'a Setup,
+    object: Object,
+    program: Program,
+}
+
+/// Loads the program into the kernel and hands it over, on a thread of its own that stays on one CPU.
+///
+/// # Errors
+/// When the kernel refuses the object, and those of `run`.
+pub fn with_kernel<T, E>(
+    setup: &Setup,
+    run: impl FnOnce(&mut dyn Replayer) -> Result<T, E> + Send,
+) -> Result<T, E>
+where
+    T: Send,
+    E: From<ReplayError> + From<Error> + Send,
+{
+    apart(|| {
+        let path = setup.path.clone();
+        let object = Object::load(path, setup.bytes.clone(), &setup.globals)?;
+        let program = object.program_as(&setup.program, setup.kind)?;
+        run(&mut InKernel {
+            setup,
+            object,
+            program,
+        })
+    })
+}
+
+impl Replayer for InKernel<'_> {
+    fn packet(&mut self, _: Duration, bytes: &[u8]) -> Result<Ran, ReplayError> {
+        let output = match self.program.run(TestInput::packet(bytes)) {
+            Ok(output) => output,
+            Err(error) if is_about_the_packet(&error) => {
+                return Ok(Ran::stopped(Stop::Refused(error.to_string())));
+            }
+            Err(error) => {
+                return Err(ReplayError::Run {
+                    program: self.setup.program.clone(),
+                    problem: error.to_string(),
+                });
+            }
+        };
+        Ok(Ran {
+            result: Ok(Verdict::new(self.setup.kind, output.code)),
+            bytes: Some(output.packet),
+            cost: None,
+            ends: None,
+            events: Vec::new(),
+        })
+    }
+
+    fn maps(&self) -> Result<BTreeMap<MapRef, MapContents>, ReplayError> {
+        let mut contents = BTreeMap::new();
+        for (name, map) in self.object.maps() {
+            let read = read_map(map).map_err(Error::system(format!("read map `{name}`")))?;
+            if let Some(read) = read {
+                contents.insert(self.setup.map_ref(name), read);
+            }
+        }
+        Ok(contents)
+    }
+}
+
+/// The kernel says `EINVAL` of a packet that is too short or too long, and `ENOMEM` of one that is much too long.
+fn is_about_the_packet(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOMEM))
+}
