@@ -42,4 +42,5 @@ helpers! { Skb:
     reads CHECK_MTU => mtu::skb,
     reads GET_ROUTE_REALM => skb_meta::no_class,
     reads GET_CGROUP_CLASSID => skb_meta::no_class,
+    reads SKB_CGROUP_CLASSID => skb_meta::no_class,
 }

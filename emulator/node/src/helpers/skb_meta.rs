@@ -110,7 +110,7 @@ fn ce_ipv6(skb: &mut Skb, memory: &mut Memory, at: u32) -> bool {
     true
 }
 
-/// `bpf_get_cgroup_classid`, `bpf_get_route_realm`: the numbers that old tc classifiers and routes give
+/// `bpf_get_cgroup_classid`, `bpf_skb_cgroup_classid`, `bpf_get_route_realm`: the numbers that old tc classifiers and routes give
 /// to packets; there are none here, and then the kernel says 0.
 pub(super) fn no_class(_skb: &mut Skb, _net: &mut Net, call: &mut Call<'_>) -> Checked<u64> {
     call.context(1)?;

@@ -26,6 +26,10 @@ impl EtherType {
     pub const VLAN: Self = Self(0x8100);
     /// `ETH_P_IPV6`.
     pub const IPV6: Self = Self(0x86dd);
+    /// `ETH_P_MPLS_UC`.
+    pub const MPLS: Self = Self(0x8847);
+    /// `ETH_P_PPP_SES`: the session of PPP over Ethernet.
+    pub const PPPOE_SESSION: Self = Self(0x8864);
     /// `ETH_P_8021AD`: an outer VLAN tag.
     pub const SERVICE_VLAN: Self = Self(0x88a8);
 

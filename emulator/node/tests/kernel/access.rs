@@ -5,10 +5,11 @@ use twinpath_bpf::ProgramSource;
 use twinpath_machine::engine::Checked;
 use twinpath_machine::isa::{Insn, encode};
 use twinpath_machine::memory::Field;
-use twinpath_machine::{AttachType, MachineOptions, Program, ProgramType};
-use twinpath_node::{NodeId, TestRun, TestRunError, World, layout};
+use twinpath_machine::{AttachType, Environment, HelperId, MachineOptions, Program, ProgramType};
+use twinpath_node::{Helpers, NodeId, TestRun, TestRunError, World, layout};
 
 use crate::support::asm::{Width, exit, ldx, mov, stx};
+use crate::support::case::call;
 
 const WIDTHS: [(Width, u32); 4] = [(Width::B, 1), (Width::H, 2), (Width::W, 4), (Width::D, 8)];
 /// Beyond the largest of the structures.
@@ -84,6 +85,48 @@ fn runs(world: &mut World, node: NodeId, kind: ProgramType, insns: &[Insn]) -> b
     }
 }
 
+/// Whether the kernel has a helper for programs of a type; if so, its verifier complains of something
+/// else.
+fn kernel_has(kind: ProgramType, helper: HelperId) -> bool {
+    let insns = encode(&[call(helper), mov(0, 1), exit()]);
+    let source = ProgramSource::new("helper", kind as u32, &insns);
+    let Err(refusal) = twinpath_bpf::Program::load(&source) else {
+        return true;
+    };
+    let missing = ["cannot use helper", "unknown func", "invalid func"];
+    !missing.iter().any(|text| refusal.log.contains(text))
+}
+
+#[test]
+fn packet_helpers_are_given_to_types_that_have_them() {
+    if skipped("helpers of program types") {
+        return;
+    }
+    // Of linux/bpf.h.
+    const LAST: u32 = 211;
+    let mut found = Vec::new();
+    for kind in KINDS {
+        for helper in (1..=LAST).map(HelperId) {
+            if Helpers.provides(helper, kind) && !kernel_has(kind, helper) {
+                found.push(format!("the kernel has no {helper} for {kind}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Types of programs that run on packets.
+const KINDS: [ProgramType; 8] = [
+    ProgramType::Xdp,
+    ProgramType::SchedCls,
+    ProgramType::SchedAct,
+    ProgramType::SocketFilter,
+    ProgramType::CgroupSkb,
+    ProgramType::LwtIn,
+    ProgramType::LwtOut,
+    ProgramType::LwtXmit,
+];
+
 #[test]
 fn accesses_are_allowed_as_in_the_kernel() {
     if skipped("context accesses") {
@@ -92,16 +135,7 @@ fn accesses_are_allowed_as_in_the_kernel() {
     let options = MachineOptions::default();
     let mut world = World::new(options, Box::new(|| Box::<Checked>::default())).unwrap();
     let node = world.add_node();
-    for kind in [
-        ProgramType::Xdp,
-        ProgramType::SchedCls,
-        ProgramType::SchedAct,
-        ProgramType::SocketFilter,
-        ProgramType::CgroupSkb,
-        ProgramType::LwtIn,
-        ProgramType::LwtOut,
-        ProgramType::LwtXmit,
-    ] {
+    for kind in KINDS {
         let found = differences(
             |insns| kernel_takes(kind, 0, insns),
             |insns, _, _, _| runs(&mut world, node, kind, insns),

@@ -7,4 +7,5 @@
 mod access;
 mod helpers;
 mod steps;
+mod structures;
 mod support;

@@ -1,20 +1,19 @@
 //! Random steps of programs: helpers with their arguments, context fields, loads from the packet.
 
-use std::net::Ipv6Addr;
-
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use twinpath_machine::memory::{Field, FieldValue, Widths};
 use twinpath_machine::{HelperId as H, ProgramType};
 use twinpath_node::layout;
 
+use crate::structures;
 use crate::support::asm::Width;
 use crate::support::case::{Arg, Step};
+use crate::support::maps::Name;
 use crate::support::network;
 
 pub type Steps = BoxedStrategy<Vec<Step>>;
-type Number = BoxedStrategy<u64>;
+pub type Number = BoxedStrategy<u64>;
 
 /// A context, numbers.
 fn numbers(list: Vec<Number>) -> BoxedStrategy<Vec<Arg>> {
@@ -48,7 +47,7 @@ fn offset() -> Number {
 }
 
 /// A signed change of length, as a register holds it.
-fn change(max: i64) -> Number {
+pub fn change(max: i64) -> Number {
     prop_oneof![
         4 => -64..64i64,
         2 => -max..max,
@@ -59,13 +58,13 @@ fn change(max: i64) -> Number {
 }
 
 /// Mostly valid flags out of `bits`, sometimes any.
-fn flags(bits: &'static [u64]) -> Number {
+pub fn flags(bits: &'static [u64]) -> Number {
     let valid = prop::sample::subsequence(bits, 0..=bits.len())
         .prop_map(|bits| bits.into_iter().fold(0, |all, bit| all | bit));
     prop_oneof![10 => valid, 1 => any::<u64>(), 1 => 0..1024u64].boxed()
 }
 
-fn rarely() -> Number {
+pub fn rarely() -> Number {
     prop_oneof![9 => Just(0u64), 1 => any::<u64>()].boxed()
 }
 
@@ -73,7 +72,7 @@ fn any_number() -> Number {
     any::<u64>().boxed()
 }
 
-fn ifindex() -> Number {
+pub fn ifindex() -> Number {
     select(&network::INDEXES[..]).prop_map(u64::from).boxed()
 }
 
@@ -152,6 +151,9 @@ pub fn calls(helper: H) -> Steps {
         H::L4_CSUM_REPLACE => csum_replace(&[1 << 4, 1 << 5, 1 << 6, 1 << 7]),
         H::CSUM_DIFF => csum_diff(),
         H::CSUM_UPDATE | H::SET_HASH => numbers(vec![any_number()]),
+        H::SKB_ANCESTOR_CGROUP_ID => {
+            numbers(vec![prop_oneof![4 => 0..3u64, 1 => any::<u64>()].boxed()])
+        }
         H::CSUM_LEVEL => numbers(vec![(0..5u64).boxed()]),
         H::SKB_CHANGE_PROTO => numbers(vec![protocol(), rarely()]),
         H::SKB_CHANGE_TAIL => numbers(vec![length(16000..16100), rarely()]),
@@ -169,20 +171,33 @@ pub fn calls(helper: H) -> Steps {
         ]),
         H::REDIRECT | H::REDIRECT_PEER => without_context(vec![ifindex(), flags(&[1])]),
         H::CLONE_REDIRECT => numbers(vec![ifindex(), flags(&[1])]),
-        H::REDIRECT_NEIGH => return redirect_neigh(),
-        H::CHECK_MTU => return check_mtu(),
-        H::FIB_LOOKUP => return fib_lookup(),
-        H::SKB_SET_TUNNEL_KEY => return set_tunnel_key(),
-        H::SKB_GET_TUNNEL_KEY => tunnel(&[44, 28, 24, 22, 8], Some(flags(&[1 << 0, 1 << 4]))),
-        H::SKB_SET_TUNNEL_OPT | H::SKB_GET_TUNNEL_OPT => tunnel(&[4, 8, 64, 252], None),
+        H::REDIRECT_MAP => redirect_map(),
+        H::PERF_EVENT_OUTPUT => event(),
+        H::SKB_UNDER_CGROUP => (0..4u64)
+            .prop_map(|index| vec![Arg::Context, Arg::Map(Name::Cgroups), Arg::Number(index)])
+            .boxed(),
+        H::REDIRECT_NEIGH => return structures::redirect_neigh(),
+        H::CHECK_MTU => return structures::check_mtu(),
+        H::FIB_LOOKUP => return structures::fib_lookup(),
+        H::SKB_SET_TUNNEL_KEY => return structures::set_tunnel_key(),
+        H::SKB_GET_TUNNEL_KEY => {
+            structures::tunnel(&[44, 28, 24, 22, 8], Some(flags(&[1 << 0, 1 << 4])))
+        }
+        H::SKB_SET_TUNNEL_OPT | H::SKB_GET_TUNNEL_OPT => structures::tunnel(&[4, 8, 64, 252], None),
         _ => numbers(vec![]),
     };
     args.prop_map(move |args| vec![Step::Call(helper, args)])
         .boxed()
 }
 
+/// Lengths of packets, but not those that only the kernel has buffers for.
 fn length(long: std::ops::Range<u64>) -> Number {
-    prop_oneof![6 => 0..200u64, 2 => 0..5000u64, 1 => long, 1 => any::<u64>()].boxed()
+    const OURS: u32 = 64 << 10;
+    const KERNELS: u32 = 8 << 20;
+    let far = any::<u64>().prop_filter("a length between both", |len| {
+        !(OURS..KERNELS).contains(&(*len as u32))
+    });
+    prop_oneof![6 => 0..200u64, 2 => 0..5000u64, 1 => long, 1 => far].boxed()
 }
 
 fn without_context(list: Vec<Number>) -> BoxedStrategy<Vec<Arg>> {
@@ -190,124 +205,34 @@ fn without_context(list: Vec<Number>) -> BoxedStrategy<Vec<Arg>> {
         .boxed()
 }
 
-fn redirect_neigh() -> Steps {
-    let family = prop_oneof![4 => Just(2u32), 4 => Just(10), 1 => any::<u32>()];
-    let params = prop_oneof![
-        2 => Just((Arg::Null, 0)),
-        4 => Just((Arg::Buffer(0), 20)),
-        1 => (1..40u64).prop_map(|len| (Arg::Buffer(0), len)),
+fn redirect_map() -> BoxedStrategy<Vec<Arg>> {
+    let map = select(vec![
+        Name::Devices,
+        Name::DevicesByKey,
+        Name::Cpus,
+        Name::XdpSockets,
+    ]);
+    let key = prop_oneof![8 => 0..9u64, 1 => Just(0xffff_ffffu64), 1 => any::<u64>()];
+    (map, key, flags(&[1, 2, 8, 16]))
+        .prop_map(|(map, key, flags)| vec![Arg::Map(map), Arg::Number(key), Arg::Number(flags)])
+        .boxed()
+}
+
+/// An event with bytes of the packet.
+fn event() -> BoxedStrategy<Vec<Arg>> {
+    let index = prop_oneof![6 => Just(0xffff_ffffu64), 2 => Just(0u64), 1 => 0..4u64];
+    let packet = prop_oneof![
+        1 => Just(0u64),
+        5 => 1..100u64,
+        2 => 100..2000u64,
+        1 => Just(0xf_ffffu64),
+        // Beyond the mask.
+        1 => Just(0x10_0000u64),
     ];
-    (ifindex(), family, any::<[u8; 16]>(), params, rarely())
-        .prop_map(|(index, family, address, (at, len), flags)| {
-            let mut bytes = family.to_le_bytes().to_vec();
-            bytes.extend(address);
-            let args = vec![Arg::Number(index), at, Arg::Number(len), Arg::Number(flags)];
-            vec![Step::Fill(0, bytes), Step::Call(H::REDIRECT_NEIGH, args)]
-        })
-        .boxed()
-}
-
-fn check_mtu() -> Steps {
-    let given = prop_oneof![3 => Just(0u32), 4 => 0..2000u32, 1 => any::<u32>()];
-    (ifindex(), given, change(2000), flags(&[1]))
-        .prop_map(|(index, given, by, flags)| {
-            let args = vec![
-                Arg::Context,
-                Arg::Number(index),
-                Arg::Buffer(0),
-                Arg::Number(by),
-                Arg::Number(flags),
-            ];
-            let fill = Step::Fill(0, given.to_le_bytes().to_vec());
-            vec![fill, Step::Call(H::CHECK_MTU, args)]
-        })
-        .boxed()
-}
-
-/// `struct bpf_fib_lookup`.
-fn fib_lookup() -> Steps {
-    let ipv4 = select(&network::IPV4[..]).prop_map(|address| {
-        let mut octets = [0; 16];
-        octets[..4].copy_from_slice(&address);
-        octets
-    });
-    let ipv6 = select(&network::IPV6[..])
-        .prop_map(|address| address.parse::<Ipv6Addr>().unwrap().octets());
-    let question = prop_oneof![
-        6 => (Just(2u8), ipv4.clone(), ipv4.clone()),
-        6 => (Just(10u8), ipv6.clone(), ipv6),
-        1 => (any::<u8>(), ipv4.clone(), ipv4),
-    ];
-    let len = prop_oneof![3 => Just(0u16), 4 => 200..1600u16, 1 => any::<u16>()];
-    let size = prop_oneof![12 => Just(64u64), 1 => 1..100u64];
-    let table = select(vec![0u32, 77, 253, 254, 255, 9999]);
-    let bits: &[u64] = &[1, 2, 4, 8, 16, 32];
-    (
-        question,
-        len,
-        ifindex(),
-        table,
-        any::<u32>(),
-        size,
-        flags(bits),
-    )
-        .prop_map(
-            |((family, from, to), len, index, table, mark, size, flags)| {
-                let mut bytes = vec![family, 6, 0, 80, 1, 2];
-                bytes.extend(len.to_le_bytes());
-                bytes.extend((index as u32).to_le_bytes());
-                bytes.extend([0; 4]);
-                bytes.extend(from);
-                bytes.extend(to);
-                bytes.extend(table.to_le_bytes());
-                bytes.extend(mark.to_le_bytes());
-                bytes.extend([0xee; 8]);
-                let args = vec![
-                    Arg::Context,
-                    Arg::Buffer(0),
-                    Arg::Number(size),
-                    Arg::Number(flags),
-                ];
-                vec![Step::Fill(0, bytes), Step::Call(H::FIB_LOOKUP, args)]
-            },
-        )
-        .boxed()
-}
-
-/// A buffer of one of these sizes, mostly, and flags.
-fn tunnel(sizes: &'static [u64], flags: Option<Number>) -> BoxedStrategy<Vec<Arg>> {
-    let size = prop_oneof![8 => select(sizes), 1 => 1..300u64];
-    let flags = flags.map_or(Just(None).boxed(), |flags| flags.prop_map(Some).boxed());
-    (size, flags)
-        .prop_map(|(size, flags)| {
-            let mut args = vec![Arg::Context, Arg::Buffer(128), Arg::Number(size)];
-            args.extend(flags.map(Arg::Number));
-            args
-        })
-        .boxed()
-}
-
-/// `struct bpf_tunnel_key`.
-fn set_tunnel_key() -> Steps {
-    let label = prop_oneof![4 => Just(0u32), 1 => any::<u32>()];
-    let ext = prop_oneof![8 => Just(0u16), 1 => any::<u16>()];
-    let bits: &[u64] = &[1, 2, 4, 8, 16];
-    (
-        vec(any::<u8>(), 22),
-        ext,
-        label,
-        vec(any::<u8>(), 16),
-        tunnel(&[44, 28, 24, 22, 8], Some(flags(bits))),
-    )
-        .prop_map(|(mut bytes, ext, label, local, mut args)| {
-            bytes.extend(ext.to_le_bytes());
-            bytes.extend(label.to_le_bytes());
-            bytes.extend(local);
-            args[1] = Arg::Buffer(0);
-            vec![
-                Step::Fill(0, bytes),
-                Step::Call(H::SKB_SET_TUNNEL_KEY, args),
-            ]
+    (index, packet, buffer())
+        .prop_map(|(index, packet, (from, len))| {
+            let flags = Arg::Number(packet << 32 | index);
+            vec![Arg::Context, Arg::Map(Name::Events), flags, from, len]
         })
         .boxed()
 }
@@ -341,6 +266,23 @@ pub fn fields(kind: ProgramType) -> Steps {
     let write =
         (select(writes), value).prop_map(|((width, at), value)| Step::Write(width, at, value));
     prop_oneof![read, write].prop_map(|step| vec![step]).boxed()
+}
+
+/// Reads of the packet's socket, as which types of programs may look at.
+pub fn sockets(kind: ProgramType) -> Steps {
+    /// Fields of `struct bpf_sock` that any socket has, and those of a full one besides. Not
+    /// `rx_queue_mapping`: without a queue it is a -1 of 64 bits, even where 32 are loaded.
+    const COMMON: [i16; 12] = [0, 4, 24, 28, 32, 36, 40, 44, 52, 56, 68, 72];
+    const FULL: [i16; 4] = [8, 12, 16, 20];
+    let common = select(&COMMON[..]).prop_map(|at| (false, at));
+    let full = select([&COMMON[..], &FULL].concat()).prop_map(|at| (true, at));
+    let full = match kind {
+        ProgramType::SchedCls | ProgramType::SchedAct | ProgramType::CgroupSkb => full.boxed(),
+        _ => common.clone().boxed(),
+    };
+    prop_oneof![common, full]
+        .prop_map(|(full, at)| vec![Step::Socket { full, at }])
+        .boxed()
 }
 
 /// Loads from the packet as classic BPF has them.

@@ -12,10 +12,18 @@ use crate::support::asm::{
     stx,
 };
 
+use super::maps::{Name, Numbers};
+
 /// Bytes of the map value that both sides share: results, context fields, buffers.
 pub const SPACE: usize = 1024;
 /// Where the fields of the context are copied to.
 const FIELDS: i16 = 128;
+/// Where `struct __sk_buff` has `hash`.
+const CONTEXT_HASH: i16 = 68;
+/// Where its copy is.
+pub const HASH: usize = (FIELDS + CONTEXT_HASH) as usize;
+/// Where `struct __sk_buff` has `sk`.
+const SK: i16 = 168;
 /// Where the buffers for helpers begin.
 pub const BUFFERS: i16 = 512;
 
@@ -28,6 +36,8 @@ pub enum Arg {
     Number(u64),
     /// A pointer into the buffers.
     Buffer(u16),
+    /// A map.
+    Map(Name),
     /// A null pointer.
     Null,
 }
@@ -41,12 +51,42 @@ pub enum Step {
     Read(Width, i16),
     /// Writes a number into a field of the context.
     Write(Width, i16, u64),
+    /// Reads a field of the packet's socket, and whether it is looked at as a full one first.
+    Socket { full: bool, at: i16 },
     /// Puts bytes into the buffers.
     Fill(u16, Vec<u8>),
     /// Loads from the packet (`BPF_LD | BPF_ABS`), or ends the program.
     Absolute(Width, i32),
     /// The same with a register that is added to the offset (`BPF_LD | BPF_IND`).
     Indirect(Width, i32, u64),
+}
+
+impl Step {
+    /// Whether it reads a field's bytes that the kernel does not keep, or writes what it does not keep:
+    /// only the checked engine sees which field an access is to.
+    pub fn meets_narrow_field(&self, kind: ProgramType) -> bool {
+        let layout = layout(kind, None).unwrap();
+        let field = |at: i16| {
+            let field = layout.field_at(at as u32)?;
+            match field.value {
+                FieldValue::Short(kept) => Some((u32::from(kept), at as u16 - field.offset)),
+                FieldValue::Queue => Some((2, at as u16 - field.offset)),
+                _ => None,
+            }
+        };
+        match *self {
+            Self::Read(_, at) => field(at).is_some_and(|(kept, within)| u32::from(within) >= kept),
+            Self::Write(_, at, value) => {
+                field(at).is_some_and(|(kept, _)| (value as u32) >> (kept * 8 - 1) != 0)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it yields the packet's hash or a part of it.
+    pub fn reads_hash(&self) -> bool {
+        matches!(self, Self::Read(_, at) if (CONTEXT_HASH..CONTEXT_HASH + 4).contains(at))
+    }
 }
 
 impl fmt::Debug for Step {
@@ -57,6 +97,7 @@ impl fmt::Debug for Step {
             Self::Write(width, at, value) => {
                 write!(f, "write {value:#x}, {} bytes at {at}", width.bytes())
             }
+            Self::Socket { full, at } => write!(f, "read sk at {at}, full {full}"),
             Self::Fill(at, bytes) => write!(f, "{at}: {bytes:02x?}"),
             Self::Absolute(width, at) => write!(f, "load {} bytes at {at:#x}", width.bytes()),
             Self::Indirect(width, at, by) => {
@@ -118,38 +159,23 @@ impl fmt::Debug for Case {
 }
 
 impl Case {
-    /// Whether a step reads a field's bytes that the kernel does not keep, or writes what it does not
-    /// keep: only the checked engine sees which field an access is to.
+    /// Whether a step meets a narrow field.
     pub fn meets_narrow_fields(&self) -> bool {
-        let layout = layout(self.kind, None).unwrap();
-        let meets = |at: i16, beyond: &dyn Fn(u32, u16) -> bool| {
-            let field = layout.field_at(at as u32);
-            field.is_some_and(|field| match field.value {
-                FieldValue::Short(kept) => beyond(kept.into(), at as u16 - field.offset),
-                FieldValue::Queue => beyond(2, at as u16 - field.offset),
-                _ => false,
-            })
-        };
-        self.steps.iter().any(|step| match *step {
-            Step::Read(_, at) => meets(at, &|kept, within| u32::from(within) >= kept),
-            Step::Write(_, at, value) => {
-                meets(at, &|kept, _| (value as u32) >> (kept * 8 - 1) != 0)
-            }
-            _ => false,
-        })
+        let meets = |step: &Step| step.meets_narrow_field(self.kind);
+        self.steps.iter().any(meets)
     }
 
-    /// The program, with a map of this number or descriptor.
-    pub fn program(&self, map: i32) -> Vec<Insn> {
+    /// The program, with maps of these numbers or descriptors.
+    pub fn program(&self, maps: &Numbers) -> Vec<Insn> {
         let mut insns = vec![movr(6, 1), st(Width::W, 10, -4, 0), movr(2, 10)];
         insns.push(alu_k(true, op::ADD, 2, -4, 0));
-        insns.extend(lddw(1, pseudo::MAP_FD, map as u32 as u64));
+        insns.extend(load_map(1, maps.of(Name::Space)));
         insns.push(call(HelperId::MAP_LOOKUP_ELEM));
         insns.push(jump_k(true, cond::JNE, 0, 0, 1));
         insns.push(exit());
         insns.push(movr(9, 0));
         for (index, step) in self.steps.iter().enumerate() {
-            take(&mut insns, step);
+            take(&mut insns, step, maps);
             insns.push(stx(Width::D, 9, index as i16 * 8, 0));
         }
         dump(&mut insns, self.kind);
@@ -170,11 +196,11 @@ pub fn call(helper: HelperId) -> Insn {
 }
 
 /// A step whose result is in r0 afterwards.
-fn take(insns: &mut Vec<Insn>, step: &Step) {
+fn take(insns: &mut Vec<Insn>, step: &Step, maps: &Numbers) {
     match step {
         Step::Call(helper, args) => {
             for (number, arg) in args.iter().enumerate() {
-                set(insns, number as u8 + 1, *arg);
+                set(insns, number as u8 + 1, *arg, maps);
             }
             insns.push(call(*helper));
         }
@@ -182,6 +208,16 @@ fn take(insns: &mut Vec<Insn>, step: &Step) {
         Step::Write(width, at, value) => {
             insns.extend(lddw(0, 0, *value));
             insns.push(stx(*width, 6, *at, 0));
+        }
+        Step::Socket { full, at } => {
+            let more = if *full { 3 } else { 0 };
+            insns.extend([ldx(Width::D, 1, 6, SK), mov(0, -1)]);
+            insns.push(jump_k(true, cond::JEQ, 1, 0, more + 1));
+            if *full {
+                insns.push(call(HelperId::SK_FULLSOCK));
+                insns.extend([jump_k(true, cond::JEQ, 0, 0, 2), movr(1, 0)]);
+            }
+            insns.push(ldx(Width::W, 0, 1, *at));
         }
         Step::Fill(at, bytes) => {
             for (index, word) in bytes.chunks(4).enumerate() {
@@ -200,9 +236,14 @@ fn take(insns: &mut Vec<Insn>, step: &Step) {
     }
 }
 
-fn set(insns: &mut Vec<Insn>, register: u8, arg: Arg) {
+fn load_map(register: u8, number: i32) -> [Insn; 2] {
+    lddw(register, pseudo::MAP_FD, number as u32 as u64)
+}
+
+fn set(insns: &mut Vec<Insn>, register: u8, arg: Arg, maps: &Numbers) {
     match arg {
         Arg::Context => insns.push(movr(register, 6)),
+        Arg::Map(name) => insns.extend(load_map(register, maps.of(name))),
         Arg::Null => insns.push(mov(register, 0)),
         Arg::Number(value) => insns.extend(lddw(register, 0, value)),
         Arg::Buffer(at) => {

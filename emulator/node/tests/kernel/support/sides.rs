@@ -1,18 +1,16 @@
 //! The kernel and the emulator, side by side.
 
-use std::os::fd::AsRawFd;
+use std::collections::HashMap;
 
-use twinpath_bpf::{MapShape, ProgramSource, TestInput};
+use twinpath_bpf::{ProgramSource, TestInput};
 use twinpath_machine::engine::{Checked, Engine, Rbpf};
 use twinpath_machine::isa::encode;
-use twinpath_machine::maps::Value;
 use twinpath_machine::memory::Placement;
-use twinpath_machine::{
-    Cpu, Machine, MachineOptions, Map, MapDef, MapId, MapType, Program, ProgramId,
-};
+use twinpath_machine::{Cpu, HelperId, MachineOptions, Program, ProgramId};
 use twinpath_node::{NodeId, TestRun, TestRunError, World};
 
-use super::case::{BUFFERS, Case, Input, SPACE};
+use super::case::{BUFFERS, Case, HASH, Input, SPACE, Step};
+use super::maps::{EmulatorMaps, KernelMaps};
 use super::network;
 
 /// What one side left.
@@ -22,22 +20,26 @@ pub struct Left {
     pub data: Vec<u8>,
     pub context: Vec<u8>,
     pub space: Vec<u8>,
+    /// The kernel's are filled up.
+    pub events: Vec<Vec<u8>>,
 }
 
 /// The kernel, and the emulator with each of its engines, ready to run cases.
 pub struct Sides {
     kernel: Kernel,
     emulators: [Emulator; 2],
+    hashes: Hashes,
 }
 
 impl Sides {
     pub fn new() -> Self {
         Self {
-            kernel: Kernel::new(),
+            kernel: Kernel(KernelMaps::new().unwrap()),
             emulators: [
                 Emulator::new::<Checked>(Placement::Anywhere),
                 Emulator::new::<Rbpf>(Placement::Identity),
             ],
+            hashes: Hashes::default(),
         }
     }
 
@@ -54,11 +56,85 @@ impl Sides {
             let program = emulator.load(case)?;
             for (index, (input, expected)) in case.inputs.iter().zip(&spaces).enumerate() {
                 let found = emulator.run(program, input, &space(case));
-                let found = found.and_then(|found| difference(expected, &found));
+                let found = found.and_then(|mut found| {
+                    self.hashes.translate(case, expected, &mut found)?;
+                    difference(expected, &found)
+                });
                 found.map_err(|text| format!("input {index}, {}: {text}", emulator.engine))?;
             }
         }
         Ok(engines)
+    }
+}
+
+/// Flow hashes of the emulator and of the kernel, whose key is random: what is one flow there must be
+/// one flow here.
+#[derive(Default)]
+struct Hashes {
+    kernel: HashMap<u32, u32>,
+    emulator: HashMap<u32, u32>,
+}
+
+impl Hashes {
+    /// Replaces the hashes that the emulator found by the kernel's.
+    fn translate(
+        &mut self,
+        case: &Case,
+        kernel: &Result<Left, i32>,
+        emulator: &mut Result<Left, i32>,
+    ) -> Result<(), String> {
+        let (Ok(kernel), Ok(emulator)) = (kernel, emulator) else {
+            return Ok(());
+        };
+        let mut known = None;
+        for (index, step) in case.steps.iter().enumerate() {
+            let at = index * 8;
+            let word = |space: &[u8]| u32::from_le_bytes([0, 1, 2, 3].map(|byte| space[at + byte]));
+            match step {
+                Step::Call(HelperId::GET_HASH_RECALC, _) => {
+                    known = Some((word(&emulator.space), word(&kernel.space)));
+                }
+                step if step.reads_hash() => {}
+                _ => continue,
+            }
+            let Some((ours, theirs)) = known else {
+                continue;
+            };
+            if word(&emulator.space) == ours {
+                emulator.space[at..at + 4].copy_from_slice(&theirs.to_le_bytes());
+            }
+        }
+        let Some((ours, theirs)) = known else {
+            return Ok(());
+        };
+        let shown = &mut emulator.space[HASH..HASH + 4];
+        if shown == ours.to_le_bytes() {
+            shown.copy_from_slice(&theirs.to_le_bytes());
+        }
+        if emulator.returned == ours {
+            emulator.returned = theirs;
+        }
+        self.agree(ours, theirs)
+    }
+
+    fn agree(&mut self, ours: u32, theirs: u32) -> Result<(), String> {
+        // What a program sets is the same on both sides.
+        if ours == theirs {
+            return Ok(());
+        }
+        let before = *self.emulator.entry(ours).or_insert(theirs);
+        if before != theirs {
+            return Err(format!(
+                "one flow, {ours:#x}, was {before:#x} in the kernel and is {theirs:#x}"
+            ));
+        }
+        let before = *self.kernel.entry(theirs).or_insert(ours);
+        if before != ours {
+            return Err(format!(
+                "the kernel's flow {theirs:#x} was {before:#x} and is {ours:#x}"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -69,17 +145,12 @@ fn space(case: &Case) -> Vec<u8> {
     space
 }
 
-/// The shared value of programs in the kernel.
-struct Kernel(twinpath_bpf::Map);
+/// What programs use in the kernel.
+struct Kernel(KernelMaps);
 
 impl Kernel {
-    fn new() -> Self {
-        let shape = MapShape::array(SPACE as u32, 1);
-        Self(twinpath_bpf::Map::create("space", shape).unwrap())
-    }
-
     fn load(&self, case: &Case) -> Result<twinpath_bpf::Program, String> {
-        let insns = encode(&case.program(self.0.as_raw_fd()));
+        let insns = encode(&case.program(&self.0.numbers()));
         let source = ProgramSource::new("case", case.kind as u32, &insns);
         twinpath_bpf::Program::load(&source)
             .map_err(|refusal| format!("the kernel refuses the program: {refusal:?}"))
@@ -92,7 +163,7 @@ impl Kernel {
         input: &Input,
         space: &[u8],
     ) -> Result<Result<Left, i32>, String> {
-        let written = self.0.update(&[0; 4], space, 0);
+        let written = self.0.space().update(&[0; 4], space, 0);
         written.map_err(|error| error.to_string())?;
         let run = TestInput {
             context: &input.context,
@@ -103,13 +174,14 @@ impl Kernel {
             Ok(output) => output,
             Err(error) => return Ok(Err(error.raw_os_error().unwrap_or(0))),
         };
-        let space = self.0.lookup(&[0; 4]);
+        let space = self.0.space().lookup(&[0; 4]);
         let space = space.map_err(|error| error.to_string())?;
         Ok(Ok(Left {
             returned: output.code as u32,
             data: output.packet,
             context: output.context,
             space: space.ok_or("an array without its value")?,
+            events: self.0.events(),
         }))
     }
 }
@@ -119,7 +191,7 @@ struct Emulator {
     engine: &'static str,
     world: World,
     node: NodeId,
-    map: MapId,
+    maps: EmulatorMaps,
 }
 
 impl Emulator {
@@ -132,17 +204,17 @@ impl Emulator {
         let mut world = World::new(options, engines).unwrap();
         let node = world.add_node();
         network::build(&mut world, node);
-        let map = add_array(&mut world.machine);
+        let maps = EmulatorMaps::new(&mut world.machine);
         Self {
             engine: E::default().name(),
             world,
             node,
-            map,
+            maps,
         }
     }
 
     fn load(&mut self, case: &Case) -> Result<ProgramId, String> {
-        let insns = case.program(self.map.0 as i32);
+        let insns = case.program(&self.maps.numbers());
         let program = Program::bare("case", case.kind, insns, &|_, _, _| None);
         let program = program.map_err(|errors| format!("{errors:?}"))?;
         Ok(self.world.machine.add_program(program))
@@ -156,7 +228,7 @@ impl Emulator {
         space: &[u8],
     ) -> Result<Result<Left, i32>, String> {
         let machine = &mut self.world.machine;
-        let address = machine.maps[self.map]
+        let address = machine.maps[self.maps.space()]
             .lookup(&[0; 4], Cpu(0))
             .ok_or("no value")?;
         machine
@@ -167,7 +239,7 @@ impl Emulator {
             program,
             node: self.node,
             data: &input.data,
-            context: Some(&input.context),
+            context: (!input.context.is_empty()).then_some(&input.context),
             checksum_complete: input.checksum_complete,
         };
         let result = match self.world.test_run(run) {
@@ -176,28 +248,15 @@ impl Emulator {
             Err(TestRunError::Fault(fault)) => return Err(format!("fault: {fault:?}")),
             Err(error) => return Err(error.to_string()),
         };
-        let memory = &self.world.machine.memory;
+        let machine = &mut self.world.machine;
         Ok(Ok(Left {
             returned: result.returned,
             data: result.data,
             context: result.context.unwrap_or_default(),
-            space: memory.raw(address, SPACE as u32).to_vec(),
+            space: machine.memory.raw(address, SPACE as u32).to_vec(),
+            events: self.maps.events(machine),
         }))
     }
-}
-
-fn add_array(machine: &mut Machine) -> MapId {
-    let def = MapDef::new(MapType::Array, 4, SPACE as u32, 1);
-    let mut map = Map::new(def, &mut machine.memory, 1).unwrap();
-    let zeroes = [0; SPACE];
-    let _ = map.update(
-        &mut machine.memory,
-        &[0; 4],
-        Value::Host(&zeroes),
-        0,
-        Cpu(0),
-    );
-    machine.maps.push(map)
 }
 
 /// What differs between both sides.
@@ -231,6 +290,17 @@ fn difference(kernel: &Result<Left, i32>, emulator: &Result<Left, i32>) -> Resul
         let unequal = kernel.iter().zip(emulator).enumerate();
         for (at, (a, b)) in unequal.filter(|(_, (a, b))| a != b).take(16) {
             text += &format!("{name} byte {at}: {a:#04x}, emulator {b:#04x}\n");
+        }
+    }
+    let (a, b) = (kernel.events.len(), emulator.events.len());
+    if a != b {
+        text += &format!("{a} events, emulator {b}\n");
+    }
+    for (a, b) in kernel.events.iter().zip(&emulator.events) {
+        // With a length of four bytes, a multiple of eight.
+        let filled = (b.len() + 4).next_multiple_of(8) - 4;
+        if a.len() != filled || !a.starts_with(b) {
+            text += &format!("event {a:02x?}, emulator {b:02x?}\n");
         }
     }
     if text.is_empty() { Ok(()) } else { Err(text) }

@@ -1,5 +1,7 @@
 //! One run of one program on bytes, as `BPF_PROG_TEST_RUN` makes it (`net/bpf/test_run.c`).
 
+mod context;
+
 use twinpath_machine::engine::UninitializedStack;
 use twinpath_machine::memory::{Memory, OutOfMemory};
 use twinpath_machine::{Cost, Errno, Fault, ProgramId, ProgramType};
@@ -10,6 +12,7 @@ use crate::net::{DeviceId, NodeId, Subject};
 use crate::packet::checksum::Sum;
 use crate::packet::{Checksum, ETH_HLEN, EtherType, Frame, HEADROOM, Owner, Skb, Xdp};
 use crate::world::World;
+use context::{SKB_CONTEXT, SkbContext, XdpContext, array, too_long, word};
 
 /// What to run, on what.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +79,8 @@ const PAGE: u32 = 4096;
 const SHARED_INFO: u32 = 320;
 /// Pages that a packet may have besides (`MAX_SKB_FRAGS`).
 const MAX_FRAGMENTS: u32 = 17;
-/// Bytes of `struct xdp_frame`, which metadata must leave room for.
-const XDP_FRAME: u32 = 40;
+/// Interface index of a loopback device.
+const LOOPBACK: u32 = 1;
 /// `NET_SKB_PAD + NET_IP_ALIGN`.
 const SKB_HEADROOM: u32 = 64;
 
@@ -99,13 +102,14 @@ impl World {
 
     fn test_run_xdp(&mut self, run: TestRun<'_>) -> Result<TestResult, TestRunError> {
         let context = XdpContext::read(run)?;
-        let device = self.xdp_device(run.node, &context)?;
         let len = run.data.len() as u32;
         let max = PAGE - HEADROOM + context.metadata - SHARED_INFO;
-        let linear = len.min(max);
+        let linear = context.linear.min(max);
         if len < context.metadata + ETH_HLEN {
             return Err(refused(Errno::EINVAL, "the data is shorter than a header"));
         }
+        let device = self.xdp_device(run.node, &context)?;
+        let loopback = self.net.find(run.node, LOOPBACK);
         if len > max + MAX_FRAGMENTS * PAGE {
             return Err(refused(Errno::ENOMEM, "the data is too long"));
         }
@@ -121,7 +125,8 @@ impl World {
             meta,
             ingress: self.net.ifindex(device).get(),
             egress: 0,
-            fragment_size: Some(PAGE),
+            // Only the loopback device's queue lets pages grow here.
+            fragment_size: (Some(device) == loopback).then_some(PAGE),
             rx_queue: context.rx_queue,
         });
         let outcome = self
@@ -150,7 +155,7 @@ impl World {
             0 if context.rx_queue != 0 => {
                 Err(refused(Errno::EINVAL, "a receive queue of no device"))
             }
-            index => match self.net.find(node, index.max(1)) {
+            index => match self.net.find(node, index.max(LOOPBACK)) {
                 None => Err(refused(Errno::ENODEV, "no such device")),
                 Some(_) if context.rx_queue != 0 => {
                     Err(refused(Errno::EINVAL, "no such receive queue"))
@@ -169,6 +174,12 @@ impl World {
         if !(ETH_HLEN..=PAGE - SKB_HEADROOM - SHARED_INFO).contains(&len) {
             return Err(refused(Errno::EINVAL, "the data is too short or too long"));
         }
+        if run
+            .context
+            .is_some_and(|bytes| too_long(bytes, SKB_CONTEXT))
+        {
+            return Err(refused(Errno::E2BIG, "the context is too long"));
+        }
         let mut skb = self.test_skb(run)?;
         let context = run.context.map(|bytes| SkbContext::read(bytes, &mut skb));
         let context = context.transpose()?;
@@ -176,9 +187,11 @@ impl World {
         if link {
             skb.frame.push(ETH_HLEN);
         }
-        if context.is_none_or(|context| context.wire_len == 0) {
+        // Without a context it stays 0.
+        let given = context.map(|context| context.wire_len);
+        if given == Some(0) {
             skb.wire_len = skb.frame.len();
-        } else if skb.wire_len < skb.frame.len() {
+        } else if given.is_some() && skb.wire_len < skb.frame.len() {
             return Err(refused(Errno::EINVAL, "wire_len is less than the length"));
         }
         if run.checksum_complete {
@@ -227,7 +240,7 @@ impl World {
             .map_or(0, |bytes| word(bytes, SkbField::Ifindex));
         let device = self
             .net
-            .find(run.node, index.max(1))
+            .find(run.node, index.max(LOOPBACK))
             .ok_or_else(|| refused(Errno::ENODEV, "no such device"))?;
         let mut skb = Skb::new(frame, device);
         skb.take_ethernet(&self.machine.memory, self.net.device(device).link());
@@ -297,139 +310,5 @@ fn owner(skb: &Skb, memory: &Memory) -> Owner {
         local,
         remote,
         ..Owner::default()
-    }
-}
-
-/// A 32-bit field of a context; bytes that are not there are zero.
-fn word(bytes: &[u8], at: SkbField) -> u32 {
-    u32::from_le_bytes(array(bytes, at as usize))
-}
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    std::array::from_fn(|byte| bytes.get(at + byte).copied().unwrap_or(0))
-}
-
-/// What `struct xdp_md` says before the run.
-struct XdpContext {
-    metadata: u32,
-    ingress: u32,
-    rx_queue: u32,
-}
-
-impl XdpContext {
-    fn read(run: TestRun<'_>) -> Result<Self, TestRunError> {
-        let Some(bytes) = run.context else {
-            return Ok(Self {
-                metadata: 0,
-                ingress: 0,
-                rx_queue: 0,
-            });
-        };
-        let field = |at| u32::from_le_bytes(array(bytes, at));
-        let [data, data_end, data_meta, ingress, rx_queue, egress] =
-            std::array::from_fn(|index| field(index * 4));
-        if bytes.iter().skip(24).any(|byte| *byte != 0) {
-            return Err(refused(Errno::E2BIG, "the context is too long"));
-        }
-        if data_meta != 0
-            || data_end != run.data.len() as u32
-            || data > data_end
-            || data % 4 != 0
-            || data > HEADROOM - XDP_FRAME
-        {
-            return Err(refused(Errno::EINVAL, "the context does not fit the data"));
-        }
-        if egress != 0 {
-            return Err(refused(Errno::EINVAL, "egress_ifindex is set"));
-        }
-        Ok(Self {
-            metadata: data,
-            ingress,
-            rx_queue,
-        })
-    }
-
-    fn write(&self, xdp: &Xdp) -> Vec<u8> {
-        let fields = [
-            xdp.metadata(),
-            xdp.metadata() + xdp.frame.linear(),
-            0,
-            self.ingress,
-            self.rx_queue,
-            0,
-        ];
-        fields.into_iter().flat_map(u32::to_le_bytes).collect()
-    }
-}
-
-/// What `struct __sk_buff` says before the run.
-#[derive(Clone, Copy)]
-struct SkbContext {
-    wire_len: u32,
-    gso_size: u32,
-}
-
-impl SkbContext {
-    /// `convert___skb_to_skb`.
-    fn read(bytes: &[u8], skb: &mut Skb) -> Result<Self, TestRunError> {
-        const MAX_SEGMENTS: u32 = 65535;
-        const MAX_WIRE_LEN: u32 = 65536;
-        const SIZE: usize = 192;
-        if bytes.iter().skip(SIZE).any(|byte| *byte != 0) {
-            return Err(refused(Errno::E2BIG, "the context is too long"));
-        }
-        let allowed =
-            |at: usize| matches!(at, 8..12 | 32..44 | 48..68 | 152..168 | 176..180 | 184..192);
-        let extra = bytes
-            .iter()
-            .enumerate()
-            .any(|(at, byte)| *byte != 0 && !allowed(at));
-        if extra {
-            return Err(refused(
-                Errno::EINVAL,
-                "a field of the context may not be set",
-            ));
-        }
-        let (wire_len, segments) = (
-            word(bytes, SkbField::WireLen),
-            word(bytes, SkbField::GsoSegs),
-        );
-        if wire_len > MAX_WIRE_LEN || segments > MAX_SEGMENTS {
-            return Err(refused(
-                Errno::EINVAL,
-                "wire_len or gso_segs is out of range",
-            ));
-        }
-        skb.mark = word(bytes, SkbField::Mark);
-        skb.priority = word(bytes, SkbField::Priority);
-        skb.ingress = word(bytes, SkbField::IngressIfindex);
-        skb.timestamp = u64::from_le_bytes(array(bytes, SkbField::Tstamp as usize));
-        skb.cb = array(bytes, SkbField::Cb as usize);
-        skb.wire_len = wire_len;
-        skb.gso.segments = segments as u16;
-        let gso_size = word(bytes, SkbField::GsoSize);
-        skb.gso.size = gso_size as u16;
-        skb.hardware_timestamp = u64::from_le_bytes(array(bytes, SkbField::Hwtstamp as usize));
-        Ok(Self { wire_len, gso_size })
-    }
-
-    /// `convert_skb_to___skb`: what it does not write keeps its value.
-    fn write(&self, skb: &Skb) -> Vec<u8> {
-        let mut bytes = vec![0; 192];
-        let mut put = |at: SkbField, value: u32| {
-            bytes[at as usize..at as usize + 4].copy_from_slice(&value.to_le_bytes());
-        };
-        put(SkbField::Mark, skb.mark);
-        put(SkbField::Priority, skb.priority);
-        put(SkbField::IngressIfindex, skb.ingress);
-        put(SkbField::Ifindex, skb.ifindex);
-        put(SkbField::WireLen, skb.wire_len);
-        put(SkbField::GsoSegs, u32::from(skb.gso.segments));
-        put(SkbField::GsoSize, self.gso_size);
-        bytes[SkbField::Tstamp as usize..][..8].copy_from_slice(&skb.timestamp.to_le_bytes());
-        bytes[SkbField::Hwtstamp as usize..][..8]
-            .copy_from_slice(&skb.hardware_timestamp.to_le_bytes());
-        bytes[SkbField::Cb as usize..][..20].copy_from_slice(&skb.cb);
-        bytes
     }
 }
