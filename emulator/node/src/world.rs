@@ -229,7 +229,10 @@ impl World {
         offload: Option<ChecksumOffload>,
     ) -> &mut Journey {
         self.net.begin();
-        self.net.cpu = Cpu(flow::hash_frame(bytes) % self.machine.cpus());
+        self.net.cpu = match self.machine.cpus() {
+            1 => Cpu(0),
+            cpus => Cpu(flow::hash_frame(bytes) % cpus),
+        };
         let result = match self.refuse(device, bytes) {
             Some(reason) => Err(reason),
             None => self.receive(device, bytes, offload),

@@ -5,7 +5,7 @@ use crate::fault::{Access, FaultKind};
 use crate::helpers::HelperId;
 use crate::machine::{Cost, Cpu, Machine};
 use crate::maps::MapId;
-use crate::memory::{By, Checked, Object, ObjectKind, Pointer, Tag};
+use crate::memory::{By, Checked, Pointer, Tag};
 use crate::program::Program;
 
 /// A call of a helper.
@@ -135,15 +135,7 @@ impl Call<'_> {
             self.machine.memory.note_null(self.helper, self.at);
             return 0;
         };
-        let def = self.machine.maps[map].def();
-        let kind = ObjectKind::MapValue(map);
-        let mut object = Object::new(kind, address, def.value_size, self.at);
-        if def.read_only_for_programs() {
-            object.writable = 0;
-        }
-        if def.flags.write_only_for_programs() {
-            object.readable = 0;
-        }
+        let object = self.machine.maps[map].value_object(map, address, self.at);
         self.machine.memory.push(object).0
     }
 

@@ -3,6 +3,7 @@
 //! `check_cond_jmp_op`, `resolve_pseudo_ldimm64` and their neighbours in `kernel/bpf/verifier.c`).
 
 use super::insn::{self, Insn, SOURCE_X, class, pseudo};
+use super::joined::Joined;
 use super::op::{Code, Op, Reg};
 use crate::memory::FRAME_SIZE;
 
@@ -38,6 +39,8 @@ pub enum Problem {
     FallsOff,
     #[error("an empty program")]
     Empty,
+    #[error("a program of {0} instructions; the most is {MAX_INSNS}")]
+    TooLong(usize),
     #[error("atomic operation {0:#x} does not exist")]
     Atomic(i32),
     #[error("stack access at r10{0:+}, outside the frame of 512 bytes")]
@@ -48,6 +51,9 @@ pub enum Problem {
     Kfunc,
 }
 
+/// The longest program that the kernel takes (`BPF_COMPLEXITY_LIMIT_INSNS`).
+const MAX_INSNS: usize = 1_000_000;
+
 /// A program's decoded form.
 #[derive(Debug, Clone, Default)]
 pub struct Decoded {
@@ -55,6 +61,10 @@ pub struct Decoded {
     pub ops: Vec<Op>,
     /// The slot of each operation.
     pub slots: Vec<u32>,
+    /// The operations for the loop of the checked engine.
+    pub joined: Joined,
+    /// The same for a loop that stops after each.
+    pub single: Joined,
 }
 
 /// Gives the value of a 64-bit immediate load whose source field is `kind`, from both immediates.
@@ -67,6 +77,10 @@ pub type Resolve<'a> = dyn Fn(u8, i32, i32) -> Option<u64> + 'a;
 /// # Errors
 /// Each instruction that cannot be executed.
 pub fn decode(insns: &[Insn], resolve: &Resolve<'_>) -> Result<Decoded, Vec<DecodeError>> {
+    if insns.len() > MAX_INSNS {
+        let problem = Problem::TooLong(insns.len());
+        return Err(vec![DecodeError { slot: 0, problem }]);
+    }
     let mut decoder = Decoder::new(insns, resolve);
     let mut errors = Vec::new();
     let mut slot = 0;
@@ -85,7 +99,10 @@ pub fn decode(insns: &[Insn], resolve: &Resolve<'_>) -> Result<Decoded, Vec<Deco
         errors.push(DecodeError { slot, problem });
     }
     if errors.is_empty() {
-        Ok(decoder.out)
+        let mut decoded = decoder.out;
+        decoded.joined = Joined::of(&decoded.ops);
+        decoded.single = Joined::single(&decoded.ops);
+        Ok(decoded)
     } else {
         Err(errors)
     }
@@ -410,15 +427,19 @@ fn conditional(insn: Insn) -> Result<Code, Problem> {
     })
 }
 
-/// The place in the frame of an access through r10.
-fn in_frame(insn: Insn, width: u32) -> Result<u32, Problem> {
+/// An access through r10: `framed` at its place in the frame, or `plain` where it is not aligned, which the
+/// kernel does not allow.
+fn in_frame(insn: Insn, framed: [Code; 4], plain: [Code; 4]) -> Result<Op, Problem> {
+    let (code, width) = by_width(insn, framed);
     let offset = i32::from(insn.off);
     let from_low_end = FRAME_SIZE as i32 + offset;
-    if from_low_end >= 0 && offset + width as i32 <= 0 {
-        Ok(from_low_end as u32)
-    } else {
-        Err(Problem::Frame(offset))
+    if from_low_end < 0 || offset + width as i32 > 0 {
+        return Err(Problem::Frame(offset));
     }
+    if !(from_low_end as u32).is_multiple_of(width) {
+        return Ok(op(by_width(insn, plain).0, insn));
+    }
+    op(code, insn).to(from_low_end as u32)
 }
 
 /// Which of four codes an access has by its width, and the width; the size is in bits 3 and 4.
@@ -437,9 +458,8 @@ fn load(insn: Insn) -> Result<Op, Problem> {
     reserved(insn, insn.imm == 0)?;
     match insn.code & 0xe0 {
         0x60 if insn.src == 10 => {
-            let codes = [LoadFrame8, LoadFrame16, LoadFrame32, LoadFrame64];
-            let (code, width) = by_width(insn, codes);
-            op(code, insn).to(in_frame(insn, width)?)
+            let framed = [LoadFrame8, LoadFrame16, LoadFrame32, LoadFrame64];
+            in_frame(insn, framed, [Load8, Load16, Load32, Load64])
         }
         0x60 => Ok(op(by_width(insn, [Load8, Load16, Load32, Load64]).0, insn)),
         0x80 if insn.code & 0x18 != 0x18 => Ok(op(
@@ -457,9 +477,8 @@ fn store_immediate(insn: Insn) -> Result<Op, Problem> {
     }
     reserved(insn, insn.src == 0)?;
     if insn.dst == 10 {
-        let codes = [StoreFrame8K, StoreFrame16K, StoreFrame32K, StoreFrame64K];
-        let (code, width) = by_width(insn, codes);
-        return op(code, insn).to(in_frame(insn, width)?);
+        let framed = [StoreFrame8K, StoreFrame16K, StoreFrame32K, StoreFrame64K];
+        return in_frame(insn, framed, [Store8K, Store16K, Store32K, Store64K]);
     }
     Ok(op(
         by_width(insn, [Store8K, Store16K, Store32K, Store64K]).0,
@@ -473,9 +492,8 @@ fn store_register(insn: Insn) -> Result<Op, Problem> {
         0x60 => {
             reserved(insn, insn.imm == 0)?;
             if insn.dst == 10 {
-                let codes = [StoreFrame8X, StoreFrame16X, StoreFrame32X, StoreFrame64X];
-                let (code, width) = by_width(insn, codes);
-                return op(code, insn).to(in_frame(insn, width)?);
+                let framed = [StoreFrame8X, StoreFrame16X, StoreFrame32X, StoreFrame64X];
+                return in_frame(insn, framed, [Store8X, Store16X, Store32X, Store64X]);
             }
             Ok(op(
                 by_width(insn, [Store8X, Store16X, Store32X, Store64X]).0,

@@ -38,6 +38,23 @@ pub enum Code {
     /// Packet loads of classic BPF: r0 = the big-endian bytes at an offset, or the program ends with 0.
     LoadAbs8, LoadAbs16, LoadAbs32, LoadInd8, LoadInd16, LoadInd32,
     CallHelper, CallLocal, CallRegister, TailCall, Exit,
+    /// Behind the last operation.
+    Wild,
+    /// Operations that are executed together; see [`Joined`](super::Joined).
+    Mov64XAdd64X, Add64KJgt64X, Sub32XXor32X, Add32XSub32X, Add32XSub32XXor32X, And32KJeq32K, And32KJne32K,
+    Mov32KStoreFrame32X, Mov64KStoreFrame64X, Load32StoreFrame32X, LoadFrame32StoreFrame32X,
+    StoreFrame32XStoreFrame32X, StoreFrame64XStoreFrame64X, StoreFrame32XLoadFrame32,
+    StoreFrame32XLoadFrame64, StoreFrame32XLoad16, Load16StoreFrame32X, LoadFrame64StoreFrame32X,
+    LoadFrame64Add64X, LoadFrame32Jeq32K, LoadFrame32Jne32K, Load8Jeq32K, Load8Jne32K,
+    Load16Be16, Load32Be32, Load32Load32, Load16Load16, Mov32KMov32K, Mov64KMov64K, Mov64XMov64X,
+    /// `dst = src op imm`: a move and what follows on the same register.
+    MovAdd64, MovAnd64, MovLsh64, MovRsh64, MovAnd32, MovLsh32, MovRsh32,
+    /// `dst = (dst << off) >> imm`.
+    LshRsh64, LshArsh64,
+    /// `dst = dst << imm | src`, 32 bits.
+    LshOr32,
+    /// `dst = src >> imm`, and the register with the number `off` = `src` rotated by as much, 32 bits.
+    Rotate32,
 }
 
 impl Code {

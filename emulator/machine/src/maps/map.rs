@@ -17,7 +17,7 @@ use super::value::{New, Shape};
 use super::{MapDef, MapError, MapId, MapType, SocketId, Value};
 use crate::errno::Errno;
 use crate::machine::Cpu;
-use crate::memory::{Memory, OutOfMemory};
+use crate::memory::{Memory, Object, ObjectKind, OutOfMemory};
 use crate::program::ProgramId;
 
 /// A map.
@@ -27,6 +27,8 @@ pub struct Map {
     pub(super) storage: Storage,
     /// User space may not write any more.
     pub(super) frozen: bool,
+    /// How many bytes of a value programs may read, and how many they may write.
+    open: (u32, u32),
 }
 
 #[derive(Debug)]
@@ -65,6 +67,18 @@ impl Map {
         super::check::adjust(&mut def, cpus);
         match Storage::new(&def, memory, cpus) {
             Ok(storage) => Ok(Self {
+                open: (
+                    if def.flags.write_only_for_programs() {
+                        0
+                    } else {
+                        def.value_size
+                    },
+                    if def.read_only_for_programs() {
+                        0
+                    } else {
+                        def.value_size
+                    },
+                ),
                 def,
                 storage,
                 frozen: false,
@@ -80,6 +94,18 @@ impl Map {
     #[inline]
     pub fn def(&self) -> &MapDef {
         &self.def
+    }
+
+    /// A value at a guest address as an object for programs; `id` is this map's.
+    #[inline]
+    pub(crate) fn value_object(&self, id: MapId, address: u32, made_at: u32) -> Object {
+        Object {
+            base: address,
+            readable: self.open.0,
+            writable: self.open.1,
+            kind: ObjectKind::MapValue(id),
+            made_at,
+        }
     }
 
     /// Guest address of the value that a program on this CPU sees under `key` (`bpf_map_lookup_elem`).

@@ -60,7 +60,7 @@ impl Table {
     fn find_hashed(&self, key: &[u8], bucket: usize) -> Option<Slot> {
         let mut slot = self.head(bucket);
         while slot != END {
-            if self.key(slot) == key {
+            if same(self.key(slot), key) {
                 return Some(slot);
             }
             slot = self.next[slot as usize];
@@ -170,18 +170,37 @@ impl Table {
     }
 }
 
+/// Whether two keys of the same length are equal, without a call for the short keys that most maps have.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if let (Ok(a), Ok(b)) = (<[u8; 4]>::try_from(a), <[u8; 4]>::try_from(b)) {
+        return a == b;
+    }
+    if a.len() > 32 {
+        return a == b;
+    }
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    let rest = a_rest.iter().zip(b_rest).all(|(a, b)| a == b);
+    rest && a.iter().zip(b).all(|(a, b)| a == b)
+}
+
 /// Bob Jenkins' lookup3 as `include/linux/jhash.h` has it, which is `hashlittle` of lookup3.
-#[inline]
+#[inline(always)]
 pub(super) fn jenkins(key: &[u8], seed: u32) -> u32 {
     let start = 0xdead_beefu32
         .wrapping_add(key.len() as u32)
         .wrapping_add(seed);
+    // A word alone, as most keys that are numbers.
+    if let Ok(word) = key.try_into() {
+        let word = u32::from_le_bytes(word);
+        return finish([start.wrapping_add(word), start, start]);
+    }
     let mut state = [start; 3];
     let mut rest = key;
     while rest.len() > 12 {
         let (block, after) = rest.split_at(12);
-        for (word, bytes) in state.iter_mut().zip(block.chunks_exact(4)) {
-            *word = word.wrapping_add(word_of(bytes));
+        for (word, bytes) in state.iter_mut().zip(block.as_chunks::<4>().0) {
+            *word = word.wrapping_add(u32::from_le_bytes(*bytes));
         }
         mix(&mut state);
         rest = after;
@@ -189,8 +208,12 @@ pub(super) fn jenkins(key: &[u8], seed: u32) -> u32 {
     if rest.is_empty() {
         return state[2];
     }
-    for (word, bytes) in state.iter_mut().zip(rest.chunks(4)) {
-        *word = word.wrapping_add(word_of(bytes));
+    let (whole, part) = rest.as_chunks::<4>();
+    for (word, bytes) in state.iter_mut().zip(whole) {
+        *word = word.wrapping_add(u32::from_le_bytes(*bytes));
+    }
+    if !part.is_empty() {
+        state[whole.len()] = state[whole.len()].wrapping_add(word_of(part));
     }
     finish(state)
 }

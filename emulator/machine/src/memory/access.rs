@@ -26,93 +26,43 @@ impl By {
 }
 
 impl Memory {
-    /// Loads `N` bytes, little-endian, zero-extended.
-    #[inline(always)]
-    pub(crate) fn load<const N: usize>(&mut self, pointer: u64, at: u32) -> Checked<u64> {
-        let pointer = Pointer(pointer);
-        if let Some(object) = self.objects.get(pointer.tag().0 as usize) {
-            let offset = pointer.address().wrapping_sub(object.base);
-            if u64::from(offset) + N as u64 <= u64::from(object.readable) {
-                return Ok(self.fetch::<N>(pointer.address()));
-            }
-        }
-        self.load_special::<N>(pointer, By::program(at))
-    }
-
-    /// Stores the low `N` bytes of `value`, little-endian.
-    #[inline(always)]
-    pub(crate) fn store<const N: usize>(
-        &mut self,
-        pointer: u64,
-        value: u64,
-        at: u32,
-    ) -> Checked<()> {
-        let pointer = Pointer(pointer);
-        if let Some(object) = self.objects.get(pointer.tag().0 as usize) {
-            let offset = pointer.address().wrapping_sub(object.base);
-            if u64::from(offset) + N as u64 <= u64::from(object.writable) {
-                self.put::<N>(pointer.address(), value);
-                return Ok(());
-            }
-        }
-        self.store_special::<N>(pointer, value, By::program(at))
-    }
-
-    /// Loads from a frame at a distance from its low end that decoding has checked.
-    #[inline(always)]
-    pub(crate) fn load_frame<const N: usize>(
-        &mut self,
-        frame: Frame,
-        offset: u32,
-        at: u32,
-    ) -> Checked<u64> {
-        if !self.stack.is_written(frame.slot, offset, N as u32) {
-            self.uninitialized(frame, offset, N as u32, By::program(at))?;
-        }
-        Ok(self.fetch::<N>(frame.base + offset))
-    }
-
-    /// Stores into a frame at a distance from its low end that decoding has checked.
-    #[inline(always)]
-    pub(crate) fn store_frame<const N: usize>(&mut self, frame: Frame, offset: u32, value: u64) {
-        self.stack.mark(frame.slot, offset, N as u32);
-        self.put::<N>(frame.base + offset, value);
-    }
-
-    #[inline(always)]
-    fn fetch<const N: usize>(&self, address: u32) -> u64 {
-        let start = address.wrapping_sub(self.arena.base()) as usize;
+    /// The `N` bytes at an address of the arena.
+    fn get<const N: usize>(&self, address: u32) -> u64 {
         let mut bytes = [0; 8];
-        bytes[..N].copy_from_slice(&self.arena[start..start + N]);
+        bytes[..N].copy_from_slice(self.raw(address, N as u32));
         u64::from_le_bytes(bytes)
     }
 
-    #[inline(always)]
-    fn put<const N: usize>(&mut self, address: u32, value: u64) {
-        let start = address.wrapping_sub(self.arena.base()) as usize;
-        self.arena[start..start + N].copy_from_slice(&value.to_le_bytes()[..N]);
+    /// Sets the `N` bytes at an address of the arena.
+    fn set<const N: usize>(&mut self, address: u32, value: u64) {
+        let bytes = value.to_le_bytes();
+        self.raw_mut(address, N as u32).copy_from_slice(&bytes[..N]);
     }
 
+    /// A load that [`Memory::load_plain`] leaves alone.
     #[inline(never)]
-    fn load_special<const N: usize>(&mut self, pointer: Pointer, by: By) -> Checked<u64> {
+    pub(crate) fn load_special<const N: usize>(&mut self, pointer: u64, at: u32) -> Checked<u64> {
+        let (pointer, by) = (Pointer(pointer), By::program(at));
         let object = self.object(pointer);
         let offset = pointer.address().wrapping_sub(object.base);
         match object.kind {
             ObjectKind::Struct(layout) => self.load_field::<N>(layout, object.base, offset),
             _ => {
                 let address = self.check(pointer, N as u32, Access::Read, by)?;
-                Ok(self.fetch::<N>(address))
+                Ok(self.get::<N>(address))
             }
         }
     }
 
+    /// A store that [`Memory::store_plain`] leaves alone.
     #[inline(never)]
-    fn store_special<const N: usize>(
+    pub(crate) fn store_special<const N: usize>(
         &mut self,
-        pointer: Pointer,
+        pointer: u64,
         value: u64,
-        by: By,
+        at: u32,
     ) -> Checked<()> {
+        let (pointer, by) = (Pointer(pointer), By::program(at));
         let object = self.object(pointer);
         let offset = pointer.address().wrapping_sub(object.base);
         match object.kind {
@@ -128,12 +78,12 @@ impl Memory {
                     FieldValue::Queue if value as u32 >= 0xffff => return Ok(()),
                     _ => value,
                 };
-                self.put::<N>(pointer.address(), value);
+                self.set::<N>(pointer.address(), value);
                 Ok(())
             }
             _ => {
                 let address = self.check(pointer, N as u32, Access::Write, by)?;
-                self.put::<N>(address, value);
+                self.set::<N>(address, value);
                 Ok(())
             }
         }
@@ -150,13 +100,13 @@ impl Memory {
         if !field.read.contains(N as u32) || !field.covers(offset, N as u32) {
             return Err(refused());
         }
-        let value = self.fetch::<N>(base + offset);
+        let value = self.get::<N>(base + offset);
         Ok(match field.value {
             FieldValue::Plain => value,
             FieldValue::Short(kept) if N < usize::from(kept) => value,
             FieldValue::Queue if N < 2 => value,
             FieldValue::Short(_) | FieldValue::Queue => {
-                self.fetch::<4>(base + u32::from(field.offset))
+                self.get::<4>(base + u32::from(field.offset))
             }
             FieldValue::Packet => Pointer::new(self.packet, value as u32).0,
             FieldValue::Object if value == 0 => 0,
@@ -173,6 +123,27 @@ impl Memory {
     /// A range of no bytes is always accessible. Structures with field rules are not: their fields
     /// are accessed one by one.
     pub(crate) fn check(
+        &mut self,
+        pointer: Pointer,
+        len: u32,
+        access: Access,
+        by: By,
+    ) -> Checked<u32> {
+        if let Some(object) = self.objects.get(pointer.tag().0 as usize) {
+            let end = u64::from(pointer.address().wrapping_sub(object.base)) + u64::from(len);
+            let limit = match access {
+                Access::Read => object.readable,
+                Access::Write => object.writable,
+            };
+            if end <= u64::from(limit) && len != 0 {
+                return Ok(pointer.address());
+            }
+        }
+        self.check_special(pointer, len, access, by)
+    }
+
+    /// A range that no object allows as a whole.
+    fn check_special(
         &mut self,
         pointer: Pointer,
         len: u32,
@@ -199,17 +170,7 @@ impl Memory {
                 }
                 Ok(pointer.address())
             }
-            _ => {
-                let limit = match access {
-                    Access::Read => object.readable,
-                    Access::Write => object.writable,
-                };
-                if end <= u64::from(limit) {
-                    Ok(pointer.address())
-                } else {
-                    Err(self.refused(pointer, len, access, by))
-                }
-            }
+            _ => Err(self.refused(pointer, len, access, by)),
         }
     }
 
@@ -284,15 +245,33 @@ impl Memory {
         }
         for byte in offset..offset + len {
             if !self.stack.is_written(frame.slot, byte, 1) {
-                self.put::<1>(frame.base + byte, 0);
+                self.set::<1>(frame.base + byte, 0);
             }
         }
         Ok(())
     }
 
+    /// Loads from a frame where [`Memory::load_frame`] has found unwritten bytes.
+    #[cold]
+    pub(crate) fn load_unwritten<const N: usize>(
+        &mut self,
+        frame: Frame,
+        offset: u32,
+        at: u32,
+    ) -> Checked<u64> {
+        self.uninitialized(frame, offset, N as u32, By::program(at))?;
+        Ok(self.get::<N>(frame.base + offset))
+    }
+
     /// Says what reading unwritten stack does from now on.
     pub fn set_uninitialized_read(&mut self, policy: UninitializedRead) {
         self.stack.policy = policy;
+    }
+
+    /// Whether an instruction of this run has read unwritten stack.
+    #[inline]
+    pub(crate) fn has_warnings(&self) -> bool {
+        !self.stack.warnings.is_empty()
     }
 
     /// The instructions of this run that read unwritten stack: instruction, offset from the frame
@@ -333,13 +312,13 @@ impl Memory {
     }
 }
 
-/// A stack frame of the current run.
+/// A stack frame of a run. All of its bytes are in the arena.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     /// Which of all frames it is.
-    slot: usize,
+    pub(super) slot: usize,
     /// The lowest address.
-    base: u32,
+    pub(super) base: u32,
     tag: Tag,
     depth: u32,
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // The mapping itself; everything above it works on a slice.
 
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 
 /// Where the arena stands in the host's address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,43 @@ impl Arena {
     pub fn base(&self) -> u32 {
         self.base
     }
+
+    /// The host's address of the first byte.
+    #[inline]
+    pub fn start(&mut self) -> NonNull<u8> {
+        self.backing.start()
+    }
+
+    /// Whether `len` bytes at a guest address are all in the arena.
+    #[inline]
+    pub fn contains(&self, address: u32, len: u32) -> bool {
+        let offset = u64::from(address.wrapping_sub(self.base));
+        offset + u64::from(len) <= self.len() as u64
+    }
+
+    /// Reads `N` bytes at a guest address.
+    ///
+    /// # Safety
+    /// [`Arena::contains`] them.
+    #[inline(always)]
+    pub unsafe fn read<const N: usize>(&self, address: u32) -> [u8; N] {
+        debug_assert!(self.contains(address, N as u32));
+        let offset = address.wrapping_sub(self.base) as usize;
+        // SAFETY: the caller's promise; bytes have no alignment.
+        unsafe { self.as_ptr().add(offset).cast::<[u8; N]>().read() }
+    }
+
+    /// Writes `N` bytes at a guest address.
+    ///
+    /// # Safety
+    /// [`Arena::contains`] them.
+    #[inline(always)]
+    pub unsafe fn write<const N: usize>(&mut self, address: u32, bytes: [u8; N]) {
+        debug_assert!(self.contains(address, N as u32));
+        let offset = address.wrapping_sub(self.base) as usize;
+        // SAFETY: the caller's promise; bytes have no alignment.
+        unsafe { self.as_mut_ptr().add(offset).cast::<[u8; N]>().write(bytes) };
+    }
 }
 
 impl Deref for Arena {
@@ -106,7 +144,7 @@ impl DerefMut for Arena {
 #[cfg(unix)]
 #[derive(Debug)]
 struct Backing {
-    start: *mut u8,
+    start: NonNull<u8>,
     len: usize,
 }
 
@@ -128,7 +166,7 @@ impl Backing {
         let wanted = std::ptr::without_provenance_mut::<libc::c_void>(base as usize);
         let mapped = Self::map(wanted, size, libc::MAP_FIXED_NOREPLACE)?;
         // Kernels before 4.17 take the flag as a hint.
-        if mapped.start.addr() == base as usize {
+        if mapped.start.as_ptr().addr() == base as usize {
             Ok(mapped)
         } else {
             Err(std::io::Error::from_raw_os_error(libc::EEXIST))
@@ -151,22 +189,25 @@ impl Backing {
         if start == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error());
         }
-        Ok(Self {
-            start: start.cast(),
-            len,
-        })
+        let start = NonNull::new(start.cast::<u8>()).ok_or_else(std::io::Error::last_os_error)?;
+        Ok(Self { start, len })
+    }
+
+    #[inline]
+    fn start(&mut self) -> NonNull<u8> {
+        self.start
     }
 
     #[inline]
     fn bytes(&self) -> &[u8] {
         // SAFETY: `start..start + len` is mapped readable until drop, and is borrowed through `self`.
-        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: `start..start + len` is mapped writable until drop, and is borrowed through `self`.
-        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
@@ -174,7 +215,7 @@ impl Backing {
 impl Drop for Backing {
     fn drop(&mut self) {
         // SAFETY: the mapping was made by `map` with this start and length, and nothing borrows it any more.
-        unsafe { libc::munmap(self.start.cast(), self.len) };
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
 
@@ -194,6 +235,10 @@ impl Backing {
             })?;
         bytes.resize(size as usize, 0);
         Ok(Self(bytes))
+    }
+
+    fn start(&mut self) -> NonNull<u8> {
+        NonNull::from(self.0.as_mut_slice()).cast()
     }
 
     fn bytes(&self) -> &[u8] {

@@ -90,7 +90,14 @@ impl Widths {
 
 impl Layout {
     /// The field that holds the byte at `offset`.
+    #[inline]
     pub fn field_at(&self, offset: u32) -> Option<&'static Field> {
+        // Most structures begin with fields of four bytes, whose place is their number.
+        if let Some(field) = self.fields.get(offset as usize / 4)
+            && u32::from(field.offset) == offset
+        {
+            return Some(field);
+        }
         let after = self
             .fields
             .partition_point(|field| u32::from(field.offset) <= offset);

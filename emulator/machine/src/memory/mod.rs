@@ -9,6 +9,7 @@ mod arena;
 mod layout;
 mod native;
 mod object;
+mod plain;
 mod pointer;
 mod stack;
 
@@ -201,6 +202,7 @@ impl Memory {
     /// Adds an object of the current run.
     #[inline]
     pub fn push(&mut self, object: Object) -> Pointer {
+        self.admit(&object);
         let address = object.base;
         if self.placement == Placement::Identity {
             return Pointer::new(Tag::NONE, address);
@@ -208,6 +210,17 @@ impl Memory {
         let tag = Tag(self.objects.len() as u32);
         self.objects.push(object);
         Pointer::new(tag, address)
+    }
+
+    /// Every object comes this way, so that its bounds are all that an access is checked against.
+    ///
+    /// # Panics
+    /// When it is not in the arena: whoever makes an object owns its bytes.
+    #[inline]
+    fn admit(&self, object: &Object) {
+        let len = object.readable.max(object.writable);
+        let inside = len == 0 || self.arena.contains(object.base, len);
+        assert!(inside, "an object outside of guest memory");
     }
 
     /// The object that a pointer was made for.
@@ -221,6 +234,7 @@ impl Memory {
 
     /// Changes what the rest of the run may do with an object.
     pub fn replace(&mut self, tag: Tag, object: Object) {
+        self.admit(&object);
         if let Some(slot) = self.objects.get_mut(tag.0 as usize) {
             *slot = object;
         }

@@ -1,4 +1,7 @@
 //! Stack frames and which of their bytes were written.
+#![allow(unsafe_code)] // The engine's loop holds a pointer to the current frame's bits.
+
+use std::ptr::NonNull;
 
 /// Bytes of stack that each function has (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: u32 = 512;
@@ -32,8 +35,8 @@ pub enum UninitializedRead {
 #[derive(Debug)]
 pub(super) struct Stack {
     start: u32,
-    /// A bit for each byte of each frame.
-    written: Box<[Written; SLOTS]>,
+    /// A bit for each byte of each frame; owned.
+    written: NonNull<[Written; SLOTS]>,
     level: usize,
     pub(super) policy: UninitializedRead,
     /// Instructions that read unwritten bytes, with the offset from the frame pointer and the size.
@@ -48,7 +51,7 @@ impl Stack {
     pub(super) fn new(base: u32) -> Self {
         Self {
             start: base + GAP,
-            written: Box::new([[0; FRAME_SIZE as usize / 64]; SLOTS]),
+            written: NonNull::from(Box::leak(Box::new([[0; FRAME_SIZE as usize / 64]; SLOTS]))),
             level: LEVELS,
             policy: UninitializedRead::default(),
             warnings: Vec::new(),
@@ -84,8 +87,9 @@ impl Stack {
     /// Starts a frame's life: nothing in it is written.
     #[inline]
     pub(super) fn clear(&mut self, depth: usize) {
-        let slot = self.slot(depth) % SLOTS;
-        self.written[slot] = [0; FRAME_SIZE as usize / 64];
+        let bits = self.bits(self.slot(depth)).as_ptr();
+        // SAFETY: see `Stack::bits`.
+        unsafe { *bits = [0; FRAME_SIZE as usize / 64] };
     }
 
     /// The lowest address of a frame.
@@ -94,43 +98,78 @@ impl Stack {
         self.start + self.slot(depth) as u32 * (FRAME_SIZE + GAP)
     }
 
-    /// Notes that `len` bytes from `offset` were written.
+    /// The bits of a frame, which live as long as the stack. References to them are never kept.
     #[inline(always)]
+    pub(super) fn bits(&self, slot: usize) -> NonNull<Written> {
+        // SAFETY: the slot is inside the array.
+        unsafe { self.written.cast::<Written>().add(slot % SLOTS) }
+    }
+
+    /// Notes that `len` bytes from `offset` were written.
+    #[inline]
     pub(super) fn mark(&mut self, slot: usize, offset: u32, len: u32) {
-        let bits = &mut self.written[slot % SLOTS];
-        let (word, bit) = (offset as usize / 64 % 8, offset % 64);
-        if len <= 8 && bit + len <= 64 {
-            bits[word] |= ((1u64 << len) - 1) << bit;
-        } else {
-            mark_bytes(bits, offset, len);
+        // SAFETY: see `Stack::bits`; nobody else has a reference now.
+        let bits = unsafe { self.bits(slot).as_mut() };
+        for (word, mask) in words(offset, len) {
+            bits[word] |= mask;
         }
     }
 
     /// Whether all of `len` bytes from `offset` were written.
-    #[inline(always)]
+    #[inline]
     pub(super) fn is_written(&self, slot: usize, offset: u32, len: u32) -> bool {
-        let bits = &self.written[slot % SLOTS];
-        let (word, bit) = (offset as usize / 64 % 8, offset % 64);
-        if len <= 8 && bit + len <= 64 {
-            let mask = ((1u64 << len) - 1) << bit;
-            bits[word] & mask == mask
-        } else {
-            are_marked(bits, offset, len)
-        }
+        // SAFETY: as in `Stack::mark`.
+        let bits = unsafe { self.bits(slot).as_ref() };
+        words(offset, len).all(|(word, mask)| bits[word] & mask == mask)
     }
 }
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: it came from a box, and nobody uses it any more.
+        drop(unsafe { Box::from_raw(self.written.as_ptr()) });
+    }
+}
+
+// SAFETY: the bits are this value's own.
+unsafe impl Send for Stack {}
+// SAFETY: a shared reference only reads them.
+unsafe impl Sync for Stack {}
 
 /// A bit for each byte of a frame.
-type Written = [u64; FRAME_SIZE as usize / 64];
+pub(super) type Written = [u64; FRAME_SIZE as usize / 64];
 
-#[inline(never)]
-fn mark_bytes(bits: &mut Written, offset: u32, len: u32) {
-    for byte in offset..offset + len {
-        bits[byte as usize / 64] |= 1 << (byte % 64);
-    }
+/// The bits of `len` bytes from `offset` in a frame, by word.
+#[inline]
+fn words(offset: u32, len: u32) -> impl Iterator<Item = (usize, u64)> {
+    let end = (offset + len).min(FRAME_SIZE);
+    (offset / 64..end.div_ceil(64)).map(move |word| {
+        let first = offset.saturating_sub(word * 64);
+        let behind = (end - word * 64).min(64);
+        let mask = u64::MAX << first & u64::MAX >> (64 - behind);
+        (word as usize % 8, mask)
+    })
 }
 
-#[inline(never)]
-fn are_marked(bits: &Written, offset: u32, len: u32) -> bool {
-    (offset..offset + len).all(|byte| bits[byte as usize / 64] & (1 << (byte % 64)) != 0)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_have_a_bit_for_each_byte() {
+        for offset in 0..FRAME_SIZE {
+            for len in 0..=FRAME_SIZE - offset {
+                let mut bits: Written = [0; 8];
+                words(offset, len).for_each(|(word, mask)| bits[word] |= mask);
+                for byte in 0..FRAME_SIZE {
+                    let marked = bits[byte as usize / 64] >> (byte % 64) & 1 == 1;
+                    assert_eq!(
+                        marked,
+                        (offset..offset + len).contains(&byte),
+                        "{offset} {len}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -24,6 +24,14 @@ impl Registers {
         self.0[1..6].copy_from_slice(&arguments);
     }
 
+    /// Sets the register of that number, of which there are 11.
+    #[inline(always)]
+    pub(super) fn set(&mut self, number: u32, value: u64) {
+        if let Some(register) = self.0.get_mut(number as usize) {
+            *register = value;
+        }
+    }
+
     /// r6 to r9.
     #[inline]
     pub(super) fn callee_saved(&self) -> [u64; 4] {

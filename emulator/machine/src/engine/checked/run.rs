@@ -84,9 +84,9 @@ impl Run<'_> {
         let (memory, limits) = (&mut self.machine.memory, &mut self.limits);
         let stop = if let Some(trace) = &mut self.trace {
             trace.extend(Step::of(program, self.tail_calls, &function.state));
-            execute::<true>(ops, memory, limits, &mut function.state)
+            execute::<true>(&program.decoded.single, memory, limits, &mut function.state)
         } else {
-            execute::<false>(ops, memory, limits, &mut function.state)
+            execute::<false>(&program.decoded.joined, memory, limits, &mut function.state)
         };
         let op = match stop {
             Stop::Leave => ops[function.state.pc - 1],
@@ -238,7 +238,11 @@ impl Run<'_> {
     }
 
     /// Takes the warnings that memory has gathered for those of a program.
+    #[inline]
     fn note_warnings(&mut self, program: ProgramId) {
+        if !self.machine.memory.has_warnings() {
+            return;
+        }
         for (instruction, offset, size) in self.machine.memory.take_warnings() {
             self.warnings.push(UninitializedStack {
                 program,
