@@ -1,27 +1,15 @@
-//! Both engines on the same programs.
+//! Each program in each way. Kernel arms only where programs can be loaded.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use twinpath_bench::arms::Rig;
+use twinpath_bench::arms::{self, Arm};
 use twinpath_bench::programs;
-use twinpath_machine::Placement;
-use twinpath_machine::engine::{Checked, Engine, Rbpf};
 
 fn engines(c: &mut Criterion) {
-    for bench in [
-        programs::alu,
-        programs::parse,
-        programs::hash_million,
-        programs::lpm_million,
-    ] {
-        let bench = bench();
-        let mut group = c.benchmark_group(bench.name);
-        let arms: [(Placement, Box<dyn Engine>); 2] = [
-            (Placement::Anywhere, Box::new(Checked::default())),
-            (Placement::Identity, Box::new(Rbpf::default())),
-        ];
-        for (placement, mut engine) in arms {
-            let mut rig = Rig::new(&bench, placement);
-            group.bench_function(engine.name(), |b| b.iter(|| rig.run(engine.as_mut())));
+    let kernel = arms::has_kernel();
+    for (name, make) in programs::all() {
+        let mut group = c.benchmark_group(name);
+        for Arm { name, mut run, .. } in make(kernel) {
+            group.bench_function(name, |b| b.iter(&mut run));
         }
     }
 }

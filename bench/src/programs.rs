@@ -3,6 +3,34 @@
 use twinpath_machine::isa::{Insn, LD_IMM64, pseudo};
 use twinpath_machine::{MapDef, MapType};
 
+use crate::arms::{self, Arm};
+use crate::datapath::Datapath;
+
+/// Makes the ways of running a program; true for those of the kernel too.
+pub type Arms = fn(bool) -> Vec<Arm>;
+
+/// Every program by name.
+pub fn all() -> [(&'static str, Arms); 7] {
+    [
+        ("alu", |kernel| arms::of(&alu(), kernel)),
+        ("parse", |kernel| arms::of(&parse(), kernel)),
+        ("hash_million", |kernel| arms::of(&hash_million(), kernel)),
+        ("lpm_million", |kernel| arms::of(&lpm_million(), kernel)),
+        ("xdp_entry_service", |kernel| {
+            arms::of_datapath(&Datapath::new("xdp_entry", "service/tcp4.toml", 0), kernel)
+        }),
+        ("xdp_entry_pass", |kernel| {
+            arms::of_datapath(&Datapath::new("xdp_entry", "service/tcp4.toml", 1), kernel)
+        }),
+        ("from_container", |kernel| {
+            arms::of_datapath(
+                &Datapath::new("from_container", "endpoint/delivery4.toml", 0),
+                kernel,
+            )
+        }),
+    ]
+}
+
 /// A program with what it needs.
 #[derive(Debug)]
 pub struct Bench {

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -175,7 +175,13 @@ impl Program {
     /// The kernel's: `EINVAL` for a packet that is shorter than an Ethernet header or longer than the kind of
     /// program takes, `ENOTSUPP` (524) for a kind of program that cannot be run.
     pub fn run(&self, input: TestInput<'_>) -> io::Result<TestOutput> {
-        test_run(self.0.as_fd(), input)
+        test_run(self.as_fd(), input)
+    }
+}
+
+impl AsFd for Program {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
