@@ -58,7 +58,7 @@ pub use context::layout;
 pub use helpers::Helpers;
 pub use net::{
     Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Hop,
-    Journey, Metadata, NodeId, Span,
+    Journey, Metadata, NodeId, Site, Span,
 };
 pub use network::{Network, Route, RouteKind, RouteQuery, Tables};
 pub use packet::{ChecksumOffload, EtherType, Vlan};

@@ -241,7 +241,8 @@ impl World {
             let frame = self.net.journey.keep(|into| into.extend_from_slice(bytes));
             self.net.journey.ends.push(End {
                 device,
-                kind: EndKind::Dropped { hook: None, reason },
+                met: None,
+                kind: EndKind::Dropped(reason),
                 frame,
             });
         }

@@ -29,6 +29,7 @@ mod icmp;
 mod icmpv6;
 mod ipv4;
 mod ipv6;
+mod names;
 mod render;
 mod summary;
 mod tcp;
@@ -37,6 +38,7 @@ mod walk;
 
 pub use diff::{FieldDiff, Side, diff};
 pub use field::{ChecksumState, Field, Protocol, Unverified};
+pub use names::{NAMES, is_path};
 pub use summary::summary;
 
 /// All fields of an Ethernet frame, in their order: each bit of the frame is in exactly one.

@@ -1,7 +1,7 @@
 //! Parts of a recording as one line each, the same in every report.
 
 use crate::frame;
-use crate::recording::{Cost, End, Hop};
+use crate::recording::{Cost, DropReason, End, Hop};
 
 /// A hop: where, which program, what it returned, and the frame after it.
 pub fn hop(hop: &Hop) -> String {
@@ -14,11 +14,21 @@ pub fn hop(hop: &Hop) -> String {
     )
 }
 
-/// An end with the frame that arrived there.
+/// An end with the frame that arrived there, or why it was dropped.
 pub fn end(end: &End) -> String {
-    match end.bytes() {
-        Some(bytes) => format!("{}: {}", way(end), frame::line(bytes)),
-        None => way(end),
+    match end {
+        End::Left { bytes, .. } | End::Stack { bytes, .. } => {
+            format!("{}: {}", way(end), frame::line(bytes))
+        }
+        // The hop before it says as much.
+        End::Dropped {
+            reason: None | Some(DropReason::Verdict | DropReason::Fault),
+            ..
+        } => way(end),
+        End::Dropped {
+            reason: Some(reason),
+            ..
+        } => format!("{}: {reason}", way(end)),
     }
 }
 

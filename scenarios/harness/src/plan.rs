@@ -92,7 +92,7 @@ pub struct MapWrite {
     pub map: String,
     /// The key as the program sees it.
     pub key: Vec<u8>,
-    /// The value as the program sees it; a per-CPU map gets it on each CPU.
+    /// The value as the program sees it; a per-CPU map gets it on the CPU of the run, and zeroes on the others.
     pub value: Vec<u8>,
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
 
+pub use twinpath_node::DropReason;
+
 /// All that one run of a plan left behind.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
@@ -95,8 +97,10 @@ pub enum End {
     Dropped {
         /// The node.
         node: NodeName,
-        /// Where.
+        /// The hook that it met last.
         hook: Hook,
+        /// Why, where the backend knows: the kernel does not say.
+        reason: Option<DropReason>,
     },
 }
 
@@ -204,7 +208,7 @@ impl End {
     pub fn place(&self) -> (&NodeName, &DeviceName) {
         match self {
             Self::Left { node, device, .. } | Self::Stack { node, device, .. } => (node, device),
-            Self::Dropped { node, hook } => (node, &hook.device),
+            Self::Dropped { node, hook, .. } => (node, &hook.device),
         }
     }
 }

@@ -143,8 +143,8 @@ fn a_packet_that_does_something_else_is_told_of() {
         ),
         (
             "EXPECT",
-            r#"expect.fields."ip.tll" = 63"#,
-            "leaves eth0: ip.tll 63 | absent",
+            r#"expect.fields."ipv6.hlim" = 63"#,
+            "leaves eth0: ipv6.hlim 63 | absent",
         ),
         (
             "EXPECT",
@@ -200,8 +200,8 @@ fn a_packet_that_does_something_else_is_told_of() {
         ),
         (
             "FINAL",
-            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit\"\nvalue = { packets = 2, flows = 1 }",
-            "map twinpath/metrics, key ingress, transmit: flows 1 | -",
+            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit\"\nvalue = { packets = 3 }",
+            "map twinpath/metrics, key ingress, transmit: packets 3 | 1",
         ),
         (
             "FINAL",

@@ -107,7 +107,7 @@ pub(super) fn clone(skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -> Checke
     } else {
         SkbTarget::Egress
     };
-    Ok(net.redirect_to(call.machine, None, copy, to, target) as u64)
+    Ok(net.redirect_to(call.machine, copy, to, target) as u64)
 }
 
 /// `bpf_redirect_peer`.

@@ -28,28 +28,27 @@ pub(super) enum Verdict {
 
 impl Net {
     /// Runs a device's TCX programs and clsact filters on an skb that begins with its link-layer
-    /// header. The hook is the one that decided.
+    /// header.
     pub(super) fn classify(
         &mut self,
         machine: &mut Machine,
         device: DeviceId,
         skb: Skb,
         direction: Direction,
-    ) -> (Skb, Verdict, HookKind) {
+    ) -> (Skb, Verdict) {
         let (tcx, clsact) = match direction {
             Direction::Ingress => (HookKind::TcxIngress, HookKind::TcIngress),
             Direction::Egress => (HookKind::TcxEgress, HookKind::TcEgress),
         };
         let (skb, verdict) = self.run_tcx(machine, skb, Site { device, hook: tcx }, direction);
         if let Some(verdict) = verdict {
-            return (skb, verdict, tcx);
+            return (skb, verdict);
         }
         let site = Site {
             device,
             hook: clsact,
         };
-        let (skb, verdict) = self.run_clsact(machine, skb, site, direction);
-        (skb, verdict, clsact)
+        self.run_clsact(machine, skb, site, direction)
     }
 
     /// `tcx_run`: none when every program passed the packet on to the next.
@@ -135,7 +134,7 @@ impl Net {
         mut skb: Skb,
     ) -> i64 {
         if self.transmitting > XMIT_RECURSION_LIMIT {
-            self.drop_skb(machine, device, skb, None, DropReason::Recursion);
+            self.drop_skb(machine, device, skb, DropReason::Recursion);
             return xmit::error(Errno::ENETDOWN);
         }
         self.place(&mut skb, device);
@@ -151,13 +150,13 @@ impl Net {
 
     /// `sch_handle_egress`.
     fn tc_egress(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) -> i64 {
-        let (skb, verdict, hook) = self.classify(machine, device, skb, Direction::Egress);
+        let (skb, verdict) = self.classify(machine, device, skb, Direction::Egress);
         match verdict {
             Verdict::Pass => return self.hand_over(machine, device, skb),
-            Verdict::Redirect => self.skb_redirect(machine, device, hook, skb),
+            Verdict::Redirect => self.skb_redirect(machine, device, skb),
             Verdict::Consume => self.end_skb(machine, device, skb, EndKind::Consumed),
             Verdict::Drop(reason) => {
-                self.drop_skb(machine, device, skb, Some(hook), reason);
+                self.drop_skb(machine, device, skb, reason);
                 return xmit::DROP;
             }
         }
@@ -169,14 +168,14 @@ impl Net {
         let state = self.device(device);
         if !state.up {
             // The queue of a device that is down takes nothing.
-            self.drop_skb(machine, device, skb, None, DropReason::DeviceDown);
+            self.drop_skb(machine, device, skb, DropReason::DeviceDown);
             return xmit::CONGESTED;
         }
         if skb.frame.len() < ETH_HLEN && !state.loopback {
-            self.drop_skb(machine, device, skb, None, DropReason::Malformed);
+            self.drop_skb(machine, device, skb, DropReason::Malformed);
             return xmit::DROP;
         } else if skb.frame.len() > state.longest_frame() && skb.gso.size == 0 {
-            self.drop_skb(machine, device, skb, None, DropReason::TooLong);
+            self.drop_skb(machine, device, skb, DropReason::TooLong);
             return xmit::DROP;
         } else if state.loopback {
             self.forward(machine, device, &mut skb);
@@ -195,18 +194,25 @@ impl Net {
         xmit::SUCCESS
     }
 
-    /// The device's driver gets a frame from an XDP program: tc does not see it.
-    pub(super) fn leave_as_frame(&mut self, machine: &mut Machine, device: DeviceId, frame: Frame) {
+    /// The device's driver gets a frame from an XDP program, the last that it met: tc does not see it.
+    pub(super) fn leave_as_frame(
+        &mut self,
+        machine: &mut Machine,
+        met: Site,
+        device: DeviceId,
+        frame: Frame,
+    ) {
         match self.device(device).peer {
-            None => self.end_frame(machine, device, frame, EndKind::Left),
+            None => self.end_frame(machine, met, device, frame, EndKind::Left),
             Some(peer) if frame.len() < ETH_HLEN => {
-                let kind = EndKind::Dropped {
-                    hook: None,
-                    reason: DropReason::Malformed,
-                };
-                self.end_frame(machine, peer, frame, kind);
+                let kind = EndKind::Dropped(DropReason::Malformed);
+                self.end_frame(machine, met, peer, frame, kind);
             }
-            Some(peer) => self.arrive(machine, peer, Skb::new(frame, peer)),
+            Some(peer) => {
+                let mut skb = Skb::new(frame, peer);
+                skb.met = Some(met);
+                self.arrive(machine, peer, skb);
+            }
         }
     }
 }

@@ -38,7 +38,7 @@ impl Net {
             }
         }
         if skb.protocol.is_vlan() && !skb.take_vlan(&mut machine.memory) {
-            self.drop_skb(machine, device, skb, None, DropReason::Malformed);
+            self.drop_skb(machine, device, skb, DropReason::Malformed);
             return;
         }
         if let Some(skb) = self.tc_ingress(machine, device, skb) {
@@ -54,7 +54,7 @@ impl Net {
         skb.wire_len = skb.frame.len();
         skb.at_ingress = true;
         skb.frame.push(skb.mac_len);
-        let (mut skb, verdict, hook) = self.classify(machine, device, skb, Direction::Ingress);
+        let (mut skb, verdict) = self.classify(machine, device, skb, Direction::Ingress);
         match verdict {
             Verdict::Pass => {
                 let mac_len = skb.mac_len.min(skb.frame.linear());
@@ -62,11 +62,11 @@ impl Net {
                 Some(skb)
             }
             Verdict::Redirect => {
-                self.skb_redirect(machine, device, hook, skb);
+                self.skb_redirect(machine, device, skb);
                 None
             }
             Verdict::Drop(reason) => {
-                self.drop_skb(machine, device, skb, Some(hook), reason);
+                self.drop_skb(machine, device, skb, reason);
                 None
             }
             Verdict::Consume => {

@@ -6,7 +6,7 @@ use std::ops::{Index, Range};
 use twinpath_machine::engine::UninitializedStack;
 use twinpath_machine::{Cost, Fault, ProgramId};
 
-use super::{DeviceId, HookKind};
+use super::{DeviceId, Site};
 use crate::packet::Vlan;
 
 /// All that one frame caused. Reused for the next frame, it allocates nothing.
@@ -26,10 +26,8 @@ pub struct Span(Range<usize>);
 /// One run of a program.
 #[derive(Debug)]
 pub struct Hop {
-    /// The device.
-    pub device: DeviceId,
-    /// Where on the device's path.
-    pub hook: HookKind,
+    /// Where.
+    pub site: Site,
     /// The program.
     pub program: ProgramId,
     /// What it returned, or the fault that ended it; the packet is dropped then.
@@ -64,6 +62,8 @@ pub struct Metadata {
 pub struct End {
     /// The device where it ended.
     pub device: DeviceId,
+    /// The last hook that it met, if any. A copy that a program made has met none yet.
+    pub met: Option<Site>,
     /// How.
     pub kind: EndKind,
     /// The frame, from the link-layer header on, with a VLAN tag in its place.
@@ -80,12 +80,7 @@ pub enum EndKind {
     /// A program kept it: `TC_ACT_STOLEN`, `TC_ACT_QUEUED`, `TC_ACT_TRAP`.
     Consumed,
     /// It was dropped.
-    Dropped {
-        /// The last hook that it met, if any.
-        hook: Option<HookKind>,
-        /// Why.
-        reason: DropReason,
-    },
+    Dropped(DropReason),
 }
 
 /// Why a packet was dropped.

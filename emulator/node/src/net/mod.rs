@@ -14,10 +14,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use device::{Device, DeviceId, DeviceOptions, HookKind, NodeId};
 pub use journey::{DropReason, End, EndKind, Hop, Journey, Metadata, Span};
+pub use run::Site;
 
 pub(crate) use device::Direction;
 pub(crate) use redirect::{NextHop, RedirectInfo, SkbTarget, XdpTarget};
-pub(crate) use run::{Site, unsupported};
+pub(crate) use run::unsupported;
 pub(crate) use subject::{Placed, Subject};
 
 use twinpath_machine::engine::Engine;
@@ -145,7 +146,7 @@ impl Net {
         while let Some((device, skb)) = self.backlog.pop_front() {
             self.received += 1;
             if self.received > STORM {
-                self.drop_skb(machine, device, skb, None, DropReason::Storm);
+                self.drop_skb(machine, device, skb, DropReason::Storm);
             } else {
                 self.redirect = RedirectInfo::default();
                 self.receive(machine, device, skb);
@@ -162,6 +163,7 @@ impl Net {
             .keep(|into| skb.write_frame(memory, from, into));
         self.journey.ends.push(End {
             device,
+            met: skb.met,
             kind,
             frame,
         });
@@ -174,16 +176,16 @@ impl Net {
         machine: &Machine,
         device: DeviceId,
         skb: Skb,
-        hook: Option<HookKind>,
         reason: DropReason,
     ) {
-        self.end_skb(machine, device, skb, EndKind::Dropped { hook, reason });
+        self.end_skb(machine, device, skb, EndKind::Dropped(reason));
     }
 
-    /// Ends a packet that has no skb.
+    /// Ends a packet that has no skb, and met a hook.
     pub(crate) fn end_frame(
         &mut self,
         machine: &Machine,
+        met: Site,
         device: DeviceId,
         frame: Frame,
         kind: EndKind,
@@ -192,6 +194,7 @@ impl Net {
         let span = self.journey.keep(|into| into.extend_from_slice(bytes));
         self.journey.ends.push(End {
             device,
+            met: Some(met),
             kind,
             frame: span,
         });

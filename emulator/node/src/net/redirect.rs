@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use twinpath_machine::maps::Target;
 use twinpath_machine::{Errno, Machine, MapId};
 
-use super::{DeviceId, DropReason, HookKind, Net, xmit};
+use super::{DeviceId, DropReason, Net, xmit};
 use crate::network::{Network, RouteKind, RouteQuery};
 use crate::packet::{ETH_HLEN, EtherType, Skb};
 use crate::types::Mac;
@@ -63,21 +63,15 @@ pub(crate) enum XdpTarget {
 impl Net {
     /// `skb_do_redirect`: a packet that begins with its link-layer header goes where the last
     /// redirect helper said.
-    pub(super) fn skb_redirect(
-        &mut self,
-        machine: &mut Machine,
-        device: DeviceId,
-        hook: HookKind,
-        skb: Skb,
-    ) {
+    pub(super) fn skb_redirect(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) {
         let node = self.device(device).node;
         let index = std::mem::take(&mut self.redirect.index);
         let kind = std::mem::take(&mut self.redirect.skb);
         match self.find(node, index) {
-            None => self.drop_skb(machine, device, skb, Some(hook), DropReason::NoDevice),
-            Some(to) if kind == SkbTarget::Peer => self.redirect_peer(machine, hook, skb, to),
+            None => self.drop_skb(machine, device, skb, DropReason::NoDevice),
+            Some(to) if kind == SkbTarget::Peer => self.redirect_peer(machine, skb, to),
             Some(to) => {
-                self.redirect_to(machine, Some(hook), skb, to, kind);
+                self.redirect_to(machine, skb, to, kind);
             }
         }
     }
@@ -86,14 +80,13 @@ impl Net {
     pub(crate) fn redirect_to(
         &mut self,
         machine: &mut Machine,
-        hook: Option<HookKind>,
         mut skb: Skb,
         to: DeviceId,
         kind: SkbTarget,
     ) -> i64 {
         let headless = skb.mac_header.is_none_or(|mac| mac >= skb.network_header);
         if headless || skb.frame.len() == 0 {
-            self.drop_skb(machine, to, skb, hook, DropReason::NoHeader);
+            self.drop_skb(machine, to, skb, DropReason::NoHeader);
             return xmit::error(Errno::ERANGE);
         }
         if let (true, Some(mac)) = (skb.at_ingress, skb.mac_header) {
@@ -101,9 +94,9 @@ impl Net {
         }
         match kind {
             SkbTarget::Egress | SkbTarget::Peer => self.transmit(machine, to, skb),
-            SkbTarget::Neighbour(next) => self.redirect_neighbour(machine, hook, skb, to, next),
+            SkbTarget::Neighbour(next) => self.redirect_neighbour(machine, skb, to, next),
             SkbTarget::Ingress if !self.device(to).up => {
-                self.drop_skb(machine, to, skb, hook, DropReason::DeviceDown);
+                self.drop_skb(machine, to, skb, DropReason::DeviceDown);
                 xmit::DROP
             }
             SkbTarget::Ingress => {
@@ -116,7 +109,7 @@ impl Net {
 
     /// `bpf_redirect_peer`: the far end of the device receives the packet without a detour over the
     /// backlog.
-    fn redirect_peer(&mut self, machine: &mut Machine, hook: HookKind, mut skb: Skb, to: DeviceId) {
+    fn redirect_peer(&mut self, machine: &mut Machine, mut skb: Skb, to: DeviceId) {
         let node = self.device(to).node;
         let peer = self.device(to).peer.filter(|peer| {
             let peer = self.device(*peer);
@@ -129,12 +122,12 @@ impl Net {
                 skb.frame.pull(mac_len);
                 self.received += 1;
                 if self.received > super::STORM {
-                    self.drop_skb(machine, peer, skb, Some(hook), DropReason::Storm);
+                    self.drop_skb(machine, peer, skb, DropReason::Storm);
                 } else {
                     self.receive(machine, peer, skb);
                 }
             }
-            _ => self.drop_skb(machine, to, skb, Some(hook), DropReason::NoDevice),
+            _ => self.drop_skb(machine, to, skb, DropReason::NoDevice),
         }
     }
 
@@ -142,7 +135,6 @@ impl Net {
     fn redirect_neighbour(
         &mut self,
         machine: &mut Machine,
-        hook: Option<HookKind>,
         mut skb: Skb,
         to: DeviceId,
         next: NextHop,
@@ -153,7 +145,7 @@ impl Net {
             .is_some_and(|first| first[0] & 1 != 0);
         let ip = matches!(skb.protocol, EtherType::IPV4 | EtherType::IPV6);
         if group || !ip || skb.frame.linear() < ETH_HLEN {
-            self.drop_skb(machine, to, skb, hook, DropReason::NotForwardable);
+            self.drop_skb(machine, to, skb, DropReason::NotForwardable);
             return xmit::error(Errno::ENOTSUPP);
         }
         skb.frame.pull(ETH_HLEN);
@@ -164,7 +156,7 @@ impl Net {
                 self.transmit(machine, to, skb)
             }
             Err(reason) => {
-                self.drop_skb(machine, to, skb, hook, reason);
+                self.drop_skb(machine, to, skb, reason);
                 xmit::DROP
             }
         }

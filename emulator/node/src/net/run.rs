@@ -12,10 +12,12 @@ use crate::socket::View;
 use crate::{context, helpers};
 
 /// Where a program runs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Site {
-    pub(crate) device: DeviceId,
-    pub(crate) hook: HookKind,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site {
+    /// The device.
+    pub device: DeviceId,
+    /// Where on the device's path.
+    pub hook: HookKind,
 }
 
 /// What surrounds one run.
@@ -74,8 +76,7 @@ impl Net {
         };
         let returned = result.as_ref().ok().copied();
         self.journey.hops.push(Hop {
-            device: site.device,
-            hook: site.hook,
+            site,
             program,
             result,
             cost,
@@ -91,9 +92,10 @@ impl Net {
         &mut self,
         machine: &mut Machine,
         program: ProgramId,
-        skb: Skb,
+        mut skb: Skb,
         site: Site,
     ) -> (Skb, Option<i32>) {
+        skb.met = Some(site);
         let mut subject = Subject::Skb(skb);
         let result = self.run(machine, program, &mut subject, site);
         match subject {

@@ -34,6 +34,7 @@ impl Net {
         lay_out_page(&mut skb, &mut machine.memory);
         let xdp = self.xdp_of(device, skb.frame);
         let (xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
+        skb.met = Some(Site { device, hook });
         skb.metadata = xdp.metadata();
         skb.frame = xdp.frame;
         if verdict == Some(PASS) {
@@ -64,6 +65,7 @@ impl Net {
         let packet_type = skb.packet_type;
         let xdp = self.xdp_of(device, skb.frame);
         let (xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
+        skb.met = Some(Site { device, hook });
         skb.metadata = xdp.metadata();
         skb.frame = xdp.frame;
         if verdict != Some(PASS) {
@@ -84,7 +86,7 @@ impl Net {
     /// Does what a verdict other than `XDP_PASS` says.
     fn act_on(&mut self, machine: &mut Machine, site: Site, frame: Frame, verdict: Option<i32>) {
         match verdict {
-            Some(TX) => self.leave_as_frame(machine, site.device, frame),
+            Some(TX) => self.leave_as_frame(machine, site, site.device, frame),
             Some(REDIRECT) => self.xdp_redirect(machine, site, frame),
             verdict => self.drop_frame(machine, site, frame, verdict),
         }
@@ -109,13 +111,8 @@ impl Net {
     }
 
     fn drop_redirected(&mut self, machine: &Machine, site: Site, frame: Frame, reason: DropReason) {
-        let hook = Some(site.hook);
-        self.end_frame(
-            machine,
-            site.device,
-            frame,
-            EndKind::Dropped { hook, reason },
-        );
+        let kind = EndKind::Dropped(reason);
+        self.end_frame(machine, site, site.device, frame, kind);
     }
 
     /// `xdp_do_redirect`.
@@ -196,7 +193,7 @@ impl Net {
             return;
         }
         let Some(program) = program else {
-            self.leave_as_frame(machine, to, frame);
+            self.leave_as_frame(machine, site, to, frame);
             return;
         };
         let mut xdp = self.xdp_of(site.device, frame);
@@ -208,7 +205,7 @@ impl Net {
         let (xdp, verdict) = self.run_xdp(machine, program, xdp, egress);
         let frame = xdp.frame;
         match verdict {
-            Some(PASS) => self.leave_as_frame(machine, to, frame),
+            Some(PASS) => self.leave_as_frame(machine, egress, to, frame),
             verdict => self.drop_frame(machine, egress, frame, verdict),
         }
     }
@@ -226,6 +223,7 @@ impl Net {
             return;
         }
         let mut skb = Skb::new(frame, site.device);
+        skb.met = Some(site);
         skb.take_ethernet(&machine.memory, self.device(site.device).link());
         self.enqueue(site.device, skb);
     }

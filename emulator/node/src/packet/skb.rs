@@ -8,7 +8,7 @@ use super::frame::Moved;
 use super::skb_checksum::Checksum;
 use super::{ETH_HLEN, EtherType, Frame, Pool, Tunnel, VLAN_HLEN, Vlan, header_protocol};
 use crate::context;
-use crate::net::DeviceId;
+use crate::net::{DeviceId, Site};
 use crate::types::Mac;
 
 /// To whom a packet is addressed (`PACKET_*` of `linux/if_packet.h`).
@@ -136,6 +136,8 @@ pub(crate) struct Skb {
     pub(crate) owner: Owner,
     /// How it is to be sent through a tunnel, or came through one.
     pub(crate) tunnel: Option<Tunnel>,
+    /// The last hook that it met, for the report of where it ended.
+    pub(crate) met: Option<Site>,
 }
 
 impl Skb {
@@ -173,6 +175,7 @@ impl Skb {
             socket: None,
             owner: Owner::default(),
             tunnel: None,
+            met: None,
             frame,
         }
     }
@@ -211,6 +214,8 @@ impl Skb {
         let mut copy = Self {
             frame,
             tunnel: self.tunnel.clone(),
+            // A copy's way is its own.
+            met: None,
             ..*self
         };
         copy.moved(Moved(moved));

@@ -7,7 +7,7 @@ use twinpath_machine::{Cpu, LoadOptions, Loaded, MachineOptions, MapType, Object
 use twinpath_node::{DeviceOptions, EngineFactory, Helpers, NodeId, World, WorldError};
 
 use crate::plan::{
-    Attachment, HookKind, MapWrite, NodeName, NodePlan, ObjectName, ObjectPlan, Plan,
+    Attachment, HookKind, Ifindex, MapWrite, NodeName, NodePlan, ObjectName, ObjectPlan, Plan,
 };
 
 use super::{EmulatedError, Emulation, Engine, map_ref, unknown};
@@ -54,6 +54,10 @@ type Objects = BTreeMap<ObjectName, Loaded>;
 impl Emulation {
     fn add_node(&mut self, node: &NodePlan) -> Result<(), EmulatedError> {
         let id = self.world.add_node();
+        // No plan brings it up, so a packet that is sent to it is dropped.
+        if let Some(loopback) = self.world.find_device(id, Ifindex::LOOPBACK.get()) {
+            self.world.set_up(loopback, false);
+        }
         self.add_devices(id, node)?;
         let mut objects = Objects::new();
         for object in &node.objects {

@@ -100,6 +100,9 @@ pub enum EmulatedError {
     /// A program ran where no plan can attach one.
     #[error("failed to record a program at {0}: plans know no such hook")]
     Hook(HookKind),
+    /// A packet came to a device that the plan does not have.
+    #[error("failed to record a packet at device `{0}`: the plan has no such device")]
+    Device(String),
     /// A map does not take an element.
     #[error("failed to write map {map}: {errno}")]
     Map {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use twinpath_machine::{Fault, Machine, MapFlags, MapId, MapType, ProgramId};
-use twinpath_node::{DeviceId, EndKind};
+use twinpath_node::{DeviceId, DropReason, EndKind, Site};
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName};
 use crate::recording::{End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict};
@@ -19,12 +19,12 @@ impl Emulation {
         let hops: Vec<Hop> = journey
             .hops
             .iter()
-            .filter_map(|hop| self.hop(hop, journey).transpose())
+            .map(|hop| self.hop(hop, journey))
             .collect::<Result<_, _>>()?;
         let ends = journey
             .ends
             .iter()
-            .filter_map(|end| self.end(end, journey, &hops).transpose())
+            .filter_map(|end| self.end(end, journey).transpose())
             .collect::<Result<_, _>>()?;
         Ok(Journey {
             ends,
@@ -37,73 +37,79 @@ impl Emulation {
         &self,
         hop: &twinpath_node::Hop,
         journey: &twinpath_node::Journey,
-    ) -> Result<Option<Hop>, EmulatedError> {
-        let Some((node, device)) = self.place(hop.device) else {
-            return Ok(None);
-        };
-        let kind = kind(hop.hook)?;
+    ) -> Result<Hop, EmulatedError> {
+        let (node, hook) = self.hook(hop.site)?;
         let machine = &self.world.machine;
         let program = machine
             .program(hop.program)
             .map(|program| program.name.clone());
-        Ok(Some(Hop {
+        Ok(Hop {
             node,
-            hook: Hook { device, kind },
             program: program.unwrap_or_default(),
             verdict: match &hop.result {
                 Ok(code) => Ok(Verdict {
-                    hook: kind,
+                    hook: hook.kind,
                     code: *code,
                 }),
                 Err(fault) => Err(explain(machine, hop.program, fault)),
             },
             bytes: journey[&hop.frame].to_vec(),
             cost: hop.cost.map(Into::into),
-        }))
+            hook,
+        })
     }
 
+    /// Where a packet ended; `None` if it was dropped before it met a hook. Then it never came to this node, or
+    /// it is a copy of which only the program that made it knows.
     fn end(
         &self,
         end: &twinpath_node::End,
         journey: &twinpath_node::Journey,
-        hops: &[Hop],
     ) -> Result<Option<End>, EmulatedError> {
-        let Some((node, device)) = self.place(end.device) else {
+        let bytes = || journey[&end.frame].to_vec();
+        let reason = match end.kind {
+            EndKind::Left => {
+                let (node, device) = self.place(end.device)?;
+                let bytes = bytes();
+                return Ok(Some(End::Left {
+                    node,
+                    device,
+                    bytes,
+                }));
+            }
+            EndKind::Stack => {
+                let (node, device) = self.place(end.device)?;
+                let bytes = bytes();
+                return Ok(Some(End::Stack {
+                    node,
+                    device,
+                    bytes,
+                }));
+            }
+            // Seen from outside, what a program kept is gone.
+            EndKind::Consumed => DropReason::Verdict,
+            EndKind::Dropped(reason) => reason,
+        };
+        let Some(site) = end.met else {
             return Ok(None);
         };
-        let bytes = || journey[&end.frame].to_vec();
-        Ok(match end.kind {
-            EndKind::Left => Some(End::Left {
-                node,
-                device,
-                bytes: bytes(),
-            }),
-            EndKind::Stack => Some(End::Stack {
-                node,
-                device,
-                bytes: bytes(),
-            }),
-            // Seen from outside, what a program kept is gone.
-            EndKind::Consumed => hops.last().map(|hop| End::Dropped {
-                node,
-                hook: hop.hook.clone(),
-            }),
-            EndKind::Dropped {
-                hook: Some(hook), ..
-            } => Some(End::Dropped {
-                node,
-                hook: Hook {
-                    device,
-                    kind: kind(hook)?,
-                },
-            }),
-            // The far end did not send it: it never came to this node.
-            EndKind::Dropped { hook: None, .. } => None,
-        })
+        let (node, hook) = self.hook(site)?;
+        Ok(Some(End::Dropped {
+            node,
+            hook,
+            reason: Some(reason),
+        }))
     }
 
-    fn place(&self, device: DeviceId) -> Option<(NodeName, DeviceName)> {
-        self.places.get(&device).cloned()
+    fn place(&self, device: DeviceId) -> Result<(NodeName, DeviceName), EmulatedError> {
+        let place = self.places.get(&device).cloned();
+        place.ok_or_else(|| EmulatedError::Device(self.world.device(device).name().to_owned()))
+    }
+
+    fn hook(&self, site: Site) -> Result<(NodeName, Hook), EmulatedError> {
+        let (node, device) = self.place(site.device)?;
+        let kind = kind(site.hook)?;
+        Ok((node, Hook { device, kind }))
     }
 
     /// The maps as they are now.

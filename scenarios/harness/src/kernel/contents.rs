@@ -34,11 +34,20 @@ fn is_one_of(map: &Map, kinds: &[bpf_map_type]) -> bool {
     kinds.iter().any(|kind| *kind as u32 == map.shape().kind)
 }
 
-/// Writes an element. Each CPU of a per-CPU map gets the value.
+/// Which CPUs' values of a per-CPU map are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cpus {
+    /// All of them.
+    All,
+    /// This one; the others' become zero.
+    Only(usize),
+}
+
+/// Writes an element.
 ///
 /// # Errors
 /// For a key or value of the wrong size, a map that is not written by value, and the kernel's refusal.
-pub fn write(map: &Map, name: &str, key: &[u8], value: &[u8]) -> Result<(), Error> {
+pub fn write(map: &Map, name: &str, key: &[u8], value: &[u8], cpus: Cpus) -> Result<(), Error> {
     let shape = map.shape();
     if !is_one_of(map, &PLAIN) && !is_one_of(map, &WRITTEN) {
         return Err(Error::UnsupportedMap {
@@ -50,7 +59,13 @@ pub fn write(map: &Map, name: &str, key: &[u8], value: &[u8]) -> Result<(), Erro
     check(name, "value", value, shape.value_size)?;
     let mut padded = value.to_vec();
     padded.resize(map.cpu_stride(), 0);
-    let stored = padded.repeat(map.stored_size() / padded.len());
+    let mut stored = padded.repeat(map.stored_size() / padded.len());
+    if let (true, Cpus::Only(cpu)) = (shape.is_per_cpu(), cpus) {
+        let others = stored.chunks_exact_mut(padded.len()).enumerate();
+        others
+            .filter(|(other, _)| *other != cpu)
+            .for_each(|(_, value)| value.fill(0));
+    }
     map.update(key, &stored, 0)
         .map_err(Error::system(format!("write map `{name}`")))
 }

@@ -138,7 +138,7 @@ impl<'a> Account<'a> {
                 ends.insert(last, stack(node, &hook.device, wire));
             } else if !self.goes_on(index, means, &wire) {
                 let (node, hook) = (node.clone(), hook.clone());
-                ends.insert(last, End::Dropped { node, hook });
+                ends.insert(last, dropped(node, hook));
             }
         }
         ends
@@ -236,6 +236,14 @@ impl<'a> Account<'a> {
     }
 }
 
+fn dropped(node: NodeName, hook: Hook) -> End {
+    End::Dropped {
+        node,
+        hook,
+        reason: None,
+    }
+}
+
 fn stack(node: &NodeName, device: &DeviceName, bytes: Vec<u8>) -> End {
     End::Stack {
         node: node.clone(),
@@ -254,10 +262,7 @@ fn unseen(observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Op
             && hook.device == stimulus.device
             && matches!(hook.kind, HookKind::Xdp | HookKind::XdpGeneric)
     })?;
-    Some(End::Dropped {
-        node: node.clone(),
-        hook: hook.clone(),
-    })
+    Some(dropped(node.clone(), hook.clone()))
 }
 
 /// Joins what several programs at one tc hook returned for one packet.

@@ -58,7 +58,7 @@ pub use tap::TapError;
 
 use crate::backend::Backend;
 use crate::plan::Plan;
-use crate::recording::Recording;
+use crate::recording::{Journey, Recording};
 use world::World;
 
 /// Runs plans in the kernel that this process runs on. Several can be at it at once, in one process or in many.
@@ -88,6 +88,20 @@ impl Backend for KernelBackend {
     type Error = Error;
 
     fn run(&mut self, plan: &Plan) -> Result<Recording, Error> {
+        self.run_and_show(plan, &mut |_| ())
+    }
+}
+
+impl KernelBackend {
+    /// Runs a plan and shows each journey as soon as it is over.
+    ///
+    /// # Errors
+    /// As for [`Backend::run`].
+    pub fn run_and_show(
+        &mut self,
+        plan: &Plan,
+        each: &mut (dyn FnMut(&Journey) + Send),
+    ) -> Result<Recording, Error> {
         let missing = missing();
         if !missing.is_empty() {
             return Err(Error::Missing(missing));
@@ -96,7 +110,7 @@ impl Backend for KernelBackend {
         let limit = self.quiet_limit;
         run::apart("kernel run", |cpu| {
             let runtime = probe::runtime().map_err(Error::system("start a runtime"))?;
-            runtime.block_on(async { World::build(plan, cpu, limit).await?.play(plan).await })
+            runtime.block_on(async { World::build(plan, cpu, limit).await?.play(plan, each).await })
         })
     }
 }

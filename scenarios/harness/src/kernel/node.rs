@@ -7,7 +7,7 @@ use std::time::Duration;
 use aya::programs::tc;
 use nix::net::if_::if_nameindex;
 
-use super::contents;
+use super::contents::{self, Cpus};
 use super::edge::Edge;
 use super::error::Error;
 use super::events::EventSource;
@@ -103,11 +103,12 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// Loads the objects and the programs that are attached, and writes the maps.
+    /// Loads the objects and the programs that are attached, and writes the maps: those that are per CPU, for the
+    /// CPU on which the run happens.
     ///
     /// # Errors
     /// When the plan asks for what the objects lack, or the kernel refuses.
-    pub fn load(&mut self) -> Result<(), Error> {
+    pub fn load(&mut self, cpu: usize) -> Result<(), Error> {
         let name = &self.plan.name;
         for plan in &self.plan.objects {
             let object = LoadedObject::load(plan, &self.pins)?;
@@ -118,7 +119,7 @@ impl<'a> Node<'a> {
         }
         for write in &self.plan.maps {
             let map = object_of(&mut self.objects, name, &write.object)?.map(&write.map)?;
-            contents::write(map, &write.map, &write.key, &write.value)?;
+            contents::write(map, &write.map, &write.key, &write.value, Cpus::Only(cpu))?;
         }
         if let Some(cell) = &self.plan.clock {
             object_of(&mut self.objects, name, &cell.object)?.map(&cell.map)?;
@@ -207,7 +208,8 @@ impl<'a> Node<'a> {
         };
         let map = object_of(&mut self.objects, &self.plan.name, &cell.object)?.map(&cell.map)?;
         let nanoseconds = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
-        contents::write(map, &cell.map, &cell.key, &nanoseconds.to_ne_bytes())
+        let now = nanoseconds.to_ne_bytes();
+        contents::write(map, &cell.map, &cell.key, &now, Cpus::All)
     }
 
     /// What stands in the objects' maps.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use aya_obj::generated::{bpf_map_type as MapKind, bpf_prog_type as ProgramKind};
 
-use super::contents;
+use super::contents::{self, Cpus};
 use super::error::Error;
 use super::namespace::Namespace;
 use super::object::LoadedObject;
@@ -242,7 +242,7 @@ pub fn run_packets<'a>(
 /// # Errors
 /// For a key or value of the wrong size, a map that is not written by value, and the kernel's refusal.
 pub fn write_map(map: &Map, key: &[u8], value: &[u8]) -> Result<(), Error> {
-    contents::write(map, "map", key, value)
+    contents::write(map, "map", key, value, Cpus::All)
 }
 
 /// Reads all of a map; `None` for a kind of map whose elements are no plain bytes, and for constants.

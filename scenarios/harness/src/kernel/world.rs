@@ -29,6 +29,8 @@ pub struct World<'a> {
     notices: Vec<String>,
     buffer: Vec<u8>,
     limit: Duration,
+    /// The one on which everything happens.
+    cpu: usize,
 }
 
 /// Longer than any frame a veth takes.
@@ -53,6 +55,7 @@ impl<'a> World<'a> {
             notices: Vec::new(),
             buffer: vec![0; FRAME_ROOM],
             limit,
+            cpu,
         };
         for (number, node) in plan.nodes.iter().enumerate() {
             let node = Node::build(node, number, &mut world.edge).await?;
@@ -73,7 +76,7 @@ impl<'a> World<'a> {
         let node = &mut self.nodes[number];
         node.enter()?;
         node.bring_up().await?;
-        node.load()?;
+        node.load(self.cpu)?;
         let untapped = node.attach(self.taps.len() as u32, &self.observer)?;
         let name = &node.plan.name;
         self.notices
@@ -87,14 +90,20 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Plays the plan's stimuli, one after another.
+    /// Plays the plan's stimuli, one after another, and shows each journey when it is over.
     ///
     /// # Errors
     /// When a stimulus cannot happen, the node does not become quiet, or something that happened was not recorded.
-    pub async fn play(mut self, plan: &Plan) -> Result<Recording, Error> {
+    pub async fn play(
+        mut self,
+        plan: &Plan,
+        each: &mut (dyn FnMut(&Journey) + Send),
+    ) -> Result<Recording, Error> {
         let mut recording = Recording::default();
         for (number, stimulus) in plan.stimuli.iter().enumerate() {
-            recording.journeys.push(self.one(number, stimulus).await?);
+            let journey = self.one(number, stimulus).await?;
+            each(&journey);
+            recording.journeys.push(journey);
         }
         for node in &self.nodes {
             recording.maps.extend(node.maps()?);

@@ -85,6 +85,8 @@ pub struct EndPart {
     device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 /// A record for user space.
@@ -243,6 +245,10 @@ impl EndPart {
             },
             device: device.to_string(),
             bytes: end.bytes().map(hex),
+            reason: match end {
+                End::Dropped { reason, .. } => reason.map(|reason| reason.name()),
+                _ => None,
+            },
         }
     }
 }

@@ -76,7 +76,7 @@ pub struct MapExpect {
 }
 
 /// Header fields by name, with the values that they should have.
-pub type Fields = BTreeMap<String, Located<FieldValue>>;
+pub type Fields = BTreeMap<Located<String>, Located<FieldValue>>;
 
 /// A field's value as text; numbers and truth values are taken as their text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -103,7 +103,7 @@ pub struct MapEntry {
     pub map: Located<String>,
     /// The key.
     pub key: Located<Bytes>,
-    /// The value; a per-CPU map gets it on each CPU.
+    /// The value; a per-CPU map gets it on the CPU of the run, and zeroes on the others.
     pub value: Located<Bytes>,
 }
 

@@ -37,7 +37,7 @@ impl Source {
 }
 
 /// A value with its place in the file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
 pub struct Located<T>(Spanned<T>);
 

@@ -5,6 +5,7 @@
 mod journeys;
 mod maps;
 mod mistakes;
+mod orders;
 mod remains;
 mod stack;
 mod support;

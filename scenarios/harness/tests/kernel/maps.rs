@@ -1,5 +1,9 @@
 //! Map contents and events.
 
+use twinpath::backend::Backend;
+use twinpath::decode::Decoder;
+use twinpath::diff;
+use twinpath::emulated::{EmulatedBackend, Engine};
 use twinpath::plan::HookKind::{TcIngress, Xdp};
 use twinpath::plan::{ObjectName, Plan};
 use twinpath::recording::{MapContents, MapRef, Recording};
@@ -85,10 +89,10 @@ fn contents_are_written_before_the_start() {
     );
     assert_eq!(u64s(map(&recording, "recent")), [(4, 5)]);
     let values = &map(&recording, "percpu_hash").entries[&4u32.to_ne_bytes().to_vec()];
-    assert!(
-        values.iter().all(|value| *value == 6u32.to_ne_bytes()),
-        "{values:?}"
-    );
+    let written = values.iter().filter(|value| **value == 6u32.to_ne_bytes());
+    assert_eq!(written.count(), 1, "on the CPU of the run: {values:?}");
+    let zero = values.iter().filter(|value| **value == [0; 4]);
+    assert_eq!(zero.count(), values.len() - 1, "{values:?}");
     assert_eq!(
         map(&recording, "pinned").entries[&4u32.to_ne_bytes().to_vec()],
         [7u32.to_ne_bytes()]
@@ -97,6 +101,24 @@ fn contents_are_written_before_the_start() {
         map(&recording, "prefixes").entries[&prefix],
         [8u32.to_ne_bytes()]
     );
+}
+
+/// A program goes on from what the scenario wrote, on the CPU that it runs on.
+#[test]
+fn per_cpu_values_are_those_of_the_emulator() {
+    needs_kernel!();
+    let plan = busy()
+        .write("by_verdict", &1u32.to_ne_bytes(), &40u32.to_ne_bytes())
+        .write("by_verdict", &7u32.to_ne_bytes(), &70u32.to_ne_bytes())
+        .write("percpu_hash", &4u32.to_ne_bytes(), &6u32.to_ne_bytes());
+    let kernel = run(&plan);
+    for engine in [Engine::Checked, Engine::Rbpf] {
+        let emulated = EmulatedBackend::new(engine).run(&plan).expect("it runs");
+        let diff = diff::compare(&kernel, &emulated, &Decoder::new([]));
+        assert!(diff.maps.is_empty(), "{engine:?}: {:#?}", diff.maps);
+        let values = &map(&emulated, "by_verdict").entries[&1u32.to_ne_bytes().to_vec()];
+        assert_eq!(values[..], [41u32.to_ne_bytes()], "{engine:?}");
+    }
 }
 
 #[test]

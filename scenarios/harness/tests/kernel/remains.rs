@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::net::if_::if_nameindex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twinpath::backend::Backend;
@@ -109,6 +111,42 @@ fn child(test: &str) -> Child {
         .expect("a child")
 }
 
+/// What this process has open and what is around it: descriptors, threads, its namespace and the devices there,
+/// mounts, control groups.
+#[derive(Debug, PartialEq, Eq)]
+struct Surroundings {
+    descriptors: usize,
+    threads: usize,
+    namespace: PathBuf,
+    devices: Vec<String>,
+    mounts: String,
+    cgroups: BTreeSet<PathBuf>,
+}
+
+fn surroundings() -> Surroundings {
+    let count = |path: &str| fs::read_dir(path).expect("a directory").count();
+    let devices = if_nameindex().expect("devices");
+    let names = devices.iter().map(|device| device.name().to_string_lossy());
+    let mut cgroups = BTreeSet::new();
+    folders(Path::new("/sys/fs/cgroup"), &mut cgroups);
+    Surroundings {
+        descriptors: count("/proc/self/fd"),
+        threads: count("/proc/self/task"),
+        namespace: fs::read_link("/proc/thread-self/ns/net").expect("a link"),
+        devices: names.map(|name| name.into_owned()).collect(),
+        mounts: fs::read_to_string("/proc/self/mountinfo").expect("mounts"),
+        cgroups,
+    }
+}
+
+fn folders(path: &Path, all: &mut BTreeSet<PathBuf>) {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        folders(&entry.path(), all);
+        all.insert(entry.path());
+    }
+}
+
 #[test]
 fn runs_are_alike() {
     needs_kernel!();
@@ -152,12 +190,9 @@ fn child_that_runs() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    let open = || fs::read_dir("/proc/self/fd").expect("fds").count();
-    let threads = || fs::read_dir("/proc/self/task").expect("threads").count();
-    let namespace = || fs::read_link("/proc/thread-self/ns/net").expect("a link");
     // The first run finds out what the kernel can do, and keeps that.
     run(&varied());
-    let before = (open(), threads(), namespace());
+    let before = surroundings();
     let known = loaded();
     for _ in 0..2 {
         run(&varied());
@@ -168,8 +203,47 @@ fn child_that_runs() {
             .run(&storm());
         storm.expect_err("it never ends");
     }
-    assert_eq!((open(), threads(), namespace()), before);
+    assert_eq!(surroundings(), before);
     assert_gone(&loaded().difference(&known).copied().collect());
+}
+
+#[test]
+fn a_panic_leaves_nothing() {
+    needs_kernel!();
+    let output = child("remains::child_that_panics")
+        .wait_with_output()
+        .expect("output");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("in the middle of it"), "{text}");
+}
+
+#[test]
+#[ignore = "is run by another test, alone in a process"]
+fn child_that_panics() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    run(&varied());
+    let before = surroundings();
+    let known = loaded();
+    for last in [1, 5] {
+        let mut held = BTreeSet::new();
+        let mut journeys = 0;
+        let run = panic::catch_unwind(AssertUnwindSafe(|| {
+            KernelBackend::default().run_and_show(&varied(), &mut |_| {
+                journeys += 1;
+                if journeys == last {
+                    held = loaded().difference(&known).copied().collect();
+                    panic!("in the middle of it");
+                }
+            })
+        }));
+        assert!(run.is_err(), "it panicked");
+        assert!(held.len() > 10, "everything was there: {held:?}");
+        assert_eq!(surroundings(), before);
+        assert_gone(&held);
+    }
 }
 
 #[test]

@@ -214,6 +214,7 @@ pub fn dropped(name: &str, kind: HookKind) -> End {
     End::Dropped {
         node: node(),
         hook: hook(name, kind),
+        reason: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::check::{Claim, MapExpectation};
-use crate::plan::{Ifindex, MapWrite, NodeName};
+use crate::decode::Decoder;
+use crate::plan::{Ifindex, MapWrite, NodeName, ObjectName};
 use crate::recording::MapRef;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::{EntryExpect, Fields, FinalExpect, MapExpect};
@@ -11,6 +12,7 @@ use crate::scenario::format::MapEntry;
 use crate::scenario::literal::Bytes;
 use crate::scenario::source::{Located, Source};
 
+use super::fields;
 use super::objects::{Objects, unknown_device};
 
 /// Turns entries of maps into bytes of the right size.
@@ -19,6 +21,7 @@ pub(super) struct Maps<'a> {
     pub objects: &'a Objects,
     pub device: &'a dyn Fn(&str) -> Option<Ifindex>,
     pub node: &'a NodeName,
+    pub decoder: &'a Decoder,
 }
 
 impl Maps<'_> {
@@ -68,7 +71,7 @@ impl Maps<'_> {
     }
 
     fn typed(&self, expect: &Located<EntryExpect>) -> Result<MapExpectation, ScenarioError> {
-        let (object, map, _) = self.objects.map(&expect.map)?;
+        let (object, map, shape) = self.objects.map(&expect.map)?;
         if expect.absent == expect.value.is_some() {
             return Err(Problem::new(
                 "an expectation of an entry says what stands in it, or that it is absent",
@@ -76,27 +79,50 @@ impl Maps<'_> {
             )
             .at(self.source, expect.map.span()));
         }
+        let value = match &expect.value {
+            Some(value) => Some(self.value_fields(value, &object, &map, shape.value)?),
+            None => None,
+        };
         let claim = Claim::Entry {
             key: expect.key.clone(),
-            value: expect.value.as_ref().map(texts),
+            value,
         };
         Ok(self.expectation(expect, object, map, claim))
+    }
+
+    /// What an entry's value should hold, by the names that a decoded value of the map has.
+    fn value_fields(
+        &self,
+        value: &Fields,
+        object: &ObjectName,
+        map: &str,
+        size: usize,
+    ) -> Result<Vec<(String, String)>, ScenarioError> {
+        let decoded = self
+            .decoder
+            .value(&self.reference(object, map), &[vec![0; size]]);
+        let known: Vec<&str> = decoded.iter().map(|(name, _)| name.as_str()).collect();
+        fields::of_record(self.source, value, &known)
+    }
+
+    fn reference(&self, object: &ObjectName, map: &str) -> MapRef {
+        MapRef {
+            node: self.node.clone(),
+            object: object.clone(),
+            map: map.to_owned(),
+        }
     }
 
     fn expectation<T>(
         &self,
         place: &Located<T>,
-        object: crate::plan::ObjectName,
+        object: ObjectName,
         map: String,
         claim: Claim,
     ) -> MapExpectation {
         MapExpectation {
             line: self.source.line(place.span().start),
-            map: MapRef {
-                node: self.node.clone(),
-                object,
-                map,
-            },
+            map: self.reference(&object, &map),
             claim,
         }
     }
@@ -120,12 +146,4 @@ impl Maps<'_> {
             format!("expected {size}: the size of a {part} of map `{map}`"),
         )))
     }
-}
-
-/// Fields with their values as text.
-pub(super) fn texts(fields: &Fields) -> Vec<(String, String)> {
-    fields
-        .iter()
-        .map(|(name, value)| (name.clone(), value.0.clone()))
-        .collect()
 }

@@ -2,6 +2,7 @@
 
 mod datapath;
 mod devices;
+mod fields;
 mod maps;
 mod objects;
 mod steps;
@@ -47,11 +48,13 @@ impl Scenario {
                 .map(|device| device.ifindex)
         };
         let (objects, mut object_plans) = Objects::read(source, &file.objects, &index)?;
+        let decoder = Decoder::new(objects.datapaths().cloned());
         let maps = Maps {
             source,
             objects: &objects,
             device: &index,
             node: &node,
+            decoder: &decoder,
         };
         let steps = Steps {
             source,
@@ -84,7 +87,7 @@ impl Scenario {
         Ok(Case {
             plan,
             expectations,
-            decoder: Decoder::new(objects.datapaths().cloned()),
+            decoder,
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::scenario::numbers::Numbers;
 use crate::scenario::source::{Located, Source};
 use crate::scenario::suggest;
 
-use super::maps::texts;
+use super::fields;
 use super::objects::beside;
 
 /// When the first stimulus happens: late enough for programs that subtract a time-out from the time.
@@ -200,7 +200,7 @@ impl Steps<'_> {
                 .as_ref()
                 .map(|ends| self.ends(ends))
                 .transpose()?,
-            fields: texts(&expect.fields),
+            fields: fields::of_frame(self.source, &expect.fields)?,
             unchanged: expect.unchanged,
             checksums_right: expect.checksums_right,
             events: expect.events,
@@ -290,6 +290,7 @@ impl<'a> StepExpectations<'a> {
             .exceptions
             .iter()
             .map(|exception| {
+                fields::of_frame(steps.source, &exception.when)?;
                 Ok(ExceptionExpectation {
                     exception,
                     expected: expectation(&exception.expect, exception.span().start)?,
