@@ -31,7 +31,9 @@ impl Net {
         skb.transport_header.get_or_insert(skb.network_header);
         skb.reset_mac_len();
         skb.ingress = skb.ifindex;
-        if let Some(program) = self.device(device).xdp_generic {
+        if let Some(program) = self.device(device).xdp_generic
+            && !skb.redirected
+        {
             match self.generic_xdp(machine, device, program, skb) {
                 Some(passed) => skb = passed,
                 None => return,

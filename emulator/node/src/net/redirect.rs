@@ -93,7 +93,11 @@ impl Net {
             skb.pushed(&machine.memory, mac, skb.mac_len);
         }
         match kind {
-            SkbTarget::Egress | SkbTarget::Peer => self.transmit(machine, to, skb),
+            SkbTarget::Egress | SkbTarget::Peer => {
+                // __bpf_tx_skb: skb_set_redirected.
+                skb.redirected = true;
+                self.transmit(machine, to, skb)
+            }
             SkbTarget::Neighbour(next) => self.redirect_neighbour(machine, skb, to, next),
             SkbTarget::Ingress if !self.device(to).up => {
                 self.drop_skb(machine, to, skb, DropReason::DeviceDown);

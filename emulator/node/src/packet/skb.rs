@@ -136,6 +136,8 @@ pub(crate) struct Skb {
     pub(crate) owner: Owner,
     /// How it is to be sent through a tunnel, or came through one.
     pub(crate) tunnel: Option<Tunnel>,
+    /// Whether a redirect had a device send it (`skb->redirected`): generic XDP leaves it alone from then on.
+    pub(crate) redirected: bool,
     /// The last hook that it met, for the report of where it ended.
     pub(crate) met: Option<Site>,
 }
@@ -175,6 +177,7 @@ impl Skb {
             socket: None,
             owner: Owner::default(),
             tunnel: None,
+            redirected: false,
             met: None,
             frame,
         }

@@ -151,12 +151,21 @@ fn one(place: String, values: Values) -> Option<Difference> {
     Difference::of(place, [values])
 }
 
-/// Ends device by device; the order on one device stays.
+/// Ends device by device, on each those that left first, then those that went up, then those that were dropped; the
+/// order among these stays.
 fn ordered<'a>(ends: &'a [End], rules: &mut BTreeSet<Rule>) -> Vec<&'a End> {
     let mut sorted: Vec<&End> = ends.iter().collect();
-    sorted.sort_by_key(|end| end.place());
+    sorted.sort_by_key(|end| (end.place(), kind(end)));
     if !sorted.iter().copied().eq(ends) {
         rules.insert(Rule::OrderOfEnds);
     }
     sorted
+}
+
+const fn kind(end: &End) -> u8 {
+    match end {
+        End::Left { .. } => 0,
+        End::Stack { .. } => 1,
+        End::Dropped { .. } => 2,
+    }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Rule {
     /// Which CPU's slot holds a value of a per-CPU map is not compared, nor how many empty slots there are.
     PerCpuSlot,
-    /// Copies that one packet leaves by different devices are compared device by device, not in one order.
+    /// The ends of a packet and its copies are compared device by device and kind by kind, not in one order.
     OrderOfEnds,
 }
 
@@ -26,7 +26,7 @@ impl Rule {
             Self::PerCpuSlot => {
                 "which CPU's slot holds a per-CPU value depends on where the packet was handled"
             }
-            Self::OrderOfEnds => "copies that leave by different devices have no common order",
+            Self::OrderOfEnds => "copies that end in different places have no common order",
         }
     }
 }

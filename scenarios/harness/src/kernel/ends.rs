@@ -17,6 +17,9 @@
 //! egress hook of that device. Several filters of one tc hook are one passage: the last one that ran decides.
 //!
 //! A frame that a device took in and no tc ingress program decided about is the stack's.
+//!
+//! What cannot be told from outside: which one arrived, when a program made a copy of a packet, left both alike and
+//! redirected the packet, and one of them is found nowhere. It is taken for the packet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,6 +43,10 @@ pub fn ends(observations: &Observations, stimulus: &Frame, untapped: &Blind) -> 
         Seen::Returned(_) => None,
     });
     left.chain(on_node.into_values()).collect()
+}
+
+const fn is_tc(kind: HookKind) -> bool {
+    matches!(kind, HookKind::TcIngress | HookKind::TcEgress)
 }
 
 /// What a verdict means for the way of the packet.
@@ -79,12 +86,15 @@ fn meaning(kind: HookKind, code: i32) -> Meaning {
 /// A packet's way through one hook: the programs that ran, in order, as places in the list of what was seen.
 #[derive(Debug)]
 struct Passage<'a> {
-    first: usize,
+    /// Program runs that had begun before it.
+    began: u32,
     last: usize,
     /// What the last program made of it.
     returned: &'a Returned,
     /// At tc ingress: which of the frames that devices took in it was.
     about: Option<usize>,
+    /// At tc: a frame that devices took in before this.
+    after: Option<usize>,
     /// Whether the packet is known to have come from another hook.
     continues: bool,
 }
@@ -113,6 +123,14 @@ impl<'a> Account<'a> {
             });
             passage.about = frame.map(|(place, _)| place);
             decided.extend(passage.about);
+        }
+        // What tc programs do, they do while some frame is received: one of a passage before, or the first.
+        let mut latest = 0;
+        for passage in &mut passages {
+            if is_tc(passage.returned.hook.kind) {
+                latest = passage.about.unwrap_or(latest);
+                passage.after = Some(latest);
+            }
         }
         Self {
             observations,
@@ -147,10 +165,7 @@ impl<'a> Account<'a> {
     /// Whether the packet of a passage is found where its verdict sent it.
     fn goes_on(&mut self, index: usize, means: Meaning, wire: &[u8]) -> bool {
         let Passage {
-            last,
-            returned,
-            about,
-            ..
+            returned, after, ..
         } = self.passages[index];
         let Returned { node, hook, .. } = returned;
         let here = Some(&hook.device);
@@ -163,8 +178,8 @@ impl<'a> Account<'a> {
             }
             Meaning::Redirect => {
                 self.arrival(node, None, wire)
-                    || self.passage(node, last)
-                    || self.taken_in(node, None, wire, about)
+                    || self.passage(node, returned.runs.end)
+                    || self.taken_in(node, None, wire, after)
             }
             Meaning::Pass | Meaning::NextFilter if is_xdp => self.taken_in(node, here, wire, None),
             Meaning::Pass | Meaning::NextFilter => self.arrival(node, here, wire),
@@ -192,19 +207,22 @@ impl<'a> Account<'a> {
         let mut frames = self.observations.taken_in.iter().enumerate();
         let found = frames.find(|(place, frame)| {
             let known = self.taken_in.contains(place);
-            after.is_none_or(|after| *place > after) && frame.matches(node, device, wire) && !known
+            let same =
+                frame.matches(node, device, wire) || frame.at_xdp().matches(node, device, wire);
+            after.is_none_or(|after| *place > after) && same && !known
         });
         found.is_some_and(|(place, _)| self.taken_in.insert(place))
     }
 
-    /// Accounts for a later passage through a hook that a redirect leads to.
-    fn passage(&mut self, node: &NodeName, after: usize) -> bool {
+    /// Accounts for a later passage through a hook that a redirect leads to: one that began when so many program runs
+    /// had begun.
+    fn passage(&mut self, node: &NodeName, begun: u32) -> bool {
         let next = self.passages.iter_mut().find(|passage| {
             matches!(
                 passage.returned.hook.kind,
                 HookKind::TcEgress | HookKind::XdpGeneric
             ) && passage.returned.node == *node
-                && passage.first > after
+                && passage.began >= begun
                 && !passage.continues
         });
         next.map(|passage| passage.continues = true).is_some()
@@ -285,10 +303,11 @@ fn passages(seen: &[Seen]) -> Vec<Passage<'_>> {
                 passage.returned = returned;
             }
             None => passages.push(Passage {
-                first: place,
+                began: returned.runs.start,
                 last: place,
                 returned,
                 about: None,
+                after: None,
                 continues: false,
             }),
         }
@@ -317,6 +336,7 @@ mod tests {
             node: node(),
             device: DeviceName::new(device),
             bytes: bytes.to_vec(),
+            tagged: false,
         }
     }
 
@@ -327,6 +347,7 @@ mod tests {
             hook: hook(device, kind),
             program: format!("p{filter}"),
             filter,
+            runs: 0..0,
             code,
             packet: packet.to_vec(),
             tag: None,
@@ -346,6 +367,14 @@ mod tests {
     }
 
     fn ends_of(seen: Vec<Seen>, taken_in: Vec<Frame>, untapped: &[Hook]) -> Vec<String> {
+        let mut seen = seen;
+        let mut number = 0;
+        for seen in &mut seen {
+            if let Seen::Returned(returned) = seen {
+                returned.runs = number..number + 1;
+                number += 1;
+            }
+        }
         let observations = Observations { seen, taken_in };
         let blind = untapped.iter().map(|hook| (node(), hook.clone())).collect();
         let ends = ends(&observations, &frame("a", b"1"), &blind);

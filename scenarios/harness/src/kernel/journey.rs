@@ -4,6 +4,7 @@
 //! the node took a frame in (a packet socket on the node, which sees a frame after XDP and before tc).
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::ends::ends;
 use super::sys::packet::VlanTag;
@@ -30,6 +31,8 @@ pub struct Returned {
     pub program: String,
     /// Its place among the node's attachments, which is the order of the programs at one hook.
     pub filter: usize,
+    /// Program runs that had begun before this one, and when it was over, this one and those inside it included.
+    pub runs: Range<u32>,
     /// What it returned.
     pub code: i32,
     /// The packet as the program left it.
@@ -47,6 +50,8 @@ pub struct Frame {
     pub device: DeviceName,
     /// From the link-layer header on.
     pub bytes: Vec<u8>,
+    /// Whether the first tag in it was beside the packet, where an XDP program does not see it.
+    pub tagged: bool,
 }
 
 /// All that was observed between a stimulus and the quiet after it.
@@ -116,5 +121,16 @@ impl Frame {
         self.node == *node
             && device.is_none_or(|device| self.device == *device)
             && self.bytes == bytes
+    }
+
+    /// The frame as an XDP program sees it: without the tag beside it.
+    pub fn at_xdp(&self) -> Self {
+        const ADDRESSES: usize = 12;
+        const TAG: usize = 4;
+        let mut frame = self.clone();
+        if std::mem::take(&mut frame.tagged) {
+            frame.bytes.drain(ADDRESSES..ADDRESSES + TAG);
+        }
+        frame
     }
 }

@@ -133,6 +133,7 @@ impl<'a> World<'a> {
             node: node.clone(),
             device: device.clone(),
             bytes: bytes.clone(),
+            tagged: false,
         };
         let mut journey = observations.into_journey(&arrived, &self.untapped);
         journey.events = self.events(number)?;
@@ -215,6 +216,7 @@ impl<'a> World<'a> {
                     node: node.plan.name.clone(),
                     device: device.name.clone(),
                     bytes: with_tag(&self.buffer[..frame.length], frame.tag),
+                    tagged: frame.tag.is_some(),
                 });
             }
             match node.taken_in.drops().map_err(failed())? {
@@ -234,6 +236,7 @@ impl<'a> World<'a> {
                 node: plan.name.clone(),
                 device: plan.devices[device].name.clone(),
                 bytes: record.packet,
+                tagged: false,
             }));
         }
         let (node, place) = self.taps.get(record.tap as usize)?;
@@ -244,6 +247,7 @@ impl<'a> World<'a> {
             hook: attachment.hook.clone(),
             program: attachment.program.clone(),
             filter: *place,
+            runs: record.runs,
             code: record.code,
             packet: record.packet,
             tag: record.tag,

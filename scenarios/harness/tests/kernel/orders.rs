@@ -84,23 +84,24 @@ const SETS: [&[Attached]; 13] = [
 ];
 
 /// What a program is told, with the arguments that make sense for it.
-const ACTIONS: [(&str, u8); 13] = [
+const ACTIONS: [(&str, u8); 12] = [
     ("nothing", 0),
     ("redirect", 1),
     ("redirect to ingress", 2),
     ("redirect to peer", 3),
-    ("redirect to neighbour", 4),
     ("clone", 5),
     ("clone to ingress", 6),
     ("push a tag", 7),
     ("pop a tag", 8),
-    ("lengthen", 9),
+    ("resize", 9),
     ("redirect by map", 10),
     ("broadcast", 11),
     ("broadcast to others", 12),
 ];
 /// Those that lead out of a device: they may be given to all programs to come, and the way still ends.
-const OUTWARD: [u8; 4] = [1, 3, 4, 9];
+const OUTWARD: [u8; 3] = [1, 3, 9];
+/// Those that make a copy.
+const CLONES: [u8; 2] = [5, 6];
 /// The devices of the plan, one that is down (`lo`), and none.
 const IFINDEXES: [u8; 5] = [5, 7, 9, 1, 77];
 /// All verdicts that a program of either kind knows, and some that it does not.
@@ -131,7 +132,12 @@ impl Random {
         };
         let forever = OUTWARD.contains(&action) && self.next().is_multiple_of(8);
         let action = if forever { action | FOREVER } else { action };
-        [self.one_of(&VERDICTS), action, argument]
+        let verdict = match self.one_of(&VERDICTS) {
+            // From outside, the copy's way and that of a packet which is sent nowhere cannot be told apart.
+            7 if CLONES.contains(&action) => 0,
+            verdict => verdict,
+        };
+        [verdict, action, argument]
     }
 
     fn frame(&mut self) -> Vec<u8> {
@@ -197,7 +203,9 @@ fn orders(frame: &[u8]) -> String {
         } else {
             ""
         };
-        let (name, _) = ACTIONS[usize::from(order[1] & !FOREVER)];
+        let action = order[1] & !FOREVER;
+        let known = ACTIONS.iter().find(|(_, number)| *number == action);
+        let name = known.map_or("?", |(name, _)| name);
         format!("{name}{forever} {}, return {}", order[2], order[0] as i8)
     };
     let all: Vec<String> = frame[list..list + 3 * ORDERS]

@@ -41,6 +41,7 @@ enum action {
 	CLONE_INGRESS,
 	PUSH,
 	POP,
+	// By the argument; at XDP hooks, shorten.
 	LENGTHEN,
 	MAP,
 	BROADCAST,
@@ -80,6 +81,14 @@ static __attribute__((always_inline)) int take(void *data, void *end, struct ord
 	return 1;
 }
 
+// Tells the packet from a copy that was made of it.
+static __attribute__((always_inline)) void mark(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	if (data + 12 <= end)
+		*(__u8 *)(data + 11) += 16;
+}
+
 static __attribute__((always_inline)) int filter(struct __sk_buff *skb)
 {
 	struct order order;
@@ -96,9 +105,11 @@ static __attribute__((always_inline)) int filter(struct __sk_buff *skb)
 		return redirect_neigh(order.argument, 0, 0, 0);
 	case CLONE:
 		clone_redirect(skb, order.argument, 0);
+		mark(skb);
 		break;
 	case CLONE_INGRESS:
 		clone_redirect(skb, order.argument, BPF_F_INGRESS);
+		mark(skb);
 		break;
 	case PUSH:
 		skb_vlan_push(skb, 0x0081, order.argument);
@@ -141,7 +152,8 @@ int driver(struct xdp_md *ctx)
 	case OTHERS:
 		return redirect_map(&devices, 0, BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS);
 	case LENGTHEN:
-		xdp_adjust_tail(ctx, order.argument);
+		// How much room there is to grow depends on packets before this one.
+		xdp_adjust_tail(ctx, -(int)order.argument);
 		break;
 	}
 	return order.verdict;

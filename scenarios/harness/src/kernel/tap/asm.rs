@@ -23,6 +23,7 @@ pub const R6: Register = 6;
 pub const R7: Register = 7;
 /// Survives calls.
 pub const R8: Register = 8;
+pub const R9: Register = 9;
 /// Points behind the stack frame.
 pub const FP: Register = 10;
 

@@ -19,7 +19,7 @@ use crate::kernel::sys::program::{ProgramSource, Refusal, link, load};
 /// Collects the records of a run's taps.
 pub struct Observer {
     records: Map,
-    lost: Map,
+    counts: Map,
     /// The run's CPU first.
     buffers: Vec<PerfEventArrayBuffer<MapData>>,
     far_end: OwnedFd,
@@ -74,14 +74,14 @@ impl Observer {
             "twinpath_taps",
             array(bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, cpus as u32),
         )?;
-        let lost = make(
-            "twinpath_lost",
-            array(bpf_map_type::BPF_MAP_TYPE_ARRAY, 8, 1),
+        let counts = make(
+            "twinpath_counts",
+            array(bpf_map_type::BPF_MAP_TYPE_ARRAY, 16, 1),
         )?;
         let buffers = open_buffers(records.as_fd(), cpu)?;
         let output = Output {
             records: records.as_fd(),
-            lost: lost.as_fd(),
+            counts: counts.as_fd(),
         };
         let far_end = load(&ProgramSource {
             attach_type: Some(bpf_attach_type::BPF_XDP),
@@ -95,7 +95,7 @@ impl Observer {
         .map_err(refused)?;
         Ok(Self {
             records,
-            lost,
+            counts,
             buffers,
             far_end,
         })
@@ -122,7 +122,7 @@ impl Observer {
     ) -> Result<OwnedFd, TapError> {
         let output = Output {
             records: self.records.as_fd(),
-            lost: self.lost.as_fd(),
+            counts: self.counts.as_fd(),
         };
         let whole = function
             .behind(&around(number, watched, output))
@@ -172,7 +172,7 @@ impl Observer {
 
     /// Records that never reached the buffer.
     fn uncounted(&self) -> u64 {
-        match self.lost.lookup(&0u32.to_ne_bytes()) {
+        match self.counts.lookup(&0u32.to_ne_bytes()) {
             Ok(Some(value)) => value
                 .first_chunk()
                 .map_or(u64::MAX, |bytes| u64::from_ne_bytes(*bytes)),

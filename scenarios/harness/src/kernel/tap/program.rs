@@ -2,10 +2,12 @@
 
 use std::os::fd::BorrowedFd;
 
-use super::asm::{Assembler, Condition, FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, Register, Width};
+use super::asm::{
+    Assembler, Condition, FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Register, Width,
+};
 use super::record::{
-    CODE, FAR_END, HEAD, IFINDEX, LENGTH, MAX_PACKET, TAP, UNUSED, VLAN_CONTROL, VLAN_PRESENT,
-    VLAN_PROTOCOL,
+    BEGUN, BEGUN_BEFORE, CODE, FAR_END, HEAD, IFINDEX, LENGTH, MAX_PACKET, TAP, VLAN_CONTROL,
+    VLAN_PRESENT, VLAN_PROTOCOL,
 };
 
 /// `bpf_perf_event_output`
@@ -33,6 +35,10 @@ const BASE: i16 = -(HEAD as i16);
 const CONTEXT: Register = R6;
 /// What the program returned.
 const RESULT: Register = R7;
+/// How many program runs had begun before.
+const BEFORE: Register = R9;
+/// Where the number of runs stands in the counts.
+const RUNS: i16 = 8;
 /// The packet's length.
 const PACKET_LENGTH: Register = R8;
 
@@ -53,8 +59,8 @@ pub enum Watched {
 pub struct Output<'a> {
     /// A perf event array.
     pub records: BorrowedFd<'a>,
-    /// An array with one `u64`: how many records were lost.
-    pub lost: BorrowedFd<'a>,
+    /// An array with two `u64` in its only value: how many records were lost, and how many program runs have begun.
+    pub counts: BorrowedFd<'a>,
 }
 
 /// A program that calls the function behind its end, with its own context, and records what that returned and how
@@ -62,9 +68,19 @@ pub struct Output<'a> {
 pub fn around(number: u32, watched: Watched, output: Output<'_>) -> Vec<u8> {
     let mut code = Assembler::default();
     code.copy(CONTEXT, R1);
+    // All runs happen on one CPU, and one inside another counts in the other's program.
+    code.map_value(R2, output.counts);
+    code.load(Width::D, BEFORE, R2, RUNS);
+    code.copy(R3, BEFORE);
+    code.add(R3, 1);
+    code.store(Width::D, R2, RUNS, R3);
     code.call_behind();
     code.copy(RESULT, R0);
     start_head(&mut code, number);
+    code.store(Width::W, FP, BASE + BEGUN_BEFORE, BEFORE);
+    code.map_value(R2, output.counts);
+    code.load(Width::D, R3, R2, RUNS);
+    code.store(Width::W, FP, BASE + BEGUN, R3);
     code.store(Width::W, FP, BASE + CODE, RESULT);
     match watched {
         Watched::Xdp { .. } => xdp_length(&mut code),
@@ -106,7 +122,7 @@ fn xdp_length(code: &mut Assembler) {
 
 /// Starts the record's head on the stack.
 fn start_head(code: &mut Assembler, number: u32) {
-    for at in [TAP, IFINDEX, VLAN_PROTOCOL, UNUSED] {
+    for at in [TAP, IFINDEX, VLAN_PROTOCOL, BEGUN_BEFORE] {
         code.store_value(Width::D, FP, BASE + at, 0);
     }
     code.set_word(R1, number);
@@ -130,7 +146,7 @@ fn send(code: &mut Assembler, output: Output<'_>) {
     code.call(PERF_EVENT_OUTPUT);
     let sent = code.jump_if(R0, Condition::Equal, 0);
     code.land(too_long);
-    code.map_value(R1, output.lost);
+    code.map_value(R1, output.counts);
     code.set(R2, 1);
     code.atomic_add(R1, R2);
     code.land(sent);

@@ -1,5 +1,7 @@
 //! What the taps write: a head of fixed size, then the packet.
 
+use std::ops::Range;
+
 use crate::kernel::sys::packet::VlanTag;
 
 /// Bytes of a record's head. The stack of a tap counts against the stack of the program that it calls, in steps
@@ -19,8 +21,10 @@ pub const VLAN_PROTOCOL: i16 = 16;
 pub const VLAN_CONTROL: i16 = 18;
 /// Not zero if the skb has a tag.
 pub const VLAN_PRESENT: i16 = 20;
-/// Where nothing stands.
-pub const UNUSED: i16 = 24;
+/// Where the number of program runs stands that had begun before this one.
+pub const BEGUN_BEFORE: i16 = 24;
+/// Where the number of program runs stands that had begun when this one was over.
+pub const BEGUN: i16 = 28;
 
 /// The number of the tap at the far ends.
 pub const FAR_END: u32 = u32::MAX;
@@ -37,6 +41,8 @@ pub struct Record {
     pub code: i32,
     /// At a far end: the device that received the packet.
     pub ifindex: u32,
+    /// Program runs that had begun before this one, and when it was over, this one and those inside it included.
+    pub runs: Range<u32>,
     /// The VLAN tag that an skb carried beside its data.
     pub tag: Option<VlanTag>,
     /// The packet as the program left it.
@@ -60,6 +66,7 @@ impl Record {
             tap: word(TAP)?,
             code: word(CODE)? as i32,
             ifindex: word(IFINDEX)?,
+            runs: word(BEGUN_BEFORE)?..word(BEGUN)?,
             tag: (word(VLAN_PRESENT)? != 0).then_some(tag),
             packet: sample.get(HEAD..HEAD + length)?.to_vec(),
         })
@@ -78,7 +85,7 @@ mod tests {
         bytes.extend([0x81, 0]);
         bytes.extend(5u16.to_ne_bytes());
         bytes.extend(present.to_ne_bytes());
-        bytes.extend([0; 8]);
+        bytes.extend([4u32, 6].map(u32::to_ne_bytes).concat());
         bytes.extend([0xaa, 0xbb, 0, 0]);
         bytes
     }
@@ -93,6 +100,7 @@ mod tests {
             tap: 7,
             code: -1,
             ifindex: 3,
+            runs: 4..6,
             tag: Some(tag),
             packet: vec![0xaa, 0xbb],
         };
