@@ -7,7 +7,8 @@ use twinpath_machine::{
     Cpu, LoadOptions, MachineOptions, MapId, MapType, Object, Placement, ProgramId, ProgramType,
 };
 use twinpath_node::{
-    DeviceId, DeviceOptions, EndKind, Helpers, HookKind, NodeId, TestRun, TestRunError, World,
+    DeviceId, DeviceOptions, DropReason, EndKind, Helpers, HookKind, NodeId, TestRun, TestRunError,
+    World,
 };
 
 use super::{Ran, ReplayError, Replayer, Setup, Stop, Verdict};
@@ -103,7 +104,7 @@ impl Emulated {
         let journey = std::mem::take(self.world.inject(device, bytes));
         let Some(hop) = journey.hops.first() else {
             let reason = journey.ends.iter().find_map(|end| match end.kind {
-                EndKind::Dropped { reason, .. } => Some(reason),
+                EndKind::Dropped(reason) => Some(reason),
                 _ => None,
             });
             let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
@@ -124,12 +125,13 @@ impl Emulated {
             result,
             bytes: Some(journey[&hop.frame].to_vec()),
             cost: hop.cost.map(Into::into),
-            ends: Some(self.ends(device, &journey)),
+            ends: Some(self.ends(&journey)),
             events: emulated::events(&mut self.world.machine, &self.maps),
         }
     }
 
-    fn ends(&self, device: DeviceId, journey: &twinpath_node::Journey) -> Vec<End> {
+    /// The program's hook is the only one that there is.
+    fn ends(&self, journey: &twinpath_node::Journey) -> Vec<End> {
         let node = || NodeName::new("node");
         let hook = || Hook {
             device: DeviceName::new(DEVICE),
@@ -138,31 +140,27 @@ impl Emulated {
                 _ => plan::HookKind::TcIngress,
             },
         };
+        let dropped = |reason| End::Dropped {
+            node: node(),
+            hook: hook(),
+            reason: Some(reason),
+        };
         let ends = journey.ends.iter().map(|end| {
-            let name = DeviceName::new(self.world.device(end.device).name());
+            let device = DeviceName::new(self.world.device(end.device).name());
             let bytes = journey[&end.frame].to_vec();
             match end.kind {
                 EndKind::Left => End::Left {
                     node: node(),
-                    device: name,
+                    device,
                     bytes,
                 },
                 EndKind::Stack => End::Stack {
                     node: node(),
-                    device: name,
+                    device,
                     bytes,
                 },
-                EndKind::Consumed | EndKind::Dropped { .. } => End::Dropped {
-                    node: node(),
-                    hook: Hook {
-                        device: if end.device == device {
-                            hook().device
-                        } else {
-                            name
-                        },
-                        ..hook()
-                    },
-                },
+                EndKind::Consumed => dropped(DropReason::Verdict),
+                EndKind::Dropped(reason) => dropped(reason),
             }
         });
         ends.collect()
