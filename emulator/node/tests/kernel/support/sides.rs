@@ -73,6 +73,7 @@ impl Sides {
 struct Hashes {
     kernel: HashMap<u32, u32>,
     emulator: HashMap<u32, u32>,
+    collisions: u32,
 }
 
 impl Hashes {
@@ -122,17 +123,26 @@ impl Hashes {
         if ours == theirs {
             return Ok(());
         }
-        let before = *self.emulator.entry(ours).or_insert(theirs);
-        if before != theirs {
-            return Err(format!(
-                "one flow, {ours:#x}, was {before:#x} in the kernel and is {theirs:#x}"
-            ));
+        let was = *self.emulator.entry(ours).or_insert(theirs);
+        if was != theirs {
+            let text = format!("the flow {ours:#x} was {was:#x} in the kernel, and is {theirs:#x}");
+            return self.chance(text);
         }
-        let before = *self.kernel.entry(theirs).or_insert(ours);
-        if before != ours {
-            return Err(format!(
-                "the kernel's flow {theirs:#x} was {before:#x} and is {ours:#x}"
-            ));
+        let was = *self.kernel.entry(theirs).or_insert(ours);
+        if was != ours {
+            let text = format!("the kernel's flow {theirs:#x} was {was:#x}, and is {ours:#x}");
+            return self.chance(text);
+        }
+        Ok(())
+    }
+
+    /// Of 50,000 flows two have the same hash of 32 bits once in about four times.
+    fn chance(&mut self, text: String) -> Result<(), String> {
+        const ALLOWED: u32 = 3;
+        eprintln!("a collision, or a mistake: {text}");
+        self.collisions += 1;
+        if self.collisions > ALLOWED {
+            return Err(text);
         }
         Ok(())
     }
