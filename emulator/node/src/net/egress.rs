@@ -138,7 +138,7 @@ impl Net {
             return xmit::error(Errno::ENETDOWN);
         }
         self.place(&mut skb, device);
-        skb.timestamp = 0;
+        skb.clear_timestamp();
         skb.mac_header = Some(skb.frame.data());
         skb.at_ingress = false;
         skb.wire_len = skb.frame.len();
@@ -183,6 +183,7 @@ impl Net {
         } else if let Some(peer) = state.peer {
             if state.node != self.device(peer).node {
                 skb.mark = 0;
+                skb.clear_timestamp();
             }
             self.forward(machine, peer, &mut skb);
             self.arrive_skb(machine, peer, skb);

@@ -381,6 +381,11 @@ impl Skb {
         self.mac_header.map_or(data, |mac| mac.min(data))
     }
 
+    /// `skb_clear_tstamp`
+    pub(crate) fn clear_timestamp(&mut self) {
+        (self.timestamp, self.timestamp_type) = (0, 0);
+    }
+
     /// `skb_scrub_packet`, within a namespace.
     pub(crate) fn scrub(&mut self) {
         self.packet_type = PacketType::Host;
