@@ -159,6 +159,12 @@ impl fmt::Debug for Case {
 }
 
 impl Case {
+    /// Whether an XDP program says that it knows packets of several buffers.
+    pub fn knows_fragments(&self) -> bool {
+        let drawn = self.buffers.first().is_some_and(|byte| byte & 1 != 0);
+        drawn && self.kind == ProgramType::Xdp
+    }
+
     /// Whether a step meets a narrow field.
     pub fn meets_narrow_fields(&self) -> bool {
         let meets = |step: &Step| step.meets_narrow_field(self.kind);

@@ -155,13 +155,19 @@ fn space(case: &Case) -> Vec<u8> {
     space
 }
 
+/// `BPF_F_XDP_HAS_FRAGS`
+const HAS_FRAGS: u32 = 1 << 5;
+
 /// What programs use in the kernel.
 struct Kernel(KernelMaps);
 
 impl Kernel {
     fn load(&self, case: &Case) -> Result<twinpath_bpf::Program, String> {
         let insns = encode(&case.program(&self.0.numbers()));
-        let source = ProgramSource::new("case", case.kind as u32, &insns);
+        let mut source = ProgramSource::new("case", case.kind as u32, &insns);
+        if case.knows_fragments() {
+            source.flags |= HAS_FRAGS;
+        }
         twinpath_bpf::Program::load(&source)
             .map_err(|refusal| format!("the kernel refuses the program: {refusal:?}"))
     }
