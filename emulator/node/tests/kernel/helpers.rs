@@ -10,7 +10,7 @@ use crate::steps::{Steps, calls, fields, loads, sockets};
 use crate::support::asm::Width;
 use crate::support::case::{Case, Step};
 use crate::support::packets;
-use crate::support::runner::hold_equal;
+use crate::support::runner::{hold_engines_equal, hold_equal};
 
 /// Whether programs of a type have the packet loads of classic BPF.
 fn has_loads(kind: ProgramType) -> bool {
@@ -255,4 +255,27 @@ fn socket_filter_packet_loads() {
     hold_equal("socket_filter_packet_loads", || {
         cases(ProgramType::SocketFilter, loads())
     });
+}
+
+macro_rules! engines {
+    ($($name:ident: $kind:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let kind = ProgramType::$kind;
+                hold_engines_equal(stringify!($name), cases(kind, any_step(kind)));
+            }
+        )*
+    };
+}
+
+// Without the kernel.
+engines! {
+    xdp_engines: Xdp,
+    sched_cls_engines: SchedCls,
+    socket_filter_engines: SocketFilter,
+    cgroup_skb_engines: CgroupSkb,
+    lwt_in_engines: LwtIn,
+    lwt_out_engines: LwtOut,
+    lwt_xmit_engines: LwtXmit,
 }

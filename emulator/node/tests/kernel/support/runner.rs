@@ -5,7 +5,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 
 use super::case::Case;
 use super::network;
-use super::sides::Sides;
+use super::sides::{Against, Sides};
 
 /// Cases of each property without `TWINPATH_CASES`.
 const DEFAULT_CASES: u32 = 48;
@@ -14,7 +14,8 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// Holds random cases on both sides equal. `TWINPATH_CASES` and `TWINPATH_SEED` say how many and which.
+/// Holds random cases in the kernel and on both engines equal. `TWINPATH_CASES` and `TWINPATH_SEED` say
+/// how many and which.
 pub fn hold_equal(name: &str, strategy: impl Fn() -> BoxedStrategy<Case> + Sync) {
     if let Some(reason) = twinpath_bpf::missing() {
         eprintln!("{name}: skipped, {reason}");
@@ -25,7 +26,7 @@ pub fn hold_equal(name: &str, strategy: impl Fn() -> BoxedStrategy<Case> + Sync)
     let result = std::thread::scope(|scope| {
         let run = || {
             network::enter().unwrap();
-            run(name, strategy());
+            run(name, strategy(), Against::Kernel);
         };
         scope.spawn(run).join()
     });
@@ -34,7 +35,12 @@ pub fn hold_equal(name: &str, strategy: impl Fn() -> BoxedStrategy<Case> + Sync)
     }
 }
 
-fn run(name: &str, strategy: BoxedStrategy<Case>) {
+/// Holds random cases on both engines equal, which takes no kernel.
+pub fn hold_engines_equal(name: &str, strategy: BoxedStrategy<Case>) {
+    run(name, strategy, Against::Engines);
+}
+
+fn run(name: &str, strategy: BoxedStrategy<Case>, against: Against) {
     let cases = number("TWINPATH_CASES", u64::from(DEFAULT_CASES)) as u32;
     let seed = number("TWINPATH_SEED", 1);
     let mut bytes = [0; 32];
@@ -47,7 +53,7 @@ fn run(name: &str, strategy: BoxedStrategy<Case>) {
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let sides = std::cell::RefCell::new(Sides::new());
+    let sides = std::cell::RefCell::new(Sides::new(against));
     let packets = std::cell::Cell::new([0; 2]);
     let result = runner.run(&strategy, |case| {
         let engines = sides.borrow_mut().compare(&case);

@@ -24,17 +24,22 @@ pub struct Left {
     pub events: Vec<Vec<u8>>,
 }
 
+/// What a run left, or the error number of its refusal.
+type Outcome = Result<Left, i32>;
+
 /// The kernel, and the emulator with each of its engines, ready to run cases.
 pub struct Sides {
-    kernel: Kernel,
+    /// None compares the engines alone.
+    kernel: Option<Kernel>,
     emulators: [Emulator; 2],
     hashes: Hashes,
 }
 
 impl Sides {
-    pub fn new() -> Self {
+    pub fn new(against: Against) -> Self {
+        let kernel = || Kernel(KernelMaps::new().unwrap());
         Self {
-            kernel: Kernel(KernelMaps::new().unwrap()),
+            kernel: (against == Against::Kernel).then(kernel),
             emulators: [
                 Emulator::new::<Checked>(Placement::Anywhere),
                 Emulator::new::<Rbpf>(Placement::Identity),
@@ -46,21 +51,19 @@ impl Sides {
     /// Runs a case on all sides, and says on how many: the rbpf engine does not keep the kernel's
     /// narrow fields. What differs, in words.
     pub fn compare(&mut self, case: &Case) -> Result<usize, String> {
-        let program = self.kernel.load(case)?;
-        let mut spaces = Vec::new();
-        for input in &case.inputs {
-            spaces.push(self.kernel.run(&program, input, &space(case))?);
-        }
+        let [checked, _] = &mut self.emulators;
+        let expected = match &self.kernel {
+            Some(kernel) => kernel.run_all(case)?,
+            None => checked.run_all(case)?,
+        };
         let engines = if case.meets_narrow_fields() { 1 } else { 2 };
-        for emulator in self.emulators.iter_mut().take(engines) {
-            let program = emulator.load(case)?;
-            for (index, (input, expected)) in case.inputs.iter().zip(&spaces).enumerate() {
-                let found = emulator.run(program, input, &space(case));
-                let found = found.and_then(|mut found| {
-                    self.hashes.translate(case, expected, &mut found)?;
-                    difference(expected, &found)
-                });
-                found.map_err(|text| format!("input {index}, {}: {text}", emulator.engine))?;
+        let known = usize::from(self.kernel.is_none());
+        for emulator in self.emulators[..engines].iter_mut().skip(known) {
+            let all = emulator.run_all(case)?;
+            for (index, (mut found, expected)) in all.into_iter().zip(&expected).enumerate() {
+                let same = self.hashes.translate(case, expected, &mut found);
+                let same = same.and_then(|()| difference(expected, &found));
+                same.map_err(|text| format!("input {index}, {}: {text}", emulator.engine))?;
             }
         }
         Ok(engines)
@@ -81,8 +84,8 @@ impl Hashes {
     fn translate(
         &mut self,
         case: &Case,
-        kernel: &Result<Left, i32>,
-        emulator: &mut Result<Left, i32>,
+        kernel: &Outcome,
+        emulator: &mut Outcome,
     ) -> Result<(), String> {
         let (Ok(kernel), Ok(emulator)) = (kernel, emulator) else {
             return Ok(());
@@ -158,6 +161,14 @@ fn space(case: &Case) -> Vec<u8> {
 /// `BPF_F_XDP_HAS_FRAGS`
 const HAS_FRAGS: u32 = 1 << 5;
 
+/// With what both engines are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Against {
+    Kernel,
+    /// With each other.
+    Engines,
+}
+
 /// What programs use in the kernel.
 struct Kernel(KernelMaps);
 
@@ -172,13 +183,19 @@ impl Kernel {
             .map_err(|refusal| format!("the kernel refuses the program: {refusal:?}"))
     }
 
-    /// What a run left, or the error number of its refusal.
+    /// Runs a case on all of its inputs.
+    fn run_all(&self, case: &Case) -> Result<Vec<Outcome>, String> {
+        let program = self.load(case)?;
+        let run = |input| self.run(&program, input, &space(case));
+        case.inputs.iter().map(run).collect()
+    }
+
     fn run(
         &self,
         program: &twinpath_bpf::Program,
         input: &Input,
         space: &[u8],
-    ) -> Result<Result<Left, i32>, String> {
+    ) -> Result<Outcome, String> {
         let written = self.0.space().update(&[0; 4], space, 0);
         written.map_err(|error| error.to_string())?;
         let run = TestInput {
@@ -236,13 +253,18 @@ impl Emulator {
         Ok(self.world.machine.add_program(program))
     }
 
-    /// What a run left, or the error number of its refusal.
-    fn run(
-        &mut self,
-        program: ProgramId,
-        input: &Input,
-        space: &[u8],
-    ) -> Result<Result<Left, i32>, String> {
+    /// Runs a case on all of its inputs.
+    fn run_all(&mut self, case: &Case) -> Result<Vec<Outcome>, String> {
+        let program = self.load(case)?;
+        let inputs = case.inputs.iter().enumerate();
+        let run = |(index, input)| {
+            let left = self.run(program, input, &space(case));
+            left.map_err(|text| format!("input {index}, {}: {text}", self.engine))
+        };
+        inputs.map(run).collect()
+    }
+
+    fn run(&mut self, program: ProgramId, input: &Input, space: &[u8]) -> Result<Outcome, String> {
         let machine = &mut self.world.machine;
         let address = machine.maps[self.maps.space()]
             .lookup(&[0; 4], Cpu(0))
@@ -275,48 +297,48 @@ impl Emulator {
     }
 }
 
-/// What differs between both sides.
-fn difference(kernel: &Result<Left, i32>, emulator: &Result<Left, i32>) -> Result<(), String> {
-    let (kernel, emulator) = match (kernel, emulator) {
-        (Ok(kernel), Ok(emulator)) => (kernel, emulator),
-        (Err(kernel), Err(emulator)) if kernel == emulator => return Ok(()),
-        (kernel, emulator) => {
-            let words = |side: &Result<Left, i32>| match side {
+/// What differs between what was expected and what was found.
+fn difference(expected: &Outcome, found: &Outcome) -> Result<(), String> {
+    let (expected, found) = match (expected, found) {
+        (Ok(expected), Ok(found)) => (expected, found),
+        (Err(expected), Err(found)) if expected == found => return Ok(()),
+        (expected, found) => {
+            let words = |side: &Outcome| match side {
                 Ok(left) => format!("returns {:#x}", left.returned),
                 Err(errno) => format!("refuses with errno {errno}"),
             };
-            let (kernel, emulator) = (words(kernel), words(emulator));
-            return Err(format!("the kernel {kernel}, the emulator {emulator}"));
+            let (expected, found) = (words(expected), words(found));
+            return Err(format!("{found}, expected: {expected}"));
         }
     };
     let mut text = String::new();
-    if kernel.returned != emulator.returned {
-        let (a, b) = (kernel.returned, emulator.returned);
-        text += &format!("returned {a:#x}, emulator {b:#x}\n");
+    if expected.returned != found.returned {
+        let (a, b) = (found.returned, expected.returned);
+        text += &format!("returned {a:#x}, expected {b:#x}\n");
     }
-    for (name, kernel, emulator) in [
-        ("shared value", &kernel.space, &emulator.space),
-        ("context", &kernel.context, &emulator.context),
-        ("data", &kernel.data, &emulator.data),
+    for (name, expected, found) in [
+        ("shared value", &expected.space, &found.space),
+        ("context", &expected.context, &found.context),
+        ("data", &expected.data, &found.data),
     ] {
-        if kernel.len() != emulator.len() {
-            let (a, b) = (kernel.len(), emulator.len());
-            text += &format!("{name}: {a} bytes, emulator {b}\n");
+        if expected.len() != found.len() {
+            let (a, b) = (found.len(), expected.len());
+            text += &format!("{name}: {a} bytes, expected {b}\n");
         }
-        let unequal = kernel.iter().zip(emulator).enumerate();
+        let unequal = found.iter().zip(expected).enumerate();
         for (at, (a, b)) in unequal.filter(|(_, (a, b))| a != b).take(16) {
-            text += &format!("{name} byte {at}: {a:#04x}, emulator {b:#04x}\n");
+            text += &format!("{name} byte {at}: {a:#04x}, expected {b:#04x}\n");
         }
     }
-    let (a, b) = (kernel.events.len(), emulator.events.len());
+    let (a, b) = (found.events.len(), expected.events.len());
     if a != b {
-        text += &format!("{a} events, emulator {b}\n");
+        text += &format!("{a} events, expected {b}\n");
     }
-    for (a, b) in kernel.events.iter().zip(&emulator.events) {
-        // With a length of four bytes, a multiple of eight.
-        let filled = (b.len() + 4).next_multiple_of(8) - 4;
-        if a.len() != filled || !a.starts_with(b) {
-            text += &format!("event {a:02x?}, emulator {b:02x?}\n");
+    for (a, b) in found.events.iter().zip(&expected.events) {
+        // The kernel's are filled up: with a length of four bytes, a multiple of eight.
+        let filled = (a.len() + 4).next_multiple_of(8) - 4;
+        if a != b && !(b.len() == filled && b.starts_with(a)) {
+            text += &format!("event {a:02x?}, expected {b:02x?}\n");
         }
     }
     if text.is_empty() { Ok(()) } else { Err(text) }
