@@ -1,6 +1,10 @@
 //! The cluster model of the Twinpath datapath: endpoints, services and a deny list, turned into map
 //! entries; and the way back, from map entries and events to words.
 //!
+//! A second way in are Kubernetes' manifests: [`kubernetes`] reads them, [`population`] knows the pods, nodes and
+//! identities in them, and [`policy`] turns what they say of who may speak with whom into the entries of
+//! each endpoint's policy.
+//!
 //! The model is plain data that a TOML file can hold. It names devices; whoever writes the maps knows
 //! their interface indexes.
 //!
@@ -46,8 +50,13 @@ pub mod describe;
 mod endpoints;
 mod entries;
 pub mod event;
+pub mod identity;
+pub mod kubernetes;
+pub mod labels;
 pub mod maglev;
 mod model;
+pub mod policy;
+pub mod population;
 mod prefilter;
 mod services;
 

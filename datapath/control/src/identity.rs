@@ -1,0 +1,141 @@
+//! Numeric identities: who has which.
+//!
+//! Reserved ones are Cilium's (`pkg/identity/numericidentity.go`). Labels get numbers from 256 on, in their order;
+//! address ranges that policies speak of get numbers of the local scope, with bit 24 set, in theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use twinpath_abi::Identity;
+
+use crate::labels::Labels;
+
+/// Reserved identities and the names of their labels, `reserved:host` and so on.
+pub const RESERVED: [(Identity, &str); 10] = [
+    (HOST, "host"),
+    (WORLD, "world"),
+    (UNMANAGED, "unmanaged"),
+    (HEALTH, "health"),
+    (INIT, "init"),
+    (REMOTE_NODE, "remote-node"),
+    (KUBE_APISERVER, "kube-apiserver"),
+    (INGRESS, "ingress"),
+    (WORLD_IPV4, "world-ipv4"),
+    (WORLD_IPV6, "world-ipv6"),
+];
+
+/// The node itself.
+pub const HOST: Identity = Identity(1);
+/// Whatever is outside of the cluster.
+pub const WORLD: Identity = Identity(2);
+/// Endpoints that Cilium does not manage.
+pub const UNMANAGED: Identity = Identity(3);
+/// Health checks.
+pub const HEALTH: Identity = Identity(4);
+/// Endpoints whose labels are not known yet.
+pub const INIT: Identity = Identity(5);
+/// Other nodes.
+pub const REMOTE_NODE: Identity = Identity(6);
+/// The API server.
+pub const KUBE_APISERVER: Identity = Identity(7);
+/// Ingress proxies.
+pub const INGRESS: Identity = Identity(8);
+/// Whatever is outside of the cluster, by IPv4.
+pub const WORLD_IPV4: Identity = Identity(9);
+/// Whatever is outside of the cluster, by IPv6.
+pub const WORLD_IPV6: Identity = Identity(10);
+
+const FIRST_OF_CLUSTER: u32 = 256;
+const FIRST_OF_NODE: u32 = (1 << 24) + 1;
+
+/// The identities of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identities {
+    labels: BTreeMap<Labels, Identity>,
+    prefixes: BTreeMap<IpNet, Identity>,
+}
+
+impl Identities {
+    /// Gives a number to each set of labels and to each range of addresses. A range of all addresses is the
+    /// world's.
+    pub fn allocate(
+        labels: impl IntoIterator<Item = Labels>,
+        prefixes: impl IntoIterator<Item = IpNet>,
+    ) -> Self {
+        let labels: BTreeSet<_> = labels.into_iter().collect();
+        let prefixes: BTreeSet<_> = prefixes
+            .into_iter()
+            .filter(|net| net.prefix_len() > 0)
+            .map(|net| net.trunc())
+            .collect();
+        Self {
+            labels: labels
+                .into_iter()
+                .zip((FIRST_OF_CLUSTER..).map(Identity))
+                .collect(),
+            prefixes: prefixes
+                .into_iter()
+                .zip((FIRST_OF_NODE..).map(Identity))
+                .collect(),
+        }
+    }
+
+    /// The identity of endpoints with these labels.
+    pub fn of_labels(&self, labels: &Labels) -> Option<Identity> {
+        self.labels.get(labels).copied()
+    }
+
+    /// The identity of an address outside of the cluster: that of the longest range that holds it.
+    pub fn of_address(&self, address: IpAddr) -> Identity {
+        let holding = self
+            .prefixes
+            .iter()
+            .filter(|(net, _)| net.contains(&address));
+        holding
+            .max_by_key(|(net, _)| net.prefix_len())
+            .map_or_else(|| world(address.is_ipv4()), |(_, identity)| *identity)
+    }
+
+    /// The identities of endpoints, with their labels.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Labels, Identity)> {
+        self.labels
+            .iter()
+            .map(|(labels, identity)| (labels, *identity))
+    }
+
+    /// The identities of address ranges.
+    pub fn ranges(&self) -> impl Iterator<Item = (IpNet, Identity)> {
+        self.prefixes
+            .iter()
+            .map(|(net, identity)| (*net, *identity))
+    }
+}
+
+/// The world by a family.
+pub const fn world(ipv4: bool) -> Identity {
+    if ipv4 { WORLD_IPV4 } else { WORLD_IPV6 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_range_gives_an_address_its_identity() {
+        let nets = ["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32"];
+        let nets = nets.map(|net| net.parse().expect("a net"));
+        let identities = Identities::allocate([], nets);
+        let cases = [
+            ("10.0.0.1", Identity(FIRST_OF_NODE)),
+            ("10.1.0.1", Identity(FIRST_OF_NODE + 1)),
+            ("192.0.2.1", WORLD_IPV4),
+            ("2001:db8::1", Identity(FIRST_OF_NODE + 2)),
+            ("2001:db9::1", WORLD_IPV6),
+        ];
+        for (address, expected) in cases {
+            let address = address.parse().expect("an address");
+            assert_eq!(identities.of_address(address), expected, "{address}");
+        }
+    }
+}
