@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::rig;
 use twinpath::kernel::test_run::{self, Program};
 use twinpath::plan::{NodePlan, StimulusKind};
 use twinpath::scenario::Scenario;
@@ -132,6 +133,11 @@ pub struct Way {
 }
 
 impl Way {
+    /// Reads what is in the ring buffers, as a reader of events does now and then.
+    pub fn read_events(&mut self) {
+        rig::read_events(&mut self.world.machine);
+    }
+
     /// A frame arrives; what the first program returned.
     pub fn run(&mut self, frame: &[u8]) -> u64 {
         let journey = self.world.inject(self.device, frame);

@@ -44,8 +44,6 @@ pub struct Bench {
     pub entries: Vec<(usize, Vec<u8>, Vec<u8>)>,
     /// The packet.
     pub packet: Vec<u8>,
-    /// Instructions that one run executes.
-    pub executed: u64,
 }
 
 const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
@@ -100,7 +98,6 @@ pub fn alu() -> Bench {
         maps: vec![],
         entries: vec![],
         packet: packet([10, 0, 0, 2]),
-        executed: 1000,
     }
 }
 
@@ -165,7 +162,6 @@ pub fn parse() -> Bench {
             .collect(),
         maps: vec![map],
         packet: packet([10, 0, 0, 2]),
-        executed: 26,
     }
 }
 
@@ -180,7 +176,6 @@ pub fn hash_million() -> Bench {
             .collect(),
         maps: vec![map],
         packet: packet([10, 0x3f, 0x42, 0x0d]),
-        executed: 26,
     }
 }
 
@@ -201,6 +196,78 @@ pub fn lpm_million() -> Bench {
         entries: (0..1_000_000).map(prefix).collect(),
         maps: vec![map],
         packet: packet([10, 7, 9, 33]),
-        executed: 27,
+    }
+}
+
+/// Updates an entry of a hash map that is there.
+pub fn update() -> Bench {
+    let map = MapDef::new(MapType::Hash, 4, 8, 64).named("few");
+    let mut insns = vec![
+        insn(0x62, 10, 0, -4, 7),
+        insn(0x7a, 10, 0, -16, 1),
+        insn(LD_IMM64, 1, pseudo::MAP_FD, 0, 0),
+        insn(0, 0, 0, 0, 0),
+    ];
+    insns.extend(stack_pointers());
+    insns.extend([insn(0xb7, 4, 0, 0, 0), insn(0x85, 0, 0, 0, 2), EXIT]);
+    small("update", insns, vec![map])
+}
+
+/// Writes eight bytes into a ring buffer, which is full after a while.
+pub fn ring_buffer() -> Bench {
+    let map = MapDef::new(MapType::RingBuf, 0, 0, 4096).named("events");
+    let insns = vec![
+        insn(0x7a, 10, 0, -16, 1),
+        insn(LD_IMM64, 1, pseudo::MAP_FD, 0, 0),
+        insn(0, 0, 0, 0, 0),
+        insn(0xbf, 2, 10, 0, 0),
+        insn(0x07, 2, 0, 0, -16),
+        insn(0xb7, 3, 0, 0, 8),
+        insn(0xb7, 4, 0, 0, 0),
+        insn(0x85, 0, 0, 0, 130),
+        insn(0xb7, 0, 0, 0, 0),
+        EXIT,
+    ];
+    small("ring_buffer", insns, vec![map])
+}
+
+/// Calls a function of the program, which calls another one.
+pub fn calls() -> Bench {
+    let call = |distance| insn(0x85, 0, pseudo::CALL, 0, distance);
+    let insns = vec![call(1), EXIT, call(1), EXIT, insn(0xb7, 0, 0, 0, 2), EXIT];
+    small("calls", insns, vec![])
+}
+
+/// Tail calls the program of its name, itself, until the limit stops it. [`Rig`](crate::rig::Rig) fills the map.
+pub fn tail_call() -> Bench {
+    let map = MapDef::new(MapType::ProgArray, 4, 4, 1).named("programs");
+    let insns = vec![
+        insn(LD_IMM64, 2, pseudo::MAP_FD, 0, 0),
+        insn(0, 0, 0, 0, 0),
+        insn(0xb7, 3, 0, 0, 0),
+        insn(0x85, 0, 0, 0, 12),
+        insn(0xb7, 0, 0, 0, 2),
+        EXIT,
+    ];
+    small("tail_call", insns, vec![map])
+}
+
+/// r2 and r3 point to the key and the value on the stack.
+fn stack_pointers() -> [Insn; 4] {
+    [
+        insn(0xbf, 2, 10, 0, 0),
+        insn(0x07, 2, 0, 0, -4),
+        insn(0xbf, 3, 10, 0, 0),
+        insn(0x07, 3, 0, 0, -16),
+    ]
+}
+
+fn small(name: &'static str, insns: Vec<Insn>, maps: Vec<MapDef>) -> Bench {
+    Bench {
+        name,
+        insns,
+        maps,
+        entries: vec![],
+        packet: packet([10, 0, 0, 2]),
     }
 }

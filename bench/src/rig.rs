@@ -3,7 +3,8 @@
 use twinpath_machine::engine::{Context, Engine, Invocation};
 use twinpath_machine::memory::{Field, Layout};
 use twinpath_machine::{
-    Alone, Cpu, Machine, MachineOptions, Map, MapId, Placement, Program, ProgramId, ProgramType,
+    Alone, Cpu, Machine, MachineOptions, Map, MapId, MapType, Placement, Program, ProgramId,
+    ProgramType,
 };
 
 use crate::datapath::Datapath;
@@ -49,6 +50,12 @@ impl Rig {
         let insns = bench.insns.clone();
         let program = Program::bare(bench.name, ProgramType::Xdp, insns, &|_, _, _| None);
         let program = machine.add_program(program.expect("a program"));
+        for (def, id) in bench.maps.iter().zip(&maps) {
+            if def.kind == MapType::ProgArray {
+                let array = &mut machine.maps[*id];
+                array.set_program(0, Some(program)).expect("a place");
+            }
+        }
         Self::with_packet(machine, program, &bench.packet)
     }
 
@@ -84,6 +91,11 @@ impl Rig {
         packet.copy_from_slice(&self.bytes);
     }
 
+    /// Reads what is in the ring buffers, as a reader of events does now and then.
+    pub fn read_events(&mut self) {
+        read_events(&mut self.machine);
+    }
+
     /// Runs the program once and returns its result and the instructions that were counted.
     pub fn run(&mut self, engine: &mut dyn Engine) -> (u64, u64) {
         self.reset();
@@ -97,6 +109,13 @@ impl Rig {
         let outcome = engine.run(&mut self.machine, &mut Alone, &invocation);
         let outcome = outcome.expect("the program runs");
         (outcome.result, outcome.cost.instructions)
+    }
+}
+
+pub(crate) fn read_events(machine: &mut Machine) {
+    let maps: Vec<MapId> = machine.maps.iter().map(|(id, _)| id).collect();
+    for map in maps {
+        machine.maps[map].take_records(&mut machine.memory);
     }
 }
 
