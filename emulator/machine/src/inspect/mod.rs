@@ -15,15 +15,16 @@
 
 mod listing;
 mod render;
+mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::helpers::HelperId;
 use crate::isa;
-use crate::load::{LoadError, LoadOptions, Missing, Surveyed, slots, survey};
+use crate::load::{LoadError, LoadOptions, Missing, Surveyed, initial_values, slots, survey};
 use crate::machine::Environment;
 use crate::maps::MapDef;
-use crate::object::{AttachType, Extern, Global, Object, Reference};
+use crate::object::{AttachType, Entry as MapEntry, Extern, Global, Object, Reference};
 use crate::program::{Line, ProgramType};
 
 /// What is in an object.
@@ -60,9 +61,11 @@ pub struct ProgramView {
     pub slots: usize,
     /// Slots that the program can get to, given the constants of global data and configuration.
     pub reachable: usize,
-    /// The functions with their slots, in the order in which they are loaded.
-    pub functions: Vec<(String, usize)>,
-    /// The helpers that it calls and how often they stand in it.
+    /// The functions, in the order in which they are loaded.
+    pub functions: Vec<FunctionView>,
+    /// Bytes of stack of the deepest chain of calls, as far as the instructions tell it.
+    pub stack: u32,
+    /// The helpers and kernel functions that it calls and how often they stand in it.
     pub helpers: BTreeMap<HelperId, usize>,
     /// The maps that it refers to.
     pub maps: BTreeSet<String>,
@@ -70,6 +73,17 @@ pub struct ProgramView {
     pub missing: Vec<Missing>,
     /// The instructions.
     pub listing: Vec<Entry>,
+}
+
+/// A function of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionView {
+    /// Its name.
+    pub name: String,
+    /// Slots of 8 bytes.
+    pub slots: usize,
+    /// Bytes of its frame, as far as its instructions tell it.
+    pub stack: u32,
 }
 
 /// A map.
@@ -81,8 +95,8 @@ pub struct MapView {
     pub pinned: bool,
     /// Whether it holds global data.
     pub is_global_data: bool,
-    /// How many entries it has from the start.
-    pub entries: usize,
+    /// The maps or programs that it holds from the start, by their index.
+    pub entries: Vec<(u32, String)>,
 }
 
 /// A global variable.
@@ -92,6 +106,8 @@ pub struct GlobalView {
     pub global: Global,
     /// Its type in C, if the object tells it.
     pub c_type: Option<String>,
+    /// The bytes that it starts with, those of the options in place of the object's.
+    pub value: Vec<u8>,
 }
 
 /// An instruction of a listing.
@@ -132,6 +148,7 @@ pub fn inspect(
         programs.map(|program| program.name.clone()).collect()
     });
     let (mut surveyed, missing) = survey(object, &options, environment)?;
+    let values = initial_values(object, &options)?;
     // Names are asked for in their own order; the object's is the one that its author chose.
     surveyed.sort_by_key(|surveyed| {
         object
@@ -149,7 +166,8 @@ pub fn inspect(
         globals: object
             .globals()
             .iter()
-            .map(|global| variable(object, global))
+            .zip(values)
+            .map(|(global, value)| variable(object, global, value))
             .collect(),
         externs: object.externs().to_vec(),
         missing,
@@ -174,13 +192,15 @@ fn program(object: &Object, surveyed: &Surveyed<'_>) -> ProgramView {
             }
             _ => None,
         });
-    let ends = assembly
+    let starts: Vec<u32> = assembly
         .functions
         .iter()
-        .skip(1)
-        .map(|function| function.slot as usize);
+        .map(|function| function.slot)
+        .collect();
+    let frames = stack::frames(&assembly.insns, &starts);
+    let ends = starts.iter().skip(1).map(|&start| start as usize);
     let ends = ends.chain([assembly.insns.len()]);
-    let functions = assembly.functions.iter().zip(ends);
+    let functions = assembly.functions.iter().zip(ends).zip(&frames);
     ProgramView {
         name: program.name.clone(),
         section: program.section.clone(),
@@ -193,8 +213,13 @@ fn program(object: &Object, surveyed: &Surveyed<'_>) -> ProgramView {
             .map(|(_, insn)| if insn.is_wide() { 2 } else { 1 })
             .sum(),
         functions: functions
-            .map(|(function, end)| (function.name.clone(), end - function.slot as usize))
+            .map(|((function, end), stack)| FunctionView {
+                name: function.name.clone(),
+                slots: end - function.slot as usize,
+                stack: *stack,
+            })
             .collect(),
+        stack: stack::deepest(&assembly.insns, &starts, &frames),
         helpers,
         maps: maps.collect(),
         missing: surveyed.missing.clone(),
@@ -208,15 +233,28 @@ fn maps(object: &Object) -> Vec<MapView> {
         def: def.clone(),
         pinned: object.is_pinned(position),
         is_global_data: object.is_global_data(position),
-        entries: object.sources[position].entries.len(),
+        entries: entries(object, position),
     })
     .collect()
 }
 
-fn variable(object: &Object, global: &Global) -> GlobalView {
+/// What a map holds from the start.
+fn entries(object: &Object, position: usize) -> Vec<(u32, String)> {
+    let name = |entry: &MapEntry| match *entry {
+        MapEntry::Map(map) => object.maps()[map].name.clone(),
+        MapEntry::Function(function) => object.functions[function].name.clone(),
+    };
+    let entries = object.sources[position].entries.iter();
+    entries
+        .map(|(index, entry)| (*index, name(entry)))
+        .collect()
+}
+
+fn variable(object: &Object, global: &Global, value: Vec<u8>) -> GlobalView {
     let c_type = object.btf().zip(global.of).map(|(btf, of)| btf.c_type(of));
     GlobalView {
         global: global.clone(),
         c_type,
+        value,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{Entry, Inspection, MapView, ProgramView};
+use super::{Entry, FunctionView, GlobalView, Inspection, MapView, ProgramView};
+use crate::helpers::HelperId;
+use crate::maps::MapFlags;
 
 impl Display for Inspection {
     /// The overview, then the listing of each program.
@@ -62,8 +64,10 @@ impl Inspection {
                 .map_or(String::new(), |of| format!(": {of}"));
             writeln!(
                 f,
-                "  {place:<16} {}{of} ({} bytes{access})",
-                global.name, global.size
+                "  {place:<16} {}{of} = {} ({} bytes{access})",
+                global.name,
+                value(view),
+                global.size
             )?;
         }
         Ok(())
@@ -105,31 +109,43 @@ impl ProgramView {
         if self.reachable < self.slots {
             write!(f, ", {} reachable", self.reachable)?;
         }
+        writeln!(f, ", {} bytes of stack", self.stack)?;
         if self.functions.len() > 1 {
-            let functions: Vec<_> = self
-                .functions
-                .iter()
-                .map(|(name, slots)| format!("{name} ({slots})"))
-                .collect();
-            write!(f, ", in {}", functions.join(", "))?;
-        }
-        f.write_char('\n')?;
-        if !self.helpers.is_empty() {
-            let helpers: Vec<_> = self
-                .helpers
-                .iter()
-                .map(|(helper, count)| match count {
-                    1 => helper.to_string(),
-                    count => format!("{helper} ({count})"),
+            let functions = self.functions.iter();
+            let functions: Vec<_> = functions
+                .map(|function| {
+                    let FunctionView { name, slots, stack } = function;
+                    format!("{name} ({slots} slots, {stack} bytes)")
                 })
                 .collect();
-            writeln!(f, "    helpers: {}", helpers.join(", "))?;
+            writeln!(f, "    functions: {}", functions.join(", "))?;
         }
+        self.write_called(f, "helpers", |helper| !helper.is_kernel_function())?;
+        self.write_called(f, "kernel functions", HelperId::is_kernel_function)?;
         if !self.maps.is_empty() {
             let maps: Vec<_> = self.maps.iter().map(String::as_str).collect();
             writeln!(f, "    maps: {}", maps.join(", "))?;
         }
         Ok(())
+    }
+
+    fn write_called(
+        &self,
+        f: &mut impl Write,
+        title: &str,
+        of: impl Fn(HelperId) -> bool,
+    ) -> fmt::Result {
+        let called = self.helpers.iter().filter(|(helper, _)| of(**helper));
+        let called: Vec<_> = called
+            .map(|(helper, count)| match count {
+                1 => helper.to_string(),
+                count => format!("{helper} ({count})"),
+            })
+            .collect();
+        if called.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "    {title}: {}", called.join(", "))
     }
 
     /// Writes the instructions with source lines and what is missing.
@@ -178,7 +194,7 @@ impl MapView {
             def.key_size, def.value_size, def.max_entries
         )?;
         if def.flags.0 != 0 {
-            write!(f, ", flags {:#x}", def.flags.0)?;
+            write!(f, ", flags {}", flags(def.flags))?;
         }
         if def.extra != 0 {
             write!(f, ", extra {}", def.extra)?;
@@ -191,15 +207,76 @@ impl MapView {
                 inner.kind, inner.max_entries
             )?;
         }
-        if self.entries != 0 {
-            write!(f, ", {} set", self.entries)?;
-        }
         if let Some(lock) = def.lock {
             write!(f, ", spin lock at {lock}")?;
         }
         if self.pinned {
             write!(f, ", pinned")?;
         }
-        f.write_char('\n')
+        f.write_char('\n')?;
+        let mut entries = self.entries.iter();
+        entries.try_for_each(|(index, name)| writeln!(f, "  {:<width$} [{index}] = {name}", ""))
     }
+}
+
+/// Flags of a map by their names in `linux/bpf.h`, in lower case.
+fn flags(flags: MapFlags) -> String {
+    const NAMES: &[(u32, &str)] = &[
+        (MapFlags::NO_PREALLOC, "no_prealloc"),
+        (MapFlags::NO_COMMON_LRU, "no_common_lru"),
+        (MapFlags::RDONLY, "rdonly"),
+        (MapFlags::WRONLY, "wronly"),
+        (MapFlags::ZERO_SEED, "zero_seed"),
+        (MapFlags::RDONLY_PROG, "rdonly_prog"),
+        (MapFlags::WRONLY_PROG, "wronly_prog"),
+        (MapFlags::CLONE, "clone"),
+        (MapFlags::MMAPABLE, "mmapable"),
+        (MapFlags::PRESERVE_ELEMS, "preserve_elems"),
+        (MapFlags::INNER_MAP, "inner_map"),
+    ];
+    let set = NAMES.iter().filter(|(flag, _)| flags.has(*flag));
+    let mut names: Vec<_> = set.map(|(_, name)| (*name).to_owned()).collect();
+    let known = NAMES.iter().fold(0, |all, (flag, _)| all | flag);
+    if flags.0 & !known != 0 {
+        names.push(format!("{:#x}", flags.0 & !known));
+    }
+    names.join(" | ")
+}
+
+/// A variable's value: a number or a text where its type says so, and its bytes otherwise.
+fn value(view: &GlobalView) -> String {
+    const SHOWN: usize = 32;
+    let bytes = &view.value;
+    let of = view.c_type.as_deref().unwrap_or_default();
+    if bytes.iter().all(|&byte| byte == 0) {
+        return "0".to_owned();
+    }
+    if of.contains("char[") {
+        let end = bytes.iter().position(|&byte| byte == 0);
+        let text = &bytes[..end.unwrap_or(bytes.len()).min(SHOWN)];
+        return format!("\"{}\"", text.escape_ascii());
+    }
+    let is_number = !of.is_empty() && !of.contains(['[', '{', '*', '(']);
+    if is_number && matches!(bytes.len(), 1 | 2 | 4 | 8) {
+        let number = bytes
+            .iter()
+            .rev()
+            .fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+        let words: Vec<_> = of.split_whitespace().collect();
+        let unsigned = words
+            .iter()
+            .any(|word| word.starts_with("__u") || word.starts_with('u') || *word == "_Bool");
+        let unused = 64 - 8 * bytes.len() as u32;
+        return match unsigned {
+            true => number.to_string(),
+            false => ((number << unused) as i64 >> unused).to_string(),
+        };
+    }
+    let shown: Vec<_> = bytes
+        .iter()
+        .take(SHOWN)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let more = if bytes.len() > SHOWN { " ..." } else { "" };
+    format!("{}{more}", shown.join(" "))
 }

@@ -68,6 +68,21 @@ impl<'a> Images<'a> {
             .chain(parts.map(|(offset, bytes)| (*offset, *bytes)))
     }
 
+    /// The bytes that a variable starts with; zeroes where nothing is written.
+    fn value(&self, global: &Global) -> Vec<u8> {
+        let mut value = vec![0; global.size as usize];
+        for (at, bytes) in self.writes(global.map) {
+            let (start, end) = (i64::from(global.offset), i64::from(at));
+            for (index, byte) in (end - start..).zip(bytes) {
+                let slot = usize::try_from(index).ok();
+                if let Some(slot) = slot.and_then(|index| value.get_mut(index)) {
+                    *slot = *byte;
+                }
+            }
+        }
+        value
+    }
+
     /// Bytes that no program can change.
     pub(super) fn constant(&self, position: usize, offset: u64, len: usize) -> Option<&[u8]> {
         let def = self.object.maps().get(position)?;
@@ -76,6 +91,16 @@ impl<'a> Images<'a> {
         let bytes = bytes.get(start..start.checked_add(len)?)?;
         def.flags.read_only_for_programs().then_some(bytes)
     }
+}
+
+/// The bytes that each global variable starts with.
+pub(crate) fn initial_values(
+    object: &Object,
+    options: &LoadOptions,
+) -> Result<Vec<Vec<u8>>, LoadError> {
+    let images = Images::new(object, options)?;
+    let globals = object.globals().iter();
+    Ok(globals.map(|global| images.value(global)).collect())
 }
 
 /// The global variable of that name.

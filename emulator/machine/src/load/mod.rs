@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 pub(crate) use assemble::Assembly;
 pub(crate) use check::slots;
+pub(crate) use image::initial_values;
 pub(crate) use survey::{Surveyed, survey};
 
 use core::Relocator;

@@ -1,8 +1,8 @@
 //! What is in an object, for a program to read.
 
 use serde::Serialize;
-use twinpath_machine::Missing;
 use twinpath_machine::inspect::{Entry, GlobalView, Inspection, MapView, ProgramView};
+use twinpath_machine::{Missing, RefusedBy};
 
 /// An object's JSON object.
 #[derive(Debug, Serialize)]
@@ -26,6 +26,8 @@ struct ProgramPart {
     slots: usize,
     reachable: usize,
     functions: Vec<FunctionPart>,
+    /// Bytes of stack of the deepest chain of calls.
+    stack: u32,
     helpers: Vec<HelperPart>,
     maps: Vec<String>,
     missing: Vec<MissingPart>,
@@ -37,6 +39,7 @@ struct ProgramPart {
 struct FunctionPart {
     name: String,
     slots: usize,
+    stack: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,7 +82,14 @@ struct MapPart {
     flags: u32,
     pinned: bool,
     global_data: bool,
-    initial_entries: usize,
+    initial_entries: Vec<EntryPart>,
+}
+
+#[derive(Debug, Serialize)]
+struct EntryPart {
+    index: u32,
+    /// The map or the program.
+    name: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +100,8 @@ struct GlobalPart {
     size: u32,
     #[serde(rename = "type")]
     c_type: Option<String>,
+    /// The bytes that it starts with.
+    value: Vec<u8>,
     writable: bool,
 }
 
@@ -102,6 +114,7 @@ struct ExternPart {
 
 #[derive(Debug, Serialize)]
 struct MissingPart {
+    by: &'static str,
     what: String,
     function: Option<String>,
     slot: Option<u32>,
@@ -147,11 +160,13 @@ impl ProgramPart {
             functions: program
                 .functions
                 .iter()
-                .map(|(name, slots)| FunctionPart {
-                    name: name.clone(),
-                    slots: *slots,
+                .map(|function| FunctionPart {
+                    name: function.name.clone(),
+                    slots: function.slots,
+                    stack: function.stack,
                 })
                 .collect(),
+            stack: program.stack,
             helpers: program
                 .helpers
                 .iter()
@@ -199,7 +214,14 @@ impl MapPart {
             flags: def.flags.0,
             pinned: map.pinned,
             global_data: map.is_global_data,
-            initial_entries: map.entries,
+            initial_entries: map
+                .entries
+                .iter()
+                .map(|(index, name)| EntryPart {
+                    index: *index,
+                    name: name.clone(),
+                })
+                .collect(),
         }
     }
 }
@@ -213,6 +235,7 @@ impl GlobalPart {
             offset: global.offset,
             size: global.size,
             c_type: view.c_type.clone(),
+            value: view.value.clone(),
             writable: global.writable,
         }
     }
@@ -225,6 +248,10 @@ fn missing(missing: &[Missing]) -> Vec<MissingPart> {
             let place = missing.wanted_by.as_ref();
             let source = place.and_then(|place| place.source.as_ref());
             MissingPart {
+                by: match missing.by {
+                    RefusedBy::Emulator => "emulator",
+                    RefusedBy::Kernel => "kernel",
+                },
                 what: missing.what.clone(),
                 function: place.map(|place| place.function.clone()),
                 slot: place.map(|place| place.slot),
