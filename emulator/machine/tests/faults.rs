@@ -324,3 +324,42 @@ fn without_source_lines() {
     golden!("without_source_lines", rig.fault());
     assert_eq!(line(0).line, 0);
 }
+
+#[test]
+fn argument_string() {
+    let mut rig = Rig::new(&[flows()]);
+    rig.entry(0, &1u32.to_le_bytes());
+    lookup(&mut rig);
+    rig.line(33, "bpf_snprintf(text, sizeof(text), flow->name, 0, 0);");
+    rig.push(&[
+        movr(1, 10),
+        alu_k(true, op::ADD, 1, -16, 0),
+        mov(2, 8),
+        movr(3, 0),
+        mov(4, 0),
+        mov(5, 0),
+        call(helper::SNPRINTF),
+        exit(),
+    ]);
+    golden!("argument_string", rig.fault());
+}
+
+#[test]
+fn argument_dynptr() {
+    let mut rig = Rig::new(&[]);
+    rig.line(70, "bpf_dynptr_read(&port, sizeof(port), &packet, 34, 0);");
+    rig.push(&[
+        st(D, 10, -16, 0),
+        st(D, 10, -8, 0),
+        movr(1, 10),
+        alu_k(true, op::ADD, 1, -24, 0),
+        mov(2, 2),
+        movr(3, 10),
+        alu_k(true, op::ADD, 3, -16, 0),
+        mov(4, 34),
+        mov(5, 0),
+        call(helper::DYNPTR_READ),
+        exit(),
+    ]);
+    golden!("argument_dynptr", rig.fault());
+}

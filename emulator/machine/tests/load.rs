@@ -277,22 +277,14 @@ fn what_the_kernel_does_not_have() {
 
 #[test]
 fn functions_of_the_kernel() {
-    struct Sizes;
-    impl Environment for Sizes {
-        fn provides(&self, helper: HelperId, _: ProgramType) -> bool {
-            helper == HelperId::DYNPTR_SIZE
-        }
-        fn helper(&mut self, call: &mut Call<'_>) -> Checked<u64> {
-            assert_eq!(call.helper, HelperId::DYNPTR_SIZE);
-            Ok(41)
-        }
-    }
     let options = LoadOptions {
         programs: only(&["known"]),
         ..Default::default()
     };
-    let mut test = Test::load_in("kernel", options, &Sizes);
-    assert_eq!(test.run_in("known", &mut Sizes), 42);
+    let mut test = Test::load("kernel", options);
+    // It asks for the size of a dynptr at null.
+    let fault = test.fails("known");
+    assert!(fault.contains("through a null pointer"), "{fault}");
 }
 
 #[test]
@@ -546,4 +538,26 @@ fn refusals_that_no_path_leads_to() {
         ..Default::default()
     };
     insta::assert_snapshot!("refused_guarded", Test::refused("refused", options));
+}
+
+/// Less usual ways of writing programs, by two compilers and three instruction sets.
+#[test]
+fn styles() {
+    for name in ["styles_old", "styles_v3", "styles_v4"] {
+        let mut test = Test::load(name, LoadOptions::default());
+        assert_eq!(test.run("data"), 2_102_857, "{name}");
+        for (case, expected) in [(0, 1), (1, 17), (2, 4), (3, 1), (4, 99), (6, 7), (9, -1)] {
+            test.context[0] = case;
+            assert_eq!(test.run("switches") as i32, expected, "{name} {case}");
+        }
+        test.context[0] = 5;
+        assert_eq!(test.run("chosen"), 1 + 2 + 3 + 4, "{name}");
+        test.is_context = true;
+        assert_eq!(test.run("enters_static"), 22, "{name}");
+        // skb->mark is at offset 8.
+        for (mark, expected) in [(0, 33), (1, 11), (7, 22), (8, 33)] {
+            test.context[8] = mark;
+            assert_eq!(test.run("enters"), expected, "{name} {mark}");
+        }
+    }
 }

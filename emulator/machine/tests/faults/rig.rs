@@ -22,6 +22,8 @@ pub mod helper {
     pub const RINGBUF_OUTPUT: i32 = 130;
     pub const RINGBUF_RESERVE: i32 = 131;
     pub const RINGBUF_SUBMIT: i32 = 132;
+    pub const SNPRINTF: i32 = 165;
+    pub const DYNPTR_READ: i32 = 201;
 }
 
 static XDP: Layout = Layout {

@@ -27,9 +27,12 @@ compile "$clang" nested nested -mcpu=v3
 compile "$clang" legacy_layouts legacy_layouts
 compile "$clang" iproute2 iproute2 -mcpu=v1
 compile "$clang" refused refused -mcpu=v3
+compile "$clang" styles styles_v3 -mcpu=v3
+compile "$clang" styles styles_v4 -mcpu=v4 -Os
 compile "$clang" instructions instructions_v3 -mcpu=v3
 compile "$clang" instructions instructions_v4 -mcpu=v4
 # As old compilers leave them.
 compile "$old_clang" legacy legacy_old
+compile "$old_clang" styles styles_old -mcpu=v2
 compile "$old_clang" globals globals_old
 compile "$clang" legacy legacy
