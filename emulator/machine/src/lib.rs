@@ -20,7 +20,7 @@ mod references;
 pub use clock::{Clock, Random};
 pub use errno::Errno;
 pub use fault::{Access, Fault, FaultKind, FaultPlace, Note, Register, Report};
-pub use helpers::{Call, Dynptr, DynptrData, Dynptrs, HelperId, Task};
+pub use helpers::{AskedSlice, Call, Dynptr, DynptrData, Dynptrs, HelperId, Task};
 pub use load::{LoadError, LoadOptions, Loaded, Missing, Place, RefusedBy, TargetBtf};
 pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions, Printed, SocketRef};
 pub use maps::{

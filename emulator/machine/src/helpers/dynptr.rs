@@ -34,6 +34,8 @@ pub struct Dynptr {
     pub size: u32,
     /// Programs may only read.
     pub read_only: bool,
+    /// Where the dynptr was made that this one was cloned from; its own place when it is no clone.
+    origin: Pointer,
     /// Where on the stack it is.
     at: u32,
     /// What lies on the stack for it, so that a dynptr that was overwritten is noticed.
@@ -57,8 +59,8 @@ pub enum DynptrData {
 #[derive(Debug, Default)]
 pub struct Dynptrs {
     known: Vec<Dynptr>,
-    /// Slices of records that programs point to, with the dynptr's place.
-    slices: Vec<(u32, Pointer)>,
+    /// Slices of records that programs point to, with the place of the record's first dynptr.
+    slices: Vec<(Pointer, Pointer)>,
     stamp: u64,
 }
 
@@ -70,6 +72,15 @@ impl Dynptrs {
 
     fn forget(&mut self, at: u32) {
         self.known.retain(|known| known.at != at);
+    }
+
+    /// Forgets a dynptr and its clones.
+    fn forget_all(&mut self, origin: Pointer) {
+        self.known.retain(|known| known.origin != origin);
+    }
+
+    fn get_mut(&mut self, at: u32) -> Option<&mut Dynptr> {
+        self.known.iter_mut().find(|known| known.at == at)
     }
 
     fn get(&self, at: u32) -> Option<Dynptr> {
@@ -103,6 +114,23 @@ impl Call<'_> {
         size: u32,
         read_only: bool,
     ) -> Checked<()> {
+        let origin = Pointer(self.arg(number));
+        self.put_dynptr(
+            number,
+            Dynptr {
+                data,
+                offset: 0,
+                size,
+                read_only,
+                origin,
+                at: 0,
+                stamp: 0,
+            },
+        )
+    }
+
+    /// Puts a dynptr where a pointer argument points to, whatever place it had before.
+    pub(super) fn put_dynptr(&mut self, number: u8, dynptr: Dynptr) -> Checked<()> {
         let pointer = Pointer(self.arg(number));
         let at = self.range(number, DYNPTR_SIZE, Access::Write)?;
         let memory = &mut self.machine.memory;
@@ -121,12 +149,9 @@ impl Call<'_> {
         // Unlike what programs write there themselves.
         let stamp = dynptrs.stamp ^ 0x5d79_6e70_7472_0000;
         dynptrs.set(Dynptr {
-            data,
-            offset: 0,
-            size,
-            read_only,
             at,
             stamp,
+            ..dynptr
         });
         for word in memory.raw_mut(at, DYNPTR_SIZE).chunks_mut(8) {
             word.copy_from_slice(&stamp.to_le_bytes());
@@ -148,7 +173,7 @@ impl Dynptr {
     }
 
     /// The guest address of the slice's bytes; none when it is null or a packet's.
-    fn address(&self) -> Option<u32> {
+    pub(super) fn address(&self) -> Option<u32> {
         match self.data {
             DynptrData::Memory(pointer) | DynptrData::Record(_, pointer) => {
                 Some(pointer.address() + self.offset)
@@ -249,13 +274,30 @@ fn data(call: &mut Call<'_>) -> Checked<u64> {
         call.machine.memory.note_null(call.helper, call.at);
         return Ok(0);
     };
-    let kind = ObjectKind::Buffer("a slice of a dynptr");
-    let slice = Object::new(kind, address + offset, len, call.at);
-    let pointer = call.machine.memory.push(slice);
-    if matches!(dynptr.data, DynptrData::Record(..)) {
-        call.machine.dynptrs.slices.push((dynptr.at, pointer));
+    Ok(call.slice(&dynptr, address + offset, len, true))
+}
+
+impl Call<'_> {
+    /// A pointer to a slice of a dynptr's bytes.
+    pub(super) fn slice(&mut self, dynptr: &Dynptr, address: u32, len: u32, writable: bool) -> u64 {
+        let kind = ObjectKind::Buffer("a slice of a dynptr");
+        let mut slice = Object::new(kind, address, len, self.at);
+        if !writable {
+            slice = slice.read_only();
+        }
+        let pointer = self.machine.memory.push(slice);
+        if matches!(dynptr.data, DynptrData::Record(..)) {
+            self.machine.dynptrs.slices.push((dynptr.origin, pointer));
+        }
+        pointer.0
     }
-    Ok(pointer.0)
+
+    /// Changes the dynptr behind a pointer argument, which is one.
+    pub(super) fn change_dynptr(&mut self, dynptr: &Dynptr, change: impl FnOnce(&mut Dynptr)) {
+        if let Some(known) = self.machine.dynptrs.get_mut(dynptr.at) {
+            change(known);
+        }
+    }
 }
 
 fn reserve(call: &mut Call<'_>) -> Checked<u64> {
@@ -288,8 +330,7 @@ fn reserve(call: &mut Call<'_>) -> Checked<u64> {
 
 fn commit(call: &mut Call<'_>, discard: bool) -> Checked<u64> {
     let dynptr = call.dynptr(1)?;
-    let place = Pointer(call.arg(1));
-    if call.machine.references.release(place).is_none() {
+    if call.machine.references.release(dynptr.origin).is_none() {
         return Err(call.refuse(1, "this dynptr is not of a ring buffer's record"));
     }
     if let DynptrData::Record(map, record) = dynptr.data {
@@ -300,11 +341,11 @@ fn commit(call: &mut Call<'_>, discard: bool) -> Checked<u64> {
         let slices = machine
             .dynptrs
             .slices
-            .extract_if(.., |(at, _)| *at == dynptr.at);
+            .extract_if(.., |(origin, _)| *origin == dynptr.origin);
         for (_, slice) in slices {
             machine.memory.release(slice, what, call.helper, call.at);
         }
     }
-    call.machine.dynptrs.forget(dynptr.at);
+    call.machine.dynptrs.forget_all(dynptr.origin);
     Ok(0)
 }

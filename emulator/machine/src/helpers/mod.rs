@@ -8,6 +8,7 @@ mod call;
 mod compat;
 mod ctype;
 mod dynptr;
+mod dynptr_kfunc;
 mod format;
 mod general;
 mod id;
@@ -24,6 +25,7 @@ mod text;
 
 pub use call::Call;
 pub use dynptr::{DYNPTR_SIZE, Dynptr, DynptrData, Dynptrs};
+pub use dynptr_kfunc::{AskedSlice, may_write_packets};
 pub use id::HelperId;
 pub(crate) use license::is_gpl_compatible;
 pub use task::Task;
@@ -42,6 +44,7 @@ pub(crate) fn call(call: &mut Call<'_>, environment: &mut dyn Environment) -> Op
         .or_else(|| general::call(call))
         .or_else(|| ringbuf::call(call))
         .or_else(|| dynptr::call(call))
+        .or_else(|| dynptr_kfunc::call(call))
         .or_else(|| task::call(call))
         .or_else(|| print::call(call))
         .or_else(|| text::call(call))
@@ -69,6 +72,7 @@ pub fn provides(helper: HelperId) -> bool {
         general::HELPERS,
         ringbuf::HELPERS,
         dynptr::HELPERS,
+        dynptr_kfunc::HELPERS,
         lock::HELPERS,
         perf::HELPERS,
         task::HELPERS,

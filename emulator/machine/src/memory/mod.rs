@@ -43,6 +43,10 @@ pub struct Memory {
     statics: usize,
     /// The tag of the current packet.
     packet: Tag,
+    /// Tags of slices of the current packet that helpers lent to the program.
+    packet_slices: Vec<Tag>,
+    /// How many of them belong to the runs around the current one.
+    outer_slices: usize,
     /// Objects that fields of contexts point to, by address.
     bound: Vec<(u32, Tag)>,
     /// The last helper that returned null in this run, and its instruction.
@@ -87,6 +91,8 @@ impl Memory {
             statics: objects.len(),
             objects,
             packet: Tag::NONE,
+            packet_slices: Vec::new(),
+            outer_slices: 0,
             bound: Vec::new(),
             last_null: None,
             areas: Vec::new(),
@@ -256,12 +262,27 @@ impl Memory {
         self.packet = self.push(packet).tag();
     }
 
+    /// Adds a slice of the current packet, which is stale when the packet is.
+    pub fn push_packet_slice(&mut self, object: Object) -> Pointer {
+        let pointer = self.push(object);
+        if pointer.tag() != Tag::NONE {
+            self.packet_slices.push(pointer.tag());
+        }
+        pointer
+    }
+
     /// As [`Memory::set_packet`], after a helper that makes the program's packet pointers stale.
     pub fn move_packet(&mut self, start: u32, end: u32, helper: HelperId, at: u32) {
         if self.packet != Tag::NONE {
             let old = self.object(Pointer::new(self.packet, 0));
             let stale = old.closed(ObjectKind::StalePacket { helper, at });
             self.replace(self.packet, stale);
+        }
+        while self.packet_slices.len() > self.outer_slices {
+            if let Some(tag) = self.packet_slices.pop() {
+                let old = self.object(Pointer::new(tag, 0));
+                self.replace(tag, old.closed(ObjectKind::StalePacket { helper, at }));
+            }
         }
         self.set_packet(start, end);
     }
@@ -307,6 +328,7 @@ impl Memory {
         Outer {
             objects: self.objects.len(),
             packet: std::mem::replace(&mut self.packet, Tag::NONE),
+            slices: std::mem::replace(&mut self.outer_slices, self.packet_slices.len()),
             bound: self.bound.len(),
             last_null: self.last_null.take(),
             frames: std::mem::take(&mut self.frames),
@@ -326,6 +348,8 @@ impl Memory {
         self.objects[Tag::context(level).0 as usize].kind = ObjectKind::Returned;
         self.objects.truncate(outer.objects.max(self.statics));
         self.packet = outer.packet;
+        self.packet_slices.truncate(self.outer_slices);
+        self.outer_slices = outer.slices;
         self.bound.truncate(outer.bound);
         self.last_null = outer.last_null;
         self.frames = outer.frames;
@@ -340,6 +364,7 @@ impl Memory {
 pub struct Outer {
     objects: usize,
     packet: Tag,
+    slices: usize,
     bound: usize,
     last_null: Option<(HelperId, u32)>,
     frames: usize,

@@ -5,6 +5,7 @@
 //! program runs is a fault here.
 
 mod checksum;
+mod dynptr;
 mod fib;
 mod mtu;
 mod provided;

@@ -21,7 +21,11 @@ impl Environment for Helpers {
 
 /// Of the helpers on an skb, those of socket filters and `cgroup/skb` programs
 /// (`sk_filter_func_proto`).
-const SOCKET_FILTER: &[H] = &[H::SKB_LOAD_BYTES, H::SKB_LOAD_BYTES_RELATIVE];
+const SOCKET_FILTER: &[H] = &[
+    H::SKB_LOAD_BYTES,
+    H::SKB_LOAD_BYTES_RELATIVE,
+    H::DYNPTR_FROM_SKB,
+];
 
 /// What `cgroup/skb` programs have besides (`cg_skb_func_proto`).
 const CGROUP_SKB: &[H] = &[H::SKB_ECN_SET_CE];
@@ -34,6 +38,7 @@ const LWT: &[H] = &[
     H::GET_CGROUP_CLASSID,
     H::GET_ROUTE_REALM,
     H::GET_HASH_RECALC,
+    H::DYNPTR_FROM_SKB,
 ];
 
 /// What they have besides on transmission (`lwt_xmit_func_proto`).

@@ -3,7 +3,7 @@
 use twinpath_machine::{Call, Checked, HelperId};
 
 use super::{
-    checksum, fib, helpers, mtu, redirect, skb_bytes, skb_meta, skb_room, skb_vlan, tunnel,
+    checksum, dynptr, fib, helpers, mtu, redirect, skb_bytes, skb_meta, skb_room, skb_vlan, tunnel,
 };
 use crate::net::Net;
 use crate::packet::Skb;
@@ -43,4 +43,9 @@ helpers! { Skb:
     reads GET_ROUTE_REALM => skb_meta::no_class,
     reads GET_CGROUP_CLASSID => skb_meta::no_class,
     reads SKB_CGROUP_CLASSID => skb_meta::no_class,
+    reads DYNPTR_FROM_SKB => dynptr::from_skb,
+    reads DYNPTR_READ => dynptr::read_skb,
+    moves DYNPTR_WRITE => dynptr::write_skb,
+    reads DYNPTR_SLICE => dynptr::slice_skb,
+    reads DYNPTR_SLICE_RDWR => dynptr::slice_skb,
 }

@@ -28,10 +28,14 @@ pub(super) fn load(skb: &mut Skb, _net: &mut Net, call: &mut Call<'_>) -> Checke
     call.context(1)?;
     let len = size(call, 4)?;
     let to = call.range(3, len, Access::Write)?;
-    let offset = call.arg(2) as u32;
+    Ok(load_at(skb, call, call.arg(2) as u32, to, len))
+}
+
+/// Loads bytes into guest memory (`__bpf_skb_load_bytes`).
+pub(super) fn load_at(skb: &Skb, call: &mut Call<'_>, offset: u32, to: u32, len: u32) -> u64 {
     let inside = offset <= MAX_OFFSET && offset + len <= skb.frame.len();
     let from = inside.then(|| skb.frame.data() + offset);
-    Ok(copy(call, from, to, len))
+    copy(call, from, to, len)
 }
 
 /// `bpf_skb_load_bytes_relative`: from the MAC or the network header, in the linear part alone.
@@ -56,17 +60,28 @@ pub(super) fn load_relative(skb: &mut Skb, _net: &mut Net, call: &mut Call<'_>) 
 }
 
 pub(super) fn store(skb: &mut Skb, _net: &mut Net, call: &mut Call<'_>) -> Checked<u64> {
-    const RECOMPUTE_CSUM: u64 = 1 << 0;
-    const INVALIDATE_HASH: u64 = 1 << 1;
     call.context(1)?;
     let len = size(call, 4)?;
     let from = call.range(3, len, Access::Read)?;
-    let (offset, flags) = (call.arg(2) as u32, call.arg(5));
+    Ok(store_at(skb, call, call.arg(2) as u32, from, len))
+}
+
+/// Stores bytes from guest memory under the flags of the fifth argument (`__bpf_skb_store_bytes`).
+pub(super) fn store_at(
+    skb: &mut Skb,
+    call: &mut Call<'_>,
+    offset: u32,
+    from: u32,
+    len: u32,
+) -> u64 {
+    const RECOMPUTE_CSUM: u64 = 1 << 0;
+    const INVALIDATE_HASH: u64 = 1 << 1;
+    let flags = call.arg(5);
     if flags & !(RECOMPUTE_CSUM | INVALIDATE_HASH) != 0 {
-        return Ok(Errno::EINVAL.into());
+        return Errno::EINVAL.into();
     }
     if offset > MAX_OFFSET || !skb.make_writable(offset + len) {
-        return Ok(Errno::EFAULT.into());
+        return Errno::EFAULT.into();
     }
     let to = skb.frame.data() + offset;
     let memory = &mut call.machine.memory;
@@ -80,7 +95,7 @@ pub(super) fn store(skb: &mut Skb, _net: &mut Net, call: &mut Call<'_>) -> Check
     if flags & INVALIDATE_HASH != 0 {
         skb.hash = Hash::default();
     }
-    Ok(0)
+    0
 }
 
 pub(super) fn pull(skb: &mut Skb, _net: &mut Net, call: &mut Call<'_>) -> Checked<u64> {

@@ -2,7 +2,7 @@
 
 use twinpath_machine::{Access, Call, Checked, Errno, HelperId};
 
-use super::{Answer, answer, checksum, fib, helpers, mtu, redirect, size};
+use super::{Answer, answer, checksum, dynptr, fib, helpers, mtu, redirect, size};
 use crate::net::Net;
 use crate::packet::{ETH_HLEN, Xdp};
 
@@ -18,6 +18,11 @@ helpers! { Xdp:
     reads REDIRECT_MAP => redirect::xdp_map,
     reads FIB_LOOKUP => fib::xdp,
     reads CHECK_MTU => mtu::xdp,
+    reads DYNPTR_FROM_XDP => dynptr::from_xdp,
+    reads DYNPTR_READ => dynptr::read_xdp,
+    reads DYNPTR_WRITE => dynptr::write_xdp,
+    reads DYNPTR_SLICE => dynptr::slice_xdp,
+    reads DYNPTR_SLICE_RDWR => dynptr::slice_xdp,
 }
 
 /// The second argument as the kernel takes it: an `int`.
@@ -106,7 +111,7 @@ fn buffer_len(xdp: &mut Xdp, _net: &mut Net, call: &mut Call<'_>) -> Checked<u64
 }
 
 /// Guest address of a part of the packet (`bpf_xdp_pointer`).
-fn part(xdp: &Xdp, offset: u32, len: u32) -> Result<u32, Errno> {
+pub(super) fn part(xdp: &Xdp, offset: u32, len: u32) -> Result<u32, Errno> {
     const MAX: u32 = 0xffff;
     if offset > MAX || len > MAX {
         return Err(Errno::EFAULT);

@@ -118,18 +118,42 @@ pub(super) struct Verdict {
 }
 
 impl SocketCalls<'_> {
-    /// Runs the programs of a socket's cgroup at a hook (`bpf_prog_run_array_cg`). `address` is what
-    /// `cgroup/sock_addr` programs see and may change.
+    /// Runs the programs of a socket's cgroup at a hook (`bpf_prog_run_array_cg`), for the task that the
+    /// socket is of. `address` is what `cgroup/sock_addr` programs see and may change.
     pub(super) fn run_cgroup(
         &mut self,
         id: SocketId,
         hook: AttachType,
+        address: Option<&mut SockAddr>,
+    ) -> Result<Verdict, SocketError> {
+        let Some(socket) = self.net.sockets.get(id) else {
+            return Err(Errno::EBADF.into());
+        };
+        let owner = socket.owner;
+        let cgroups = &self.net.sockets.cgroups;
+        let path = (0..).map_while(|level| cgroups.ancestor(owner.cgroup, level));
+        let task = twinpath_machine::Task {
+            uid: owner.uid,
+            cgroups: path.map(|cgroup| cgroup.0).collect(),
+            ..self.machine.task.clone()
+        };
+        let outer = std::mem::replace(&mut self.machine.task, task);
+        let verdict = self.run_effective(id, hook, owner.cgroup, address);
+        self.machine.task = outer;
+        verdict
+    }
+
+    /// Runs the programs that a cgroup has at a hook.
+    fn run_effective(
+        &mut self,
+        id: SocketId,
+        hook: AttachType,
+        cgroup: CgroupId,
         mut address: Option<&mut SockAddr>,
     ) -> Result<Verdict, SocketError> {
         let Some(socket) = self.net.sockets.get(id) else {
             return Err(Errno::EBADF.into());
         };
-        let cgroup = socket.owner.cgroup;
         let mut subject = SocketSubject::new(hook, socket.node());
         subject.socket = Some(id);
         let has_flags = matches!(
