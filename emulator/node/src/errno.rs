@@ -8,6 +8,8 @@ pub(crate) const EBADMSG: Errno = number(74);
 pub(crate) const EDESTADDRREQ: Errno = number(89);
 /// `ESOCKTNOSUPPORT`
 pub(crate) const ESOCKTNOSUPPORT: Errno = number(94);
+/// `ECONNRESET`
+pub(crate) const ECONNRESET: Errno = number(104);
 /// `EISCONN`
 pub(crate) const EISCONN: Errno = number(106);
 

@@ -63,8 +63,8 @@ pub use net::{
 pub use network::{Network, Route, RouteKind, RouteQuery, Tables};
 pub use packet::{ChecksumOffload, EtherType, Vlan};
 pub use socket::{
-    AttachError, AttachMode, CgroupId, Connected, Datagram, Family, Flow, Protocol, Sent, Socket,
-    SocketCalls, SocketError, SocketOptions, SocketRun, State, Task,
+    AttachError, AttachMode, CgroupId, Connected, Datagram, Family, Flow, Protocol, Sent, Shutdown,
+    Socket, SocketCalls, SocketError, SocketOptions, SocketRun, State, Task,
 };
 pub use test_run::{TestResult, TestRun, TestRunError};
 pub use types::{Ifindex, Mac, MacError};

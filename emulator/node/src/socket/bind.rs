@@ -7,7 +7,7 @@ use twinpath_machine::{AttachType, Errno, SocketId};
 use super::calls::SocketCalls;
 use super::namespace::AddressType;
 use super::ports::FIRST_UNPRIVILEGED;
-use super::socket::Socket;
+use super::socket::{Phase, Socket};
 use super::types::{Family, Host, Protocol, SocketError, State};
 use crate::context::SockAddr;
 use crate::types::Ifindex;
@@ -63,11 +63,14 @@ impl SocketCalls<'_> {
             (Family::V6, SocketAddr::V6(_)) => AttachType::CgroupInet6Bind,
             // An IPv4 address is shorter than what an IPv6 socket wants.
             (Family::V6, SocketAddr::V4(_)) => return Err(Errno::EINVAL.into()),
-            (_, SocketAddr::V4(_)) => AttachType::CgroupInet4Bind,
-            (_, SocketAddr::V6(_)) => return Err(Errno::EAFNOSUPPORT.into()),
+            _ => AttachType::CgroupInet4Bind,
         };
+        let fits = (socket.family == Family::V6) == address.is_ipv6();
         let mut seen = SockAddr::new(address);
         let verdict = self.run_cgroup(id, hook, Some(&mut seen))?;
+        if !fits {
+            return Err(Errno::EAFNOSUPPORT.into());
+        }
         let flags = BindFlags {
             any_port: verdict.flags & 1 != 0,
             ..BindFlags::default()
@@ -244,6 +247,9 @@ impl SocketCalls<'_> {
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.protocol != Protocol::Tcp {
             return Err(Errno::EOPNOTSUPP.into());
+        }
+        if socket.phase != Phase::Unconnected {
+            return Err(Errno::EINVAL.into());
         }
         match socket.state {
             State::Listen => {

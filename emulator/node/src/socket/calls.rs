@@ -3,6 +3,7 @@
 use twinpath_machine::{Machine, SocketId};
 
 use super::lookup::Query;
+use super::socket::Phase;
 use super::types::{Flow, State};
 use crate::net::{Net, NodeId};
 
@@ -21,12 +22,14 @@ impl<'a> SocketCalls<'a> {
 
     /// A connection that [waits](crate::Connected::Waiting) has come about.
     pub fn establish(&mut self, id: SocketId) {
-        self.net.sockets.set_state(id, State::Established);
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            (socket.state, socket.phase) = (State::Established, Phase::Connected);
+        }
     }
 
     /// A connection that [waits](crate::Connected::Waiting) was refused; the socket is as it was before.
     pub fn refuse(&mut self, id: SocketId) {
-        self.abandon(id);
+        self.net.sockets.abandon(id);
     }
 
     /// The socket that a packet on a device goes to, `sk_lookup` programs asked. `device` is an

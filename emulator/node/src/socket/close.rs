@@ -6,14 +6,12 @@ use twinpath_machine::{AttachType, Errno, Machine, SocketId};
 
 use super::Sockets;
 use super::calls::SocketCalls;
-use super::socket::Task;
+use super::socket::{Phase, Socket, Task};
 use super::types::{Family, Flow, Protocol, SocketError, State};
 use crate::context::SockAddr;
 
 /// How long the end of a connection is remembered (`TCP_TIMEWAIT_LEN`).
 const TIME_WAIT_NS: u64 = 60_000_000_000;
-/// `ECONNRESET`
-const ECONNRESET: Option<Errno> = Errno::from_raw(104);
 
 /// Which end of a socket is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +61,11 @@ impl SocketCalls<'_> {
             (Protocol::Tcp, _) => return Err(Errno::EINVAL.into()),
             _ => return Err(Errno::EOPNOTSUPP.into()),
         }
-        Ok(socket.accepted.pop_front().ok_or(Errno::EAGAIN)?)
+        let child = socket.accepted.pop_front().ok_or(Errno::EAGAIN)?;
+        if let Some(child) = self.net.sockets.get_mut(child) {
+            child.phase = Phase::Connected;
+        }
+        Ok(child)
     }
 
     /// `getsockname()`
@@ -143,17 +145,16 @@ impl SocketCalls<'_> {
             return;
         };
         let (state, peer) = (socket.state, socket.peer);
+        let unread = !socket.stream.is_empty();
         match (socket.protocol, state) {
-            (Protocol::Tcp, State::Listen) => {
-                let waiting: Vec<SocketId> = socket.accepted.iter().copied().collect();
-                for child in waiting {
-                    self.reset(child);
-                }
-            }
+            (Protocol::Tcp, State::Listen) => self.drop_waiting(id),
+            (Protocol::Tcp, State::Closed) => {}
+            // What nobody has read is lost, which the other end must know.
+            (Protocol::Tcp, _) if unread => self.reset_peer(id),
             (Protocol::Tcp, State::Established) => {
-                match peer.and_then(|peer| self.net.sockets.get_mut(peer)) {
+                match peer {
                     Some(peer) => {
-                        peer.state = State::CloseWait;
+                        self.end_reaches(peer);
                         self.net.sockets.wait(self.machine, id);
                     }
                     // Its last segments are on their way out of the node.
@@ -161,25 +162,42 @@ impl SocketCalls<'_> {
                 }
                 return;
             }
-            (Protocol::Tcp, State::CloseWait) if peer.is_none() => {
-                self.net.sockets.set_state(id, State::LastAck);
+            (Protocol::Tcp, State::FinWait2) => {
+                self.net.sockets.wait(self.machine, id);
                 return;
             }
+            (Protocol::Tcp, State::CloseWait) => match peer {
+                Some(peer) => self.end_reaches(peer),
+                None => {
+                    self.net.sockets.set_state(id, State::LastAck);
+                    return;
+                }
+            },
             _ => {}
         }
         self.net.sockets.remove(self.machine, id);
     }
 
-    /// Ends a connection that nobody will accept: the other end hears of it.
-    fn reset(&mut self, id: SocketId) {
-        let peer = self.net.sockets.get(id).and_then(|socket| socket.peer);
-        if let Some(peer) = peer {
-            self.die(peer);
-            if let Some(peer) = self.net.sockets.get_mut(peer) {
-                peer.error = ECONNRESET;
-            }
+    /// Ends the connections that wait at a listener.
+    pub(super) fn drop_waiting(&mut self, listener: SocketId) {
+        let socket = self.net.sockets.get_mut(listener);
+        let waiting = socket.map(|socket| std::mem::take(&mut socket.accepted));
+        for child in waiting.into_iter().flatten() {
+            self.reset_peer(child);
+            self.net.sockets.remove(self.machine, child);
         }
-        self.net.sockets.remove(self.machine, id);
+    }
+
+    /// The other end of a connection hears that it is over.
+    pub(super) fn reset_peer(&mut self, id: SocketId) {
+        let socket = self.net.sockets.get(id);
+        let Some(peer) = socket.and_then(|socket| socket.peer) else {
+            return;
+        };
+        match self.net.sockets.get(peer).map(|peer| peer.state) {
+            Some(State::TimeWait) => self.net.sockets.remove(self.machine, peer),
+            _ => self.net.sockets.reset(peer),
+        }
     }
 
     /// A request for a connection: the listener has got the first segment of `flow`.
@@ -194,6 +212,14 @@ impl SocketCalls<'_> {
         let id = self.add_child(listener, &flow)?;
         self.net.sockets.set_state(id, State::Request);
         Ok(id)
+    }
+}
+
+impl Socket {
+    /// Whether what is left of a connection may be replaced by a new one (`net.ipv4.tcp_tw_reuse_delay`).
+    pub(super) fn is_old(&self, now_ns: u64) -> bool {
+        const REUSE_DELAY_NS: u64 = 1_000_000_000;
+        now_ns.saturating_add(TIME_WAIT_NS) >= self.expires_ns.saturating_add(REUSE_DELAY_NS)
     }
 }
 

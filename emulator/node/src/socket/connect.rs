@@ -5,14 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 use twinpath_machine::{AttachType, Errno, SocketId};
 
+use super::Sockets;
 use super::bind::needs_scope;
 use super::calls::SocketCalls;
 use super::lookup::Query;
 use super::namespace::{AddressType, Route};
-use super::socket::Socket;
+use super::socket::{Phase, Socket};
+use super::stream::Shut;
 use super::types::{Family, Flow, Host, Protocol, SocketError, State};
 use crate::context::SockAddr;
-use crate::errno::EISCONN;
+use crate::errno::{ECONNRESET, EISCONN};
 use crate::types::Ifindex;
 
 /// What came of a `connect()`.
@@ -35,9 +37,10 @@ impl SocketCalls<'_> {
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         match socket.protocol {
             Protocol::Udp => self.connect_udp(id, address),
-            _ => match socket.state {
-                State::Closed => self.connect_tcp(id, address),
-                State::SynSent | State::SynReceived => Err(Errno::EALREADY.into()),
+            _ => match (socket.phase, socket.state) {
+                (Phase::Unconnected, State::Closed) => self.connect_tcp(id, address),
+                (Phase::Connecting, State::SynSent) => Err(Errno::EALREADY.into()),
+                (Phase::Disconnecting, _) => Err(Errno::EINVAL.into()),
                 _ => Err(EISCONN.into()),
             },
         }
@@ -49,9 +52,10 @@ impl SocketCalls<'_> {
         id: SocketId,
         address: SocketAddr,
     ) -> Result<SocketAddr, SocketError> {
-        let hook = match address {
-            SocketAddr::V4(_) => AttachType::CgroupInet4Connect,
-            SocketAddr::V6(_) => AttachType::CgroupInet6Connect,
+        let family = self.net.sockets.get(id).ok_or(Errno::EBADF)?.family;
+        let hook = match (family, address) {
+            (Family::V6, SocketAddr::V6(_)) => AttachType::CgroupInet6Connect,
+            _ => AttachType::CgroupInet4Connect,
         };
         let mut seen = SockAddr::new(address);
         self.run_cgroup(id, hook, Some(&mut seen))?;
@@ -64,14 +68,15 @@ impl SocketCalls<'_> {
             (Family::V6, SocketAddr::V4(_)) if socket.is_v6_only() => {
                 return Err(Errno::EAFNOSUPPORT.into());
             }
-            (Family::V4, SocketAddr::V6(_)) => return Err(Errno::EAFNOSUPPORT.into()),
             _ => {}
         }
+        let family = socket.family;
         let address = self.ask_connect(id, address)?;
         self.autobind(id)?;
-        match address {
-            SocketAddr::V4(v4) => self.connect_udp4(id, v4)?,
-            SocketAddr::V6(v6) => self.connect_udp6(id, v6)?,
+        match (family, address) {
+            (_, SocketAddr::V4(v4)) => self.connect_udp4(id, v4)?,
+            (Family::V6, SocketAddr::V6(v6)) => self.connect_udp6(id, v6)?,
+            _ => return Err(Errno::EAFNOSUPPORT.into()),
         }
         Ok(Connected::Done)
     }
@@ -160,14 +165,16 @@ impl SocketCalls<'_> {
         }
     }
 
-    /// `connect()` with `AF_UNSPEC`: takes back what a UDP socket is connected to (`__udp_disconnect`).
+    /// `connect()` with `AF_UNSPEC`: takes back what a UDP socket is connected to (`__udp_disconnect`),
+    /// ends a connection, or stops listening (`tcp_disconnect`).
     ///
     /// # Errors
-    /// `EOPNOTSUPP` for TCP, which the emulator does not disconnect.
+    /// `EBADF`
     pub fn disconnect(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.protocol != Protocol::Udp {
-            return Err(Errno::EOPNOTSUPP.into());
+            self.disconnect_tcp(id);
+            return Ok(());
         }
         socket.state = State::Closed;
         socket.remote.v4 = Ipv4Addr::UNSPECIFIED;
@@ -186,6 +193,29 @@ impl SocketCalls<'_> {
             self.net.sockets.rehash_datagram(id, true);
         }
         Ok(())
+    }
+
+    /// `tcp_disconnect`
+    fn disconnect_tcp(&mut self, id: SocketId) {
+        let state = self.net.sockets.get(id).map(|socket| socket.state);
+        match state {
+            Some(State::Listen) => self.drop_waiting(id),
+            Some(
+                State::Established
+                | State::CloseWait
+                | State::FinWait1
+                | State::FinWait2
+                | State::SynReceived,
+            ) => self.reset_peer(id),
+            _ => {}
+        }
+        self.net.sockets.abandon(id);
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.stream.clear();
+            if !matches!(state, Some(State::Closed | State::Listen)) {
+                socket.error = Some(ECONNRESET);
+            }
+        }
     }
 
     /// A link-local destination needs a device, which the address may name.
@@ -221,7 +251,13 @@ impl SocketCalls<'_> {
         if destination.is_ipv4() && !device.as_ref().is_none_or(exists) {
             return Err(Errno::ENODEV);
         }
-        namespace.route(destination, source, device)
+        let route = namespace.route(destination, source, device)?;
+        let mapped = |ip: IpAddr| matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+        // ip6_dst_lookup_tail: no IPv6 packet comes from an IPv4 address.
+        if source.is_some_and(mapped) && !mapped(destination) {
+            return Err(Errno::EAFNOSUPPORT);
+        }
+        Ok(route)
     }
 
     fn connect_tcp(&mut self, id: SocketId, address: SocketAddr) -> Result<Connected, SocketError> {
@@ -229,21 +265,26 @@ impl SocketCalls<'_> {
         match (socket.family, address) {
             // An IPv4 address is shorter than what an IPv6 socket wants.
             (Family::V6, SocketAddr::V4(_)) => return Err(Errno::EINVAL.into()),
-            (Family::V4, SocketAddr::V6(_)) => return Err(Errno::EAFNOSUPPORT.into()),
             _ => {}
         }
+        let family = socket.family;
         let address = self.ask_connect(id, address)?;
-        let started = match address {
-            SocketAddr::V4(v4) => self.start_tcp4(id, v4),
-            SocketAddr::V6(v6) => self.start_tcp6(id, v6),
+        let started = match (family, address) {
+            (_, SocketAddr::V4(v4)) => self.start_tcp4(id, v4),
+            (Family::V6, SocketAddr::V6(v6)) => self.start_tcp6(id, v6),
+            _ => return Err(Errno::EAFNOSUPPORT.into()),
         };
         let kind = match started {
             Ok(kind) => kind,
             Err(errno) => {
-                self.abandon(id);
+                self.net.sockets.stay(id);
                 return Err(errno.into());
             }
         };
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.phase = Phase::Connecting;
+            socket.error = None;
+        }
         if kind != AddressType::Local {
             return Ok(Connected::Waiting);
         }
@@ -314,45 +355,13 @@ impl SocketCalls<'_> {
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         socket.state = State::SynSent;
         let flow = socket.flow();
-        self.net.sockets.take_port_to_connect(id, flow)?;
+        let now_ns = self.machine.clock.monotonic_ns();
+        self.net.sockets.take_port_to_connect(id, flow, now_ns)?;
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.source_port = socket.local_port;
         }
         self.net.sockets.hash_connection(id);
         Ok(())
-    }
-
-    /// A connection has ended before its socket (`tcp_done`): the port is free unless it was chosen.
-    pub(super) fn die(&mut self, id: SocketId) {
-        self.net.sockets.unhash(id);
-        let chosen = self
-            .net
-            .sockets
-            .get(id)
-            .is_some_and(|socket| socket.port_chosen);
-        if !chosen {
-            self.net.sockets.release_port(id);
-        }
-        let Some(socket) = self.net.sockets.get_mut(id) else {
-            return;
-        };
-        socket.state = State::Closed;
-        socket.peer = None;
-        if !socket.port_chosen {
-            socket.local_port = 0;
-        }
-    }
-
-    /// A connection did not come about: the socket can connect again (`tcp_disconnect`).
-    pub(super) fn abandon(&mut self, id: SocketId) {
-        self.die(id);
-        let Some(socket) = self.net.sockets.get_mut(id) else {
-            return;
-        };
-        socket.remote_port = 0;
-        if !socket.address_chosen {
-            socket.reset_addresses();
-        }
     }
 
     /// The three segments between two sockets of one node.
@@ -367,7 +376,7 @@ impl SocketCalls<'_> {
         let found = self.find_socket(&query);
         let listener = found.and_then(|id| self.net.sockets.get(id));
         let Some(listener) = listener.filter(|socket| socket.state == State::Listen) else {
-            self.abandon(id);
+            self.net.sockets.abandon(id);
             return Err(Errno::ECONNREFUSED.into());
         };
         if listener.accepted.len() as u32 > listener.backlog {
@@ -380,6 +389,9 @@ impl SocketCalls<'_> {
                 socket.state = State::Established;
                 socket.peer = Some(other);
             }
+        }
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.phase = Phase::Connected;
         }
         if let Some(listener) = self.net.sockets.get_mut(listener) {
             listener.accepted.push_back(child);
@@ -420,6 +432,47 @@ impl SocketCalls<'_> {
         self.net.sockets.hash_connection(id);
         self.net.sockets.inherit_port(listener, id);
         Ok(id)
+    }
+}
+
+impl Sockets {
+    /// A socket is closed and found no more (`tcp_set_state`): its port is free unless it was chosen.
+    pub(super) fn die(&mut self, id: SocketId) {
+        self.unhash(id);
+        let chosen = self.get(id).is_some_and(|socket| socket.port_chosen);
+        if !chosen {
+            self.release_port(id);
+        }
+        let Some(socket) = self.get_mut(id) else {
+            return;
+        };
+        socket.state = State::Closed;
+        socket.peer = None;
+        if !socket.port_chosen {
+            socket.local_port = 0;
+        }
+    }
+
+    /// A connection did not begin (`tcp_v4_connect`).
+    fn stay(&mut self, id: SocketId) {
+        self.die(id);
+        let Some(socket) = self.get_mut(id) else {
+            return;
+        };
+        socket.remote_port = 0;
+        if !socket.address_chosen {
+            socket.reset_addresses();
+        }
+    }
+
+    /// A connection did not come about, or is taken back: the socket can connect again
+    /// (`tcp_disconnect`).
+    pub(super) fn abandon(&mut self, id: SocketId) {
+        self.stay(id);
+        if let Some(socket) = self.get_mut(id) {
+            socket.phase = Phase::Unconnected;
+            (socket.shut, socket.done) = (Shut::default(), false);
+        }
     }
 }
 

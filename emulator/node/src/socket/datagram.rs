@@ -7,7 +7,7 @@ use twinpath_machine::{AttachType, Errno, SocketId};
 use super::calls::SocketCalls;
 use super::lookup::Query;
 use super::namespace::AddressType;
-use super::socket::Datagram;
+use super::socket::{Datagram, Socket};
 use super::types::{Family, Flow, Protocol, SocketError, State};
 use crate::context::SockAddr;
 use crate::errno::EDESTADDRREQ;
@@ -56,6 +56,9 @@ impl SocketCalls<'_> {
         if let Some(errno) = socket.error.take() {
             return Err(errno.into());
         }
+        if socket.shut.send {
+            return Err(Errno::EPIPE.into());
+        }
         let from = SocketAddr::new(way.from, socket.source_port);
         let mut sent = Sent {
             from,
@@ -65,6 +68,8 @@ impl SocketCalls<'_> {
         };
         if sent.local {
             sent.received_by = self.deliver(id, &sent, bytes);
+        } else if way.kind == AddressType::Broadcast {
+            self.deliver_to_all(id, &sent, bytes);
         }
         Ok(sent)
     }
@@ -196,15 +201,45 @@ impl SocketCalls<'_> {
                 let bytes = bytes.to_vec();
                 socket.received.push_back(Datagram { from, bytes });
             }
-            // The answer is that the port is unreachable, of which a connected socket hears.
-            None => {
-                let socket = self.net.sockets.get_mut(sender)?;
-                if socket.state == State::Established {
-                    socket.error = Some(Errno::ECONNREFUSED);
-                }
-            }
+            None => self.unreachable(&query),
         }
         found
+    }
+
+    /// The answer to a datagram is that its port is unreachable, of which a socket hears that is
+    /// connected to just that port (`__udp4_lib_err`).
+    fn unreachable(&mut self, query: &Query) {
+        let query = Query {
+            flow: query.flow.reversed(),
+            ..*query
+        };
+        let found = self.find_socket(&query);
+        if let Some(socket) = found.and_then(|id| self.net.sockets.get_mut(id))
+            && socket.state == State::Established
+        {
+            socket.error = Some(Errno::ECONNREFUSED);
+        }
+    }
+
+    /// A broadcast also goes to the node's own sockets, to each that it is for
+    /// (`__udp4_lib_mcast_deliver`).
+    fn deliver_to_all(&mut self, sender: SocketId, sent: &Sent, bytes: &[u8]) {
+        let Some(node) = self.net.sockets.get(sender).map(Socket::node) else {
+            return;
+        };
+        let device = self.net.sockets.device_of(node, sent.from.ip());
+        let flow = Flow::new(Protocol::Udp, sent.to, sent.from);
+        for id in self
+            .net
+            .sockets
+            .datagrams_for(&Query { node, flow, device })
+        {
+            if let Some(socket) = self.net.sockets.get_mut(id) {
+                let bytes = bytes.to_vec();
+                let from = sent.from;
+                socket.received.push_back(Datagram { from, bytes });
+            }
+        }
     }
 
     /// `recvfrom()` of a UDP socket.

@@ -76,6 +76,27 @@ impl Sockets {
         self.best_datagram(query, Step::Any)
     }
 
+    /// All UDP sockets that a broadcast is for (`__udp_is_mcast_sock`).
+    pub(super) fn datagrams_for(&self, query: &Query) -> Vec<SocketId> {
+        let (local, remote) = (query.flow.local, query.flow.remote);
+        let IpAddr::V4(own) = local.ip() else {
+            return Vec::new();
+        };
+        let any = Ipv4Addr::UNSPECIFIED;
+        let fits = |socket: &&Socket| {
+            let connected_to_other = socket.remote_port != 0 && socket.remote_port != remote.port()
+                || socket.remote.v4 != any && IpAddr::V4(socket.remote.v4) != remote.ip();
+            !connected_to_other
+                && (socket.local.v4 == any || socket.local.v4 == own)
+                && !socket.is_v6_only()
+                && socket.takes_device(query.device)
+        };
+        let chain = self.datagrams.get(&(query.node, local.port()));
+        let chain = chain.into_iter().flatten();
+        let sockets = chain.filter_map(|id| self.get(*id)).filter(fits);
+        sockets.map(Socket::id).collect()
+    }
+
     /// `udp4_lib_lookup2`, `udp6_lib_lookup2`
     fn best_datagram(&self, query: &Query, step: Step) -> Option<SocketId> {
         let local = query.flow.local.ip();

@@ -24,6 +24,7 @@ mod ports;
 mod reuseport;
 #[expect(clippy::module_inception, reason = "it is about one socket")]
 mod socket;
+mod stream;
 mod table;
 mod types;
 
@@ -35,6 +36,7 @@ pub use datagram::Sent;
 pub use hook::SocketRun;
 pub use options::SocketOptions;
 pub use socket::{Datagram, Socket, Task};
+pub use stream::Shutdown;
 pub use types::{Family, Flow, Protocol, SocketError, State};
 
 pub(crate) use bind::BindFlags;

@@ -114,6 +114,13 @@ impl Namespace {
         });
     }
 
+    /// The index of the device that has an address, 0 for none.
+    pub(super) fn device_of(&self, address: IpAddr) -> u32 {
+        let mut addresses = self.addresses.iter();
+        let found = addresses.find(|assigned| assigned.is_local(address));
+        found.map_or(0, |assigned| assigned.device.get())
+    }
+
     /// `inet_addr_type`, and for IPv6 whether an address is assigned (`ipv6_chk_addr`).
     pub(super) fn kind(&self, address: IpAddr) -> AddressType {
         let broadcast = match address {
@@ -166,6 +173,16 @@ impl Namespace {
             destination
         };
         let mut kind = self.kind(destination);
+        if let (IpAddr::V4(v4), Some(source), None) = (destination, source, device)
+            && (v4.is_multicast() || v4.is_broadcast())
+        {
+            // Out of the source's own device, whatever the routes.
+            return Ok(Route {
+                destination,
+                source,
+                kind,
+            });
+        }
         let chosen = match self.towards(destination, kind, device) {
             Some(source) => Some(source),
             // With a device, IPv4 takes what it has no route to as being on the link.

@@ -165,11 +165,16 @@ impl Sockets {
 
     /// Takes a port for a socket that connects, if it has none, and checks that no connection has both
     /// ends (`__inet_hash_connect`). `flow` has port 0 for a socket without one.
-    pub(super) fn take_port_to_connect(&mut self, id: SocketId, flow: Flow) -> Result<(), Errno> {
+    pub(super) fn take_port_to_connect(
+        &mut self,
+        id: SocketId,
+        flow: Flow,
+        now_ns: u64,
+    ) -> Result<(), Errno> {
         let socket = self.get(id).ok_or(Errno::ENOENT)?;
         let node = socket.node();
         if flow.local.port() != 0 {
-            return if self.is_unique(socket, &flow) {
+            return if self.is_unique(socket, &flow, now_ns) {
                 Ok(())
             } else {
                 Err(Errno::EADDRNOTAVAIL)
@@ -183,7 +188,7 @@ impl Sockets {
                 flow.local.set_port(*port);
                 bucket.reuse == Fast::Connected
                     && bucket.reuse_port == Fast::Connected
-                    && self.is_unique(socket, &flow)
+                    && self.is_unique(socket, &flow, now_ns)
             }
         });
         let port = port.ok_or(Errno::EADDRNOTAVAIL)?;
@@ -198,12 +203,13 @@ impl Sockets {
     }
 
     /// Whether no other connection has both ends (`__inet_check_established`).
-    fn is_unique(&self, socket: &Socket, flow: &Flow) -> bool {
+    fn is_unique(&self, socket: &Socket, flow: &Flow, now_ns: u64) -> bool {
         let others = self.connections(socket.node(), flow).iter();
         let mut others = others.filter_map(|other| self.get(*other));
         let device = socket.options.bound_device.map_or(0, |device| device.get());
-        // What is left of a connection gives way: both sides use time stamps.
-        !others.any(|other| other.state != State::TimeWait && other.takes_device(device))
+        // What is left of a connection gives way after a while: both sides use time stamps.
+        let gives_way = |other: &Socket| other.state == State::TimeWait && other.is_old(now_ns);
+        !others.any(|other| !gives_way(other) && other.takes_device(device))
     }
 
     /// Takes a UDP port for a socket, any free one if `port` is 0 (`udp_lib_get_port`).

@@ -8,6 +8,7 @@ use twinpath_machine::{Errno, SocketId};
 use super::cgroup::CgroupId;
 use super::options::SocketOptions;
 use super::reuseport::GroupId;
+use super::stream::Shut;
 use super::types::{Family, Host, Protocol, State};
 use crate::net::NodeId;
 
@@ -61,12 +62,27 @@ pub struct Socket {
     pub(crate) backlog: u32,
     /// Datagrams that wait to be received.
     pub(crate) received: VecDeque<Datagram>,
+    /// Bytes of a connection that wait to be received.
+    pub(crate) stream: VecDeque<u8>,
+    pub(crate) shut: Shut,
+    /// Whether all that the other end sent has come (`SOCK_DONE`).
+    pub(crate) done: bool,
+    pub(crate) phase: Phase,
     /// What the next call reports (`sk_err`).
     pub(crate) error: Option<Errno>,
     /// When it ends, if it is in time-wait, on the monotonic clock.
     pub(crate) expires_ns: u64,
     /// Guest address of its `struct bpf_sock`.
     pub(crate) image: u32,
+}
+
+/// How far the owner of a TCP socket has come (`socket_state`), which outlives the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Unconnected,
+    Connecting,
+    Connected,
+    Disconnecting,
 }
 
 /// What `struct bpf_tcp_sock` shows. No segments are exchanged here, so that these are the values of a
@@ -128,6 +144,10 @@ impl Socket {
             accepted: VecDeque::new(),
             backlog: 0,
             received: VecDeque::new(),
+            stream: VecDeque::new(),
+            shut: Shut::default(),
+            done: false,
+            phase: Phase::Unconnected,
             error: None,
             expires_ns: 0,
             image: 0,

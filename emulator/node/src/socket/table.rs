@@ -143,6 +143,12 @@ impl Sockets {
         self.namespaces.get(&node)
     }
 
+    /// The index of the device of a namespace that has an address, 0 for none.
+    pub(super) fn device_of(&self, node: NodeId, address: IpAddr) -> u32 {
+        let namespace = self.namespace(node);
+        namespace.map_or(0, |namespace| namespace.device_of(address))
+    }
+
     /// The namespace that one has a number for.
     pub(crate) fn namespace_of(&self, own: NodeId, number: i32) -> Option<NodeId> {
         self.namespace(own)?.others.get(&number).copied()

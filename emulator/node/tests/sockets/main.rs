@@ -15,6 +15,7 @@ mod contexts;
 mod hooks;
 mod netlink;
 mod place;
+mod random;
 mod recorder;
 mod script;
 mod sides;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use twinpath_node::{Family, Protocol};
+use twinpath_node::{Family, Protocol, Shutdown};
 
 use super::recorder::Recorder;
 
@@ -40,6 +40,7 @@ pub enum Step {
     Accept(Slot, Slot),
     Send(Slot, Option<SocketAddr>),
     Receive(Slot),
+    Shutdown(Slot, Shutdown),
     LocalName(Slot),
     PeerName(Slot),
     Close(Slot),

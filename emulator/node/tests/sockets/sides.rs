@@ -13,7 +13,8 @@ use twinpath_machine::{
     Program as GuestProgram, ProgramId, ProgramType, SocketId,
 };
 use twinpath_node::{
-    AttachMode, CgroupId, Connected, DeviceOptions, Ifindex, Mac, NodeId, SocketError, Task, World,
+    AttachMode, CgroupId, Connected, DeviceOptions, Ifindex, Mac, NodeId, Protocol,
+    Socket as TwinSocket, SocketError, Task, World,
 };
 
 use super::place::DEVICES;
@@ -49,6 +50,7 @@ pub struct Attached {
 pub fn attach(cgroup: i32, programs: &[Recorder]) -> Attached {
     let map = Map::create("recorder", MapShape::array(recorder::SIZE as u32, 1)).unwrap();
     let link = |recorder: &Recorder| {
+        recorder.assert_harmless();
         let hook = recorder.hook as u32;
         let insns = encode(&recorder.program(map.as_raw_fd()));
         let source = ProgramSource::new("recorder", recorder.program_type() as u32, &insns);
@@ -107,7 +109,10 @@ fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step: St
         Step::Start(_, address) => done(socket.connect(address, false), returned),
         Step::Disconnect(_) => done(socket.disconnect(), |()| "done".to_owned()),
         Step::Send(_, to) => done(socket.send(to, b"hello"), |()| "done".to_owned()),
-        Step::Receive(_) => done(socket.receive(), |(from, _)| ports.show_address(from)),
+        Step::Receive(_) => done(socket.receive(), |(from, bytes)| {
+            show_received(from, &bytes, ports)
+        }),
+        Step::Shutdown(_, how) => done(socket.shutdown(how), |()| "done".to_owned()),
         Step::LocalName(_) => done(socket.local_name(), |name| ports.show_address(name)),
         Step::PeerName(_) => done(socket.peer_name(), |name| ports.show_address(name)),
         Step::Accept(_, to) => match socket.accept() {
@@ -119,6 +124,12 @@ fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step: St
         },
         Step::Open(..) | Step::Close(_) => unreachable!(),
     }
+}
+
+/// What a socket got: a datagram has an address, the bytes of a connection have none.
+fn show_received(from: Option<SocketAddr>, bytes: &[u8], ports: &mut Ports) -> String {
+    let from = from.map_or_else(String::new, |from| ports.show_address(from) + " ");
+    format!("{from}{} bytes", bytes.len())
 }
 
 fn slot(step: Step) -> Slot {
@@ -134,6 +145,7 @@ fn slot(step: Step) -> Slot {
         | Step::Accept(slot, _)
         | Step::Send(slot, _)
         | Step::Receive(slot)
+        | Step::Shutdown(slot, _)
         | Step::LocalName(slot)
         | Step::PeerName(slot)
         | Step::Close(slot) => slot,
@@ -290,6 +302,7 @@ fn emulator_step(
     let Some(id) = sockets.get(&slot(step)).copied() else {
         return format!("errno {}", Errno::EBADF.get());
     };
+    let tcp = world.socket(id).map(TwinSocket::protocol) == Some(Protocol::Tcp);
     match step {
         Step::Set(_, setting) => {
             configure(world, id, setting);
@@ -315,12 +328,17 @@ fn emulator_step(
             sockets.insert(to, child);
             "done".to_owned()
         }),
+        Step::Send(..) if tcp => show(world.sockets().write(id, b"hello"), nothing),
+        Step::Receive(_) if tcp => show(world.sockets().read(id, 2048), |bytes| {
+            show_received(None, &bytes, ports)
+        }),
         Step::Send(_, to) => show(world.sockets().send(id, to, b"hello"), |_| {
             "done".to_owned()
         }),
         Step::Receive(_) => show(world.sockets().receive(id), |datagram| {
-            ports.show_address(datagram.from)
+            show_received(Some(datagram.from), &datagram.bytes, ports)
         }),
+        Step::Shutdown(_, how) => show(world.sockets().shutdown(id, how), nothing),
         Step::LocalName(_) => show(world.sockets().local_name(id), |name| {
             ports.show_address(name)
         }),

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use twinpath_node::{Family, Protocol};
+use twinpath_node::{Family, Protocol, Shutdown};
 
 /// An error number.
 pub type Result<T> = std::result::Result<T, i32>;
@@ -50,6 +50,14 @@ fn address(bytes: &[u8]) -> SocketAddr {
     }
 }
 
+/// How long a `connect()` waits for an answer (`struct timeval`: no seconds, a tenth of one).
+const PATIENCE: [u8; 16] = {
+    let mut value = [0; 16];
+    let [a, b, c, _] = 100_000u32.to_le_bytes();
+    (value[8], value[9], value[10]) = (a, b, c);
+    value
+};
+
 /// A socket, which does not block but when it connects.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
@@ -65,7 +73,9 @@ impl Socket {
             )
         })?;
         // SAFETY: as above.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let socket = Self(unsafe { OwnedFd::from_raw_fd(fd) });
+        socket.set(libc::SOL_SOCKET, libc::SO_SNDTIMEO, &PATIENCE)?;
+        Ok(socket)
     }
 
     pub fn fd(&self) -> i32 {
@@ -160,7 +170,7 @@ impl Socket {
                 self.fd(),
                 bytes.as_ptr().cast(),
                 bytes.len(),
-                libc::MSG_DONTWAIT,
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
                 pointer,
                 to.len() as u32,
             )
@@ -168,7 +178,8 @@ impl Socket {
         check(sent as i32).map(|_| ())
     }
 
-    pub fn receive(&self) -> Result<(SocketAddr, Vec<u8>)> {
+    /// `recvfrom()`; no address with the bytes of a connection.
+    pub fn receive(&self) -> Result<(Option<SocketAddr>, Vec<u8>)> {
         let mut bytes = vec![0u8; 2048];
         let mut from = [0u8; 28];
         let mut len = from.len() as u32;
@@ -184,7 +195,17 @@ impl Socket {
             )
         };
         bytes.truncate(check(received as i32)? as usize);
-        Ok((address(&from), bytes))
+        Ok(((len != 0).then(|| address(&from)), bytes))
+    }
+
+    pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+        let how = match how {
+            Shutdown::Receive => libc::SHUT_RD,
+            Shutdown::Send => libc::SHUT_WR,
+            Shutdown::Both => libc::SHUT_RDWR,
+        };
+        // SAFETY: no pointers are passed.
+        check(unsafe { libc::shutdown(self.fd(), how) }).map(|_| ())
     }
 
     pub fn local_name(&self) -> Result<SocketAddr> {
