@@ -106,9 +106,7 @@ impl SocketCalls<'_> {
             socket.port_chosen |= port != 0;
             socket.source_port = socket.local_port;
             socket.remote_port = 0;
-            if address.is_ipv4() {
-                socket.remote.v4 = Ipv4Addr::UNSPECIFIED;
-            }
+            socket.remote.v4 = Ipv4Addr::UNSPECIFIED;
         }
         Ok(())
     }

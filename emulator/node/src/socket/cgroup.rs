@@ -127,6 +127,15 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Whether a program is attached to a hook of any cgroup (`cgroup_bpf_enabled`).
+    pub(super) fn uses(&self, hook: AttachType) -> bool {
+        let mut hooks = self
+            .cgroups
+            .values()
+            .filter_map(|cgroup| cgroup.hooks.get(&hook));
+        hooks.any(|hook| !hook.programs.is_empty())
+    }
+
     /// Whether the cgroups around one leave a hook to it (`hierarchy_allows_attach`).
     fn allows(&self, id: CgroupId, hook: AttachType) -> bool {
         let mut hooks = self

@@ -154,7 +154,9 @@ impl SocketCalls<'_> {
             (Protocol::Tcp, State::Established) => {
                 match peer {
                     Some(peer) => {
-                        self.end_reaches(peer);
+                        if peer != id {
+                            self.end_reaches(peer);
+                        }
                         self.net.sockets.wait(self.machine, id);
                     }
                     // Its last segments are on their way out of the node.

@@ -66,6 +66,17 @@ impl SocketCalls<'_> {
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         match (socket.family, address) {
             (Family::V6, SocketAddr::V4(_)) if socket.is_v6_only() => {
+                // Programs would have to be asked first if any were attached, anywhere.
+                const HOOKS: [AttachType; 2] = [
+                    AttachType::CgroupInet4Connect,
+                    AttachType::CgroupInet6Connect,
+                ];
+                if !HOOKS
+                    .iter()
+                    .any(|hook| self.net.sockets.cgroups.uses(*hook))
+                {
+                    self.autobind(id)?;
+                }
                 return Err(Errno::EAFNOSUPPORT.into());
             }
             _ => {}
@@ -209,7 +220,11 @@ impl SocketCalls<'_> {
             ) => self.reset_peer(id),
             _ => {}
         }
-        self.net.sockets.abandon(id);
+        if state == Some(State::Closed) {
+            self.net.sockets.forget_remote(id);
+        } else {
+            self.net.sockets.abandon(id);
+        }
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.stream.clear();
             if !matches!(state, Some(State::Closed | State::Listen)) {
@@ -274,13 +289,7 @@ impl SocketCalls<'_> {
             (Family::V6, SocketAddr::V6(v6)) => self.start_tcp6(id, v6),
             _ => return Err(Errno::EAFNOSUPPORT.into()),
         };
-        let kind = match started {
-            Ok(kind) => kind,
-            Err(errno) => {
-                self.net.sockets.stay(id);
-                return Err(errno.into());
-            }
-        };
+        let kind = started?;
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.phase = Phase::Connecting;
             socket.error = None;
@@ -314,6 +323,9 @@ impl SocketCalls<'_> {
         socket.remote = Host::mapped(destination);
         socket.remote_port = to.port();
         self.start_tcp(id)?;
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.tcp.by_v4 = is_v6;
+        }
         Ok(route.kind)
     }
 
@@ -331,11 +343,13 @@ impl SocketCalls<'_> {
             if socket.is_v6_only() {
                 return Err(Errno::ENETUNREACH);
             }
-            return self.start_tcp4(id, SocketAddrV4::new(v4, to.port()));
+            let started = self.start_tcp4(id, SocketAddrV4::new(v4, to.port()));
+            return started.inspect_err(|_| self.net.sockets.forget_remote_port(id));
         }
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         let bound = Some(socket.local.v6).filter(|v6| !v6.is_unspecified());
-        let route = self.route(socket, ip.into(), bound.unwrap_or(socket.source.v6).into())?;
+        let route = self.route(socket, ip.into(), bound.unwrap_or(socket.source.v6).into());
+        let route = route.inspect_err(|_| self.net.sockets.forget_remote_port(id))?;
         let IpAddr::V6(source) = route.source else {
             return Err(Errno::EINVAL);
         };
@@ -346,8 +360,14 @@ impl SocketCalls<'_> {
         };
         socket.source.v6 = socket.local.v6;
         socket.remote_port = to.port();
+        let by_v4 = socket.tcp.by_v4;
         self.start_tcp(id)?;
-        Ok(route.kind)
+        // Its segments are IPv4 packets from nobody, which nobody answers.
+        Ok(if by_v4 {
+            AddressType::Unicast
+        } else {
+            route.kind
+        })
     }
 
     /// Makes a socket whose addresses are known a connection under way (`inet_hash_connect`).
@@ -356,7 +376,8 @@ impl SocketCalls<'_> {
         socket.state = State::SynSent;
         let flow = socket.flow();
         let now_ns = self.machine.clock.monotonic_ns();
-        self.net.sockets.take_port_to_connect(id, flow, now_ns)?;
+        let taken = self.net.sockets.take_port_to_connect(id, flow, now_ns);
+        taken.inspect_err(|_| self.net.sockets.stay(id))?;
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.source_port = socket.local_port;
         }
@@ -374,6 +395,21 @@ impl SocketCalls<'_> {
             device: device.get(),
         };
         let found = self.find_socket(&query);
+        let listens = |id| {
+            let socket = self.net.sockets.get(id);
+            socket.is_some_and(|socket| socket.state == State::Listen)
+        };
+        if !self.can_answer(&query, found.is_some_and(listens)) {
+            return Ok(Connected::Waiting);
+        }
+        if found == Some(id) {
+            // Both ends are one and the same.
+            if let Some(socket) = self.net.sockets.get_mut(id) {
+                (socket.state, socket.phase) = (State::Established, Phase::Connected);
+                socket.peer = found;
+            }
+            return Ok(Connected::Done);
+        }
         let listener = found.and_then(|id| self.net.sockets.get(id));
         let Some(listener) = listener.filter(|socket| socket.state == State::Listen) else {
             self.net.sockets.abandon(id);
@@ -397,6 +433,20 @@ impl SocketCalls<'_> {
             listener.accepted.push_back(child);
         }
         Ok(Connected::Done)
+    }
+
+    /// Whether the answer to a segment finds its way back to where that came from.
+    fn can_answer(&self, query: &Query, accepts: bool) -> bool {
+        let (IpAddr::V6(back), local) = (query.flow.remote.ip(), query.flow.local.ip()) else {
+            return true;
+        };
+        let Some(namespace) = self.net.sockets.namespace(query.node) else {
+            return false;
+        };
+        // tcp_v6_send_response looks for the way back to the loopback's address out of the device that
+        // has the other one.
+        let refused_strictly = !accepts && back.is_loopback() && local != IpAddr::V6(back);
+        !refused_strictly && namespace.kind(back.into()) == AddressType::Local
     }
 
     /// A connection, or a request for one, that a listener has got (`tcp_v4_syn_recv_sock`,
@@ -465,14 +515,30 @@ impl Sockets {
         }
     }
 
+    fn forget_remote_port(&mut self, id: SocketId) {
+        if let Some(socket) = self.get_mut(id) {
+            socket.remote_port = 0;
+        }
+    }
+
     /// A connection did not come about, or is taken back: the socket can connect again
     /// (`tcp_disconnect`).
     pub(super) fn abandon(&mut self, id: SocketId) {
-        self.stay(id);
-        if let Some(socket) = self.get_mut(id) {
-            socket.phase = Phase::Unconnected;
-            (socket.shut, socket.done) = (Shut::default(), false);
+        self.die(id);
+        self.forget_remote(id);
+    }
+
+    /// What a closed socket keeps of a connection.
+    fn forget_remote(&mut self, id: SocketId) {
+        let Some(socket) = self.get_mut(id) else {
+            return;
+        };
+        socket.remote_port = 0;
+        if !socket.address_chosen {
+            socket.reset_addresses();
         }
+        socket.phase = Phase::Unconnected;
+        (socket.shut, socket.done) = (Shut::default(), false);
     }
 }
 

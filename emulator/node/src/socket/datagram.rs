@@ -213,6 +213,11 @@ impl SocketCalls<'_> {
             flow: query.flow.reversed(),
             ..*query
         };
+        let namespace = self.net.sockets.namespace(query.node);
+        let kind = namespace.map(|namespace| namespace.kind(query.flow.local.ip()));
+        if kind != Some(AddressType::Local) {
+            return;
+        }
         let found = self.find_socket(&query);
         if let Some(socket) = found.and_then(|id| self.net.sockets.get_mut(id))
             && socket.state == State::Established

@@ -151,17 +151,20 @@ impl Namespace {
     ///
     /// # Errors
     /// `ENETUNREACH` when there is none, or when an IPv4 source is not local; `EINVAL` when the source is
-    /// the loopback's and the destination is not local.
+    /// no address of anybody, or the loopback's and the destination is not local.
     pub(super) fn route(
         &self,
         destination: IpAddr,
         source: Option<IpAddr>,
         device: Option<Ifindex>,
     ) -> Result<Route, Errno> {
-        if let Some(source @ IpAddr::V4(_)) = source
-            && self.kind(source) != AddressType::Local
-        {
-            return Err(Errno::ENETUNREACH);
+        if let Some(IpAddr::V4(v4)) = source {
+            let nobody = v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0;
+            match self.kind(v4.into()) {
+                _ if nobody => return Err(Errno::EINVAL),
+                AddressType::Local => {}
+                _ => return Err(Errno::ENETUNREACH),
+            }
         }
         let destination = if destination.is_unspecified() {
             let loopback: IpAddr = match destination {
@@ -231,7 +234,13 @@ impl Namespace {
                 .find(|assigned| assigned.is_local(destination));
             return own.or(prefix).map(|own| self.first_beside(own));
         }
-        assigned.retain(|assigned| !assigned.is_loopback() && assigned.prefix_has(destination));
+        assigned.retain(|assigned| !assigned.is_loopback());
+        if destination.is_ipv6() && kind == AddressType::Multicast {
+            // Each device leads to all groups; the first one is taken.
+            let own = assigned.iter().find(|assigned| assigned.address.is_ipv6());
+            return own.map(|own| own.address);
+        }
+        assigned.retain(|assigned| assigned.prefix_has(destination));
         let best = assigned.iter().map(|assigned| assigned.prefix).max()?;
         assigned.retain(|assigned| assigned.prefix == best);
         // Of several in one prefix the first, or for IPv6 the one most like the destination.

@@ -93,6 +93,9 @@ pub(crate) struct Tcp {
     pub(crate) slow_start_threshold: u32,
     pub(crate) least_round_trip_us: u32,
     pub(crate) segment_size: u32,
+    /// Whether an IPv6 socket has begun to connect by IPv4; it sends IPv4 packets ever after
+    /// (`ipv6_mapped`).
+    pub(crate) by_v4: bool,
     /// When a SYN cookie was made last, on the monotonic clock.
     pub(crate) cookie_ns: Option<u64>,
 }
@@ -105,6 +108,7 @@ impl Default for Tcp {
             slow_start_threshold: 0x7fff_ffff,
             least_round_trip_us: u32::MAX,
             segment_size: 536,
+            by_v4: false,
             cookie_ns: None,
         }
     }

@@ -22,6 +22,9 @@ use super::recorder::{self, Ports, Recorder};
 use super::script::{Script, Setting, Slot, Step};
 use super::sys::{self, Socket};
 
+/// What is sent.
+const HELLO: &[u8] = b"hello";
+
 /// What came of a script: a line for each call, then what the programs wrote down.
 pub type Lines = Vec<String>;
 
@@ -108,7 +111,10 @@ fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step: St
         Step::Connect(_, address) => done(socket.connect(address, true), returned),
         Step::Start(_, address) => done(socket.connect(address, false), returned),
         Step::Disconnect(_) => done(socket.disconnect(), |()| "done".to_owned()),
-        Step::Send(_, to) => done(socket.send(to, b"hello"), |()| "done".to_owned()),
+        Step::Send(_, to) => done(socket.send(to, HELLO), |sent| {
+            // The number of bytes, or what a program has set.
+            returned(if sent == HELLO.len() as i32 { 0 } else { sent })
+        }),
         Step::Receive(_) => done(socket.receive(), |(from, bytes)| {
             show_received(from, &bytes, ports)
         }),
@@ -324,17 +330,20 @@ fn emulator_step(
             },
         ),
         Step::Disconnect(_) => show(world.sockets().disconnect(id), nothing),
-        Step::Accept(_, to) => show(world.sockets().accept(id), |child| {
-            sockets.insert(to, child);
-            "done".to_owned()
-        }),
-        Step::Send(..) if tcp => show(world.sockets().write(id, b"hello"), nothing),
+        Step::Accept(_, to) => {
+            let accepted = world.sockets().accept(id);
+            if let Ok(child) = &accepted
+                && let Some(old) = sockets.insert(to, *child)
+            {
+                world.sockets().close(old).unwrap();
+            }
+            show(accepted, |_| "done".to_owned())
+        }
+        Step::Send(..) if tcp => show(world.sockets().write(id, HELLO), nothing),
         Step::Receive(_) if tcp => show(world.sockets().read(id, 2048), |bytes| {
             show_received(None, &bytes, ports)
         }),
-        Step::Send(_, to) => show(world.sockets().send(id, to, b"hello"), |_| {
-            "done".to_owned()
-        }),
+        Step::Send(_, to) => show(world.sockets().send(id, to, HELLO), |_| "done".to_owned()),
         Step::Receive(_) => show(world.sockets().receive(id), |datagram| {
             show_received(Some(datagram.from), &datagram.bytes, ports)
         }),

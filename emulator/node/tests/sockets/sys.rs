@@ -157,7 +157,8 @@ impl Socket {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    pub fn send(&self, to: Option<SocketAddr>, bytes: &[u8]) -> Result<()> {
+    /// `sendto()`: what it returns, which a program may have chosen.
+    pub fn send(&self, to: Option<SocketAddr>, bytes: &[u8]) -> Result<i32> {
         let to = to.map(sockaddr).unwrap_or_default();
         let pointer = if to.is_empty() {
             std::ptr::null()
@@ -175,7 +176,7 @@ impl Socket {
                 to.len() as u32,
             )
         };
-        check(sent as i32).map(|_| ())
+        check(sent as i32)
     }
 
     /// `recvfrom()`; no address with the bytes of a connection.
