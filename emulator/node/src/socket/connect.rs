@@ -277,10 +277,9 @@ impl SocketCalls<'_> {
 
     fn connect_tcp(&mut self, id: SocketId, address: SocketAddr) -> Result<Connected, SocketError> {
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
-        match (socket.family, address) {
+        if socket.family == Family::V6 && address.is_ipv4() {
             // An IPv4 address is shorter than what an IPv6 socket wants.
-            (Family::V6, SocketAddr::V4(_)) => return Err(Errno::EINVAL.into()),
-            _ => {}
+            return Err(Errno::EINVAL.into());
         }
         let family = socket.family;
         let address = self.ask_connect(id, address)?;
