@@ -11,6 +11,8 @@ mod calls;
 mod cgroup;
 mod close;
 mod connect;
+mod connect_tcp;
+mod connect_udp;
 mod cookie;
 mod datagram;
 mod demux;

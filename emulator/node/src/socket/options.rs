@@ -293,16 +293,20 @@ fn set_tcp(socket: &mut Socket, name: i32, value: i32) -> Result<(), Errno> {
         TCP_WINDOW_CLAMP if socket.state == State::Closed => socket.options.window_clamp = 0,
         TCP_BPF_IW if value > 0 => socket.tcp.congestion_window = value as u32,
         TCP_BPF_SNDCWND_CLAMP if value > 0 => socket.tcp.slow_start_threshold = value as u32,
-        TCP_BPF_DELACK_MAX | TCP_BPF_RTO_MIN if is_short_delay(value) => {}
+        TCP_BPF_DELACK_MAX | TCP_BPF_RTO_MIN => {
+            let ticks = short_delay(value).ok_or(Errno::EINVAL)?;
+            let microseconds = (ticks * 1_000_000 / HZ) as i32;
+            socket.options.numbers.insert((SOL_TCP, name), microseconds);
+        }
         _ => return Err(Errno::EINVAL),
     }
     Ok(())
 }
 
-/// Whether microseconds are from two ticks to a fifth of a second.
-fn is_short_delay(microseconds: i32) -> bool {
+/// Microseconds in ticks, if they are from two ticks to a fifth of a second.
+fn short_delay(microseconds: i32) -> Option<u64> {
     let ticks = (u64::from(microseconds as u32) * HZ).div_ceil(1_000_000);
-    (2..=HZ / 5).contains(&ticks)
+    (2..=HZ / 5).contains(&ticks).then_some(ticks)
 }
 
 /// `sol_tcp_sockopt_congestion`.
@@ -401,6 +405,15 @@ fn get_other(socket: &Socket, level: i32, name: i32) -> Option<i32> {
             _ => socket.tcp.segment_size as i32,
         },
         (SOL_TCP, TCP_WINDOW_CLAMP) => options.window_clamp,
+        (SOL_TCP, TCP_BPF_DELACK_MAX | TCP_BPF_RTO_MIN) => {
+            /// A fifth of a second.
+            const DEFAULT: i32 = 200_000;
+            options
+                .numbers
+                .get(&(level, name))
+                .copied()
+                .unwrap_or(DEFAULT)
+        }
         (SOL_IP, IP_TOS) => i32::from(options.tos),
         (SOL_IPV6, IPV6_TCLASS) => i32::from(options.traffic_class),
         _ => return None,

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use twinpath_machine::{AttachType as A, Random};
+use twinpath_machine::{AttachType as A, HelperId, Random};
 use twinpath_node::Family::{V4, V6};
 use twinpath_node::Protocol::{Tcp, Udp};
 use twinpath_node::{Family, Protocol, Shutdown};
@@ -207,6 +207,9 @@ impl Generator {
             }
             _ => {}
         }
+        for _ in 0..self.below(3) {
+            recorder = recorder.does(self.helper(hook, family));
+        }
         let always = name.contains("recvmsg") || name.contains("name");
         if !always && self.chance(5) {
             // Linux 6.18 takes a positive number at `socket()` for success, has no socket, and crashes at
@@ -223,6 +226,83 @@ impl Generator {
         };
         let verdict = self.pick(verdicts);
         recorder.returns(verdict)
+    }
+}
+
+/// Options as programs may set them, and some that they may not: level, name.
+const OPTIONS: &[(i32, i32)] = &[
+    (1, 2),    // SO_REUSEADDR
+    (1, 7),    // SO_SNDBUF
+    (1, 8),    // SO_RCVBUF
+    (1, 9),    // SO_KEEPALIVE
+    (1, 12),   // SO_PRIORITY
+    (1, 13),   // SO_LINGER
+    (1, 18),   // SO_RCVLOWAT
+    (1, 36),   // SO_MARK
+    (1, 47),   // SO_MAX_PACING_RATE
+    (1, 62),   // SO_BINDTOIFINDEX
+    (1, 74),   // SO_TXREHASH
+    (6, 1),    // TCP_NODELAY
+    (6, 2),    // TCP_MAXSEG
+    (6, 4),    // TCP_KEEPIDLE
+    (6, 5),    // TCP_KEEPINTVL
+    (6, 6),    // TCP_KEEPCNT
+    (6, 7),    // TCP_SYNCNT
+    (6, 10),   // TCP_WINDOW_CLAMP
+    (6, 16),   // TCP_THIN_LINEAR_TIMEOUTS
+    (6, 18),   // TCP_USER_TIMEOUT
+    (6, 25),   // TCP_NOTSENT_LOWAT
+    (6, 27),   // TCP_SAVE_SYN
+    (6, 44),   // TCP_RTO_MAX_MS
+    (6, 1001), // TCP_BPF_IW
+    (6, 1003), // TCP_BPF_DELACK_MAX
+    (6, 1008), // TCP_BPF_SOCK_OPS_CB_FLAGS
+    (0, 1),    // IP_TOS
+    (0, 2),    // IP_TTL
+    (41, 67),  // IPV6_TCLASS
+    (41, 70),  // IPV6_AUTOFLOWLABEL
+    (41, 26),  // IPV6_V6ONLY
+    (2, 1),
+];
+const VALUES: &[i32] = &[0, 1, 2, 3, 10, 11, 100, 300, 5000, 70_000, -1, i32::MAX];
+const LOOKUPS: &[HelperId] = &[
+    HelperId::SK_LOOKUP_TCP,
+    HelperId::SK_LOOKUP_UDP,
+    HelperId::SKC_LOOKUP_TCP,
+];
+
+impl Generator {
+    /// A helper that programs of a hook have.
+    fn helper(&mut self, hook: A, family: Family) -> Action {
+        let sock_addr = super::hooks::SOCK_ADDR.contains(&hook);
+        match self.below(10) {
+            0 => Action::Cookie,
+            1 => Action::Netns,
+            2 => Action::Local,
+            _ if !sock_addr => Action::Storage(self.pick(&[0, 1, 1, 2])),
+            3 | 4 => Action::Storage(self.pick(&[0, 1, 1, 2])),
+            5 => Action::Forget,
+            6 => {
+                let (level, name) = self.pick(OPTIONS);
+                Action::Get(level, name, self.pick(&[4, 4, 4, 8, 2]))
+            }
+            7 => {
+                let names: &[&[u8]] = &[b"cubic", b"reno\0", b"nothing", b"r"];
+                let bytes = self.pick(names);
+                self.pick(&[Action::SetBytes(6, 13, bytes), Action::Get(6, 13, 8)])
+            }
+            8 => {
+                let (level, name) = self.pick(OPTIONS);
+                Action::Set(level, name, self.pick(VALUES))
+            }
+            _ => {
+                let (to, from) = (self.address(family), self.address(family));
+                match to.is_ipv4() == from.is_ipv4() {
+                    true => Action::Find(self.pick(LOOKUPS), to, from, self.pick(&[-1, -1, 0, 7])),
+                    false => Action::Netns,
+                }
+            }
+        }
     }
 }
 

@@ -30,6 +30,36 @@ pub enum Action {
     Bind(SocketAddr),
     /// `bpf_setsockopt` of a number: level, name, value.
     Set(i32, i32, i32),
+    /// `bpf_setsockopt` of bytes.
+    SetBytes(i32, i32, &'static [u8]),
+    /// `bpf_getsockopt` into so many bytes, at most 8.
+    Get(i32, i32, i32),
+    /// Reads a part of the context.
+    Read(Width, i16),
+    /// Reads a part of the context's socket.
+    ReadSocket(Width, i16),
+    /// Writes eight bytes into the context.
+    Long(i16, u64),
+    /// `bpf_get_socket_cookie`: whether it is one.
+    Cookie,
+    /// `bpf_get_netns_cookie`: whether it is one.
+    Netns,
+    /// A lookup by a helper, from the second to the first, in the namespace of this number.
+    Find(HelperId, SocketAddr, SocketAddr, i32),
+    /// `bpf_sk_storage_get` with these flags; the value is counted up.
+    Storage(i32),
+    /// `bpf_sk_storage_delete`
+    Forget,
+    /// `bpf_get_local_storage`; the value is counted up.
+    Local,
+}
+
+/// The maps of a program, by number or descriptor.
+#[derive(Debug, Clone, Copy)]
+pub struct Maps {
+    pub records: i32,
+    pub sockets: i32,
+    pub cgroups: i32,
 }
 
 /// A program for a hook: what it does, and what it returns.
@@ -46,9 +76,11 @@ const FIRST: i16 = 8;
 const RECORDS: i32 = 24;
 /// Where the results of actions are.
 const RESULTS: i16 = FIRST + ((RECORDS as i16) << RECORD_SHIFT);
-const MAX_RESULTS: i16 = 8;
+/// Two numbers for each action.
+const RESULT: i16 = 16;
+const MAX_RESULTS: i16 = 96;
 /// Bytes of the map's value.
-pub const SIZE: usize = (RESULTS + MAX_RESULTS * 8) as usize;
+pub const SIZE: usize = (RESULTS + MAX_RESULTS * RESULT) as usize;
 
 pub fn call(helper: HelperId) -> Insn {
     insn(CALL, 0, 0, 0, helper.0 as i32)
@@ -90,10 +122,11 @@ impl Recorder {
     }
 
     /// The program, with a map of this number or descriptor.
-    pub fn program(&self, map: i32) -> Vec<Insn> {
+    pub fn program(&self, maps: Maps) -> Vec<Insn> {
+        let sock_addr = self.program_type() == ProgramType::CgroupSockAddr;
         let mut insns = vec![movr(6, 1), st(Width::W, 10, -4, 0), movr(2, 10)];
         insns.push(alu_k(true, op::ADD, 2, -4, 0));
-        insns.extend(lddw(1, pseudo::MAP_FD, map as u32 as u64));
+        insns.extend(lddw(1, pseudo::MAP_FD, maps.records as u32 as u64));
         insns.push(call(HelperId::MAP_LOOKUP_ELEM));
         insns.extend([jump_k(true, cond::JNE, 0, 0, 2), mov(0, 1), exit()]);
         insns.push(movr(9, 0));
@@ -102,7 +135,13 @@ impl Recorder {
         insns.push(jump_k(true, cond::JGE, 7, RECORDS, record.len() as i16));
         insns.extend(record);
         for (index, action) in self.actions.iter().enumerate() {
-            act(&mut insns, *action, RESULTS + index as i16 * 8);
+            act(&mut insns, *action, RESULTS + index as i16 * RESULT);
+            use_maps(
+                &mut insns,
+                (*action, sock_addr),
+                maps,
+                RESULTS + index as i16 * RESULT,
+            );
         }
         insns.extend([mov(0, self.verdict), exit()]);
         insns
@@ -119,7 +158,6 @@ impl Recorder {
             to += 4;
         }
         if self.program_type() == ProgramType::CgroupSockAddr {
-            const SK: i16 = 64;
             insns.push(ldx(Width::D, 2, 6, SK));
             for field in hooks::SOCKET.concat() {
                 insns.extend([ldx(Width::W, 1, 2, field.offset), stx(Width::W, 8, to, 1)]);
@@ -140,9 +178,13 @@ fn words(ip: Ipv6Addr) -> [u32; 4] {
     std::array::from_fn(|word| u32::from_le_bytes(octets[word * 4..][..4].try_into().unwrap()))
 }
 
+/// Where bytes for helpers lie on the stack.
+const BASE: i16 = -64;
+/// Where `struct bpf_sock_addr` has its socket.
+const SK: i16 = 64;
+
 /// Puts bytes on the stack and their address into a register.
 fn on_stack(insns: &mut Vec<Insn>, register: u8, bytes: &[u8]) {
-    const BASE: i16 = -64;
     for (index, word) in bytes.chunks(4).enumerate() {
         let word = i32::from_le_bytes(word.try_into().unwrap());
         insns.push(st(Width::W, 10, BASE + index as i16 * 4, word));
@@ -185,7 +227,118 @@ fn act(insns: &mut Vec<Insn>, action: Action, result: i16) {
             insns.extend([movr(1, 6), mov(2, level), mov(3, name), mov(5, 4)]);
             insns.extend([call(HelperId::SETSOCKOPT), stx(Width::D, 9, result, 0)]);
         }
+        Action::SetBytes(level, name, bytes) => {
+            let mut padded = bytes.to_vec();
+            padded.resize(bytes.len().next_multiple_of(4), 0);
+            on_stack(insns, 4, &padded);
+            insns.extend([movr(1, 6), mov(2, level), mov(3, name)]);
+            insns.extend([mov(5, bytes.len() as i32), call(HelperId::SETSOCKOPT)]);
+            insns.push(stx(Width::D, 9, result, 0));
+        }
+        Action::Get(level, name, len) => {
+            on_stack(insns, 4, &[0xaa; 8]);
+            insns.extend([movr(1, 6), mov(2, level), mov(3, name), mov(5, len)]);
+            insns.extend([call(HelperId::GETSOCKOPT), stx(Width::D, 9, result, 0)]);
+            insns.extend([ldx(Width::D, 1, 10, BASE), stx(Width::D, 9, result + 8, 1)]);
+        }
+        Action::Read(width, at) => {
+            insns.extend([ldx(width, 1, 6, at), stx(Width::D, 9, result, 1)]);
+        }
+        Action::ReadSocket(width, at) => {
+            insns.extend([ldx(Width::D, 2, 6, SK), ldx(width, 1, 2, at)]);
+            insns.push(stx(Width::D, 9, result, 1));
+        }
+        Action::Long(at, value) => {
+            insns.extend(lddw(1, 0, value));
+            insns.push(stx(Width::D, 6, at, 1));
+        }
+        Action::Cookie | Action::Netns => {
+            let helper = match action {
+                Action::Cookie => HelperId::GET_SOCKET_COOKIE,
+                _ => HelperId::GET_NETNS_COOKIE,
+            };
+            insns.extend([movr(1, 6), call(helper), mov(1, 0)]);
+            insns.extend([jump_k(true, cond::JEQ, 0, 0, 1), mov(1, 1)]);
+            insns.push(stx(Width::D, 9, result, 1));
+        }
+        Action::Find(helper, to, from, netns) => {
+            let tuple = tuple(to, from);
+            on_stack(insns, 2, &tuple);
+            insns.extend([
+                movr(1, 6),
+                mov(3, tuple.len() as i32),
+                mov(4, netns),
+                mov(5, 0),
+            ]);
+            insns.extend([call(helper), mov(8, 0)]);
+            let shown = [
+                ldx(Width::W, 8, 0, 72),
+                alu_k(true, op::LSH, 8, 16, 0),
+                ldx(Width::W, 1, 0, 44),
+                alu_x(true, op::OR, 8, 1, 0),
+                alu_k(true, op::LSH, 8, 8, 0),
+                ldx(Width::W, 1, 0, 4),
+                alu_x(true, op::OR, 8, 1, 0),
+                movr(1, 0),
+                call(HelperId::SK_RELEASE),
+            ];
+            insns.push(jump_k(true, cond::JEQ, 0, 0, shown.len() as i16));
+            insns.extend(shown);
+            insns.push(stx(Width::D, 9, result, 8));
+        }
+        Action::Storage(_) | Action::Forget | Action::Local => {}
     }
+}
+
+/// What an action does with the maps of sockets and cgroups.
+fn use_maps(insns: &mut Vec<Insn>, (action, sock_addr): (Action, bool), maps: Maps, result: i16) {
+    let socket = match sock_addr {
+        true => ldx(Width::D, 2, 6, SK),
+        false => movr(2, 6),
+    };
+    let count = [
+        ldx(Width::D, 1, 0, 0),
+        stx(Width::D, 9, result + 8, 1),
+        alu_k(true, op::ADD, 1, 1, 0),
+        stx(Width::D, 0, 0, 1),
+        st(Width::D, 9, result, 1),
+    ];
+    match action {
+        Action::Storage(flags) => {
+            insns.push(socket);
+            insns.extend(lddw(1, pseudo::MAP_FD, maps.sockets as u32 as u64));
+            insns.extend([mov(3, 0), mov(4, flags), call(HelperId::SK_STORAGE_GET)]);
+            insns.push(jump_k(true, cond::JEQ, 0, 0, count.len() as i16));
+            insns.extend(count);
+        }
+        Action::Forget => {
+            insns.push(socket);
+            insns.extend(lddw(1, pseudo::MAP_FD, maps.sockets as u32 as u64));
+            insns.extend([
+                call(HelperId::SK_STORAGE_DELETE),
+                stx(Width::D, 9, result, 0),
+            ]);
+        }
+        Action::Local => {
+            insns.extend(lddw(1, pseudo::MAP_FD, maps.cgroups as u32 as u64));
+            insns.extend([mov(2, 0), call(HelperId::GET_LOCAL_STORAGE)]);
+            insns.extend(count);
+        }
+        _ => {}
+    }
+}
+
+/// `struct bpf_sock_tuple`
+fn tuple(to: SocketAddr, from: SocketAddr) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for end in [from, to] {
+        match end.ip() {
+            std::net::IpAddr::V4(ip) => bytes.extend(ip.octets()),
+            std::net::IpAddr::V6(ip) => bytes.extend(ip.octets()),
+        }
+    }
+    bytes.extend([from, to].iter().flat_map(|end| end.port().to_be_bytes()));
+    bytes
 }
 
 /// Names for ports that differ from run to run: by the order in which they are met.
@@ -244,8 +397,12 @@ pub fn read(value: &[u8], ports: &mut Ports) -> Vec<String> {
         }
         lines.push(line);
     }
-    let results = value[RESULTS as usize..].chunks(8);
-    let results = results.map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
-    lines.push(format!("results {:?}", results.collect::<Vec<_>>()));
+    let numbers = value[RESULTS as usize..].chunks(8);
+    let numbers = numbers.map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
+    let mut line = "results".to_owned();
+    for (index, number) in numbers.enumerate().filter(|(_, number)| *number != 0) {
+        let _ = write!(line, " {}.{}={number:#x}", index / 2, index % 2);
+    }
+    lines.push(line);
     lines
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use twinpath_bpf::{Map, MapShape, Program, ProgramSource, Refusal, link};
+use twinpath_bpf::{
+    Map, MapShape, MapSource, Program, ProgramSource, Refusal, Types, link, load_btf,
+};
 use twinpath_machine::engine::Checked;
 use twinpath_machine::isa::{Insn, encode};
 use twinpath_machine::maps::Value;
 use twinpath_machine::{
-    AttachType, Cpu, Errno, Machine, MachineOptions, Map as GuestMap, MapDef, MapId, MapType,
-    Program as GuestProgram, ProgramId, ProgramType, SocketId,
+    AttachType, Cpu, Errno, Machine, MachineOptions, Map as GuestMap, MapDef, MapFlags, MapId,
+    MapType, Program as GuestProgram, ProgramId, ProgramType, SocketId,
 };
 use twinpath_node::{
     AttachMode, CgroupId, Connected, DeviceOptions, Ifindex, Mac, NodeId, Protocol,
@@ -18,7 +20,7 @@ use twinpath_node::{
 };
 
 use super::place::DEVICES;
-use super::recorder::{self, Ports, Recorder};
+use super::recorder::{self, Maps, Ports, Recorder};
 use super::script::{Script, Setting, Slot, Step};
 use super::sys::{self, Socket};
 
@@ -52,10 +54,16 @@ pub struct Attached {
 /// Loads and attaches programs to the cgroup.
 pub fn attach(cgroup: i32, programs: &[Recorder]) -> Attached {
     let map = Map::create("recorder", MapShape::array(recorder::SIZE as u32, 1)).unwrap();
+    let (sockets, cgroups) = (socket_storage(), cgroup_storage());
+    let maps = Maps {
+        records: map.as_raw_fd(),
+        sockets: sockets.as_raw_fd(),
+        cgroups: cgroups.as_raw_fd(),
+    };
     let link = |recorder: &Recorder| {
         recorder.assert_harmless();
         let hook = recorder.hook as u32;
-        let insns = encode(&recorder.program(map.as_raw_fd()));
+        let insns = encode(&recorder.program(maps));
         let source = ProgramSource::new("recorder", recorder.program_type() as u32, &insns);
         let program = Program::load(&source.for_hook(hook))
             .unwrap_or_else(|Refusal { error, log }| panic!("{recorder:?}: {error}: {log}"));
@@ -63,6 +71,61 @@ pub fn attach(cgroup: i32, programs: &[Recorder]) -> Attached {
     };
     let links = programs.iter().map(link).collect();
     Attached { map, _links: links }
+}
+
+/// The kernel's map of a number for each socket.
+fn socket_storage() -> Map {
+    const NO_PREALLOC: u32 = 1;
+    let types = load_btf(&integers()).unwrap();
+    let source = MapSource {
+        name: "sockets",
+        shape: MapShape {
+            kind: MapType::SkStorage as u32,
+            key_size: 4,
+            value_size: 8,
+            max_entries: 0,
+            flags: NO_PREALLOC,
+        },
+        extra: 0,
+        inner: None,
+        types: Some(Types {
+            btf: types.as_fd(),
+            key: 1,
+            value: 2,
+        }),
+    };
+    Map::from_source(&source).unwrap()
+}
+
+/// The kernel's map of a number for each cgroup and hook.
+fn cgroup_storage() -> Map {
+    let shape = MapShape {
+        kind: MapType::CgroupStorage as u32,
+        key_size: 16,
+        value_size: 8,
+        max_entries: 0,
+        flags: 0,
+    };
+    Map::create("cgroups", shape).unwrap()
+}
+
+/// Types: an integer of four bytes, and one of eight.
+fn integers() -> Vec<u8> {
+    const INT: u32 = 1 << 24;
+    let words = |size: u32| [1, INT, size, size * 8];
+    let types = [words(4), words(8)].concat();
+    let strings = b"\0int\0";
+    let (header, length) = (24u32, types.len() as u32 * 4);
+    let header = [header, 0, length, length, strings.len() as u32];
+    let mut btf = vec![0x9f, 0xeb, 1, 0];
+    btf.extend(
+        header
+            .iter()
+            .chain(&types)
+            .flat_map(|word| word.to_ne_bytes()),
+    );
+    btf.extend(strings);
+    btf
 }
 
 /// Runs a script in the kernel, in the thread's namespace and cgroup.
@@ -188,6 +251,7 @@ pub struct Emulated {
     pub node: NodeId,
     pub task: Task,
     pub map: MapId,
+    pub maps: Maps,
 }
 
 impl Emulated {
@@ -215,11 +279,25 @@ impl Emulated {
             privileged: true,
         };
         let map = add_array(&mut world.machine, recorder::SIZE);
+        let mut add = |def: MapDef| {
+            let machine = &mut world.machine;
+            let map = GuestMap::new(def, &mut machine.memory, 1).unwrap();
+            machine.maps.push(map).0 as i32
+        };
+        let maps = Maps {
+            records: map.0 as i32,
+            sockets: add(MapDef {
+                flags: MapFlags(1),
+                ..MapDef::new(MapType::SkStorage, 4, 8, 0)
+            }),
+            cgroups: add(MapDef::new(MapType::CgroupStorage, 16, 8, 0)),
+        };
         Self {
             world,
             node,
             task,
             map,
+            maps,
         }
     }
 
@@ -273,7 +351,7 @@ pub fn show<T>(result: Result<T, SocketError>, show: impl FnOnce(T) -> String) -
 pub fn in_emulator(script: &Script) -> Lines {
     let mut emulated = Emulated::new();
     for recorder in &script.programs {
-        let insns = recorder.program(emulated.map.0 as i32);
+        let insns = recorder.program(emulated.maps);
         emulated.attach(recorder.hook, recorder.program_type(), insns);
     }
     let mut sockets: BTreeMap<Slot, SocketId> = BTreeMap::new();

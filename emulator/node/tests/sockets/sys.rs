@@ -75,6 +75,10 @@ impl Socket {
         // SAFETY: as above.
         let socket = Self(unsafe { OwnedFd::from_raw_fd(fd) });
         socket.set(libc::SOL_SOCKET, libc::SO_SNDTIMEO, &PATIENCE)?;
+        if protocol == Protocol::Tcp {
+            // The emulator's default, whatever this machine has made its own.
+            socket.set(libc::IPPROTO_TCP, libc::TCP_CONGESTION, b"cubic")?;
+        }
         Ok(socket)
     }
 

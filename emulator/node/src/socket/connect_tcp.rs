@@ -1,0 +1,228 @@
+//! `connect()` of TCP sockets (`tcp_v4_connect`, `tcp_v6_connect`), and connections between sockets of one
+//! node.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use twinpath_machine::{Errno, SocketId};
+
+use super::calls::SocketCalls;
+use super::connect::{Connected, or_self};
+use super::lookup::Query;
+use super::namespace::AddressType;
+use super::socket::Phase;
+use super::types::{Family, Flow, Host, Protocol, SocketError, State};
+use crate::types::Ifindex;
+
+impl SocketCalls<'_> {
+    pub(super) fn connect_tcp(
+        &mut self,
+        id: SocketId,
+        address: SocketAddr,
+    ) -> Result<Connected, SocketError> {
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        if socket.family == Family::V6 && address.is_ipv4() {
+            // An IPv4 address is shorter than what an IPv6 socket wants.
+            return Err(Errno::EINVAL.into());
+        }
+        let family = socket.family;
+        let address = self.ask_connect(id, address)?;
+        let started = match (family, address) {
+            (_, SocketAddr::V4(v4)) => self.start_tcp4(id, v4),
+            (Family::V6, SocketAddr::V6(v6)) => self.start_tcp6(id, v6),
+            _ => return Err(Errno::EAFNOSUPPORT.into()),
+        };
+        let kind = started?;
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.phase = Phase::Connecting;
+            socket.error = None;
+        }
+        if kind != AddressType::Local {
+            return Ok(Connected::Waiting);
+        }
+        self.shake_hands(id)
+    }
+
+    /// `tcp_v4_connect`, up to the first segment; what the destination is.
+    fn start_tcp4(&mut self, id: SocketId, to: SocketAddrV4) -> Result<AddressType, Errno> {
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        let route = self.route(socket, IpAddr::V4(*to.ip()), socket.source.v4.into())?;
+        if matches!(route.kind, AddressType::Multicast | AddressType::Broadcast) {
+            return Err(Errno::ENETUNREACH);
+        }
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (route.source, route.destination)
+        else {
+            return Err(Errno::EINVAL);
+        };
+        let is_v6 = socket.family == Family::V6;
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        if socket.source.v4.is_unspecified() {
+            socket.source.v4 = source;
+        }
+        socket.local = Host::mapped(socket.source.v4);
+        if is_v6 {
+            socket.source.v6 = socket.local.v6;
+        }
+        socket.remote = Host::mapped(destination);
+        socket.remote_port = to.port();
+        self.start_tcp(id)?;
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.tcp.by_v4 = is_v6;
+        }
+        Ok(route.kind)
+    }
+
+    /// `tcp_v6_connect`, likewise.
+    fn start_tcp6(&mut self, id: SocketId, to: SocketAddrV6) -> Result<AddressType, Errno> {
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        let ip = or_self(socket, *to.ip());
+        if ip.is_multicast() {
+            return Err(Errno::ENETUNREACH);
+        }
+        self.take_scope(id, ip, to.scope_id())?;
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        socket.remote.v6 = ip;
+        if let Some(v4) = ip.to_ipv4_mapped() {
+            if socket.is_v6_only() {
+                return Err(Errno::ENETUNREACH);
+            }
+            let started = self.start_tcp4(id, SocketAddrV4::new(v4, to.port()));
+            return started.inspect_err(|_| self.net.sockets.forget_remote_port(id));
+        }
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        let bound = Some(socket.local.v6).filter(|v6| !v6.is_unspecified());
+        let route = self.route(socket, ip.into(), bound.unwrap_or(socket.source.v6).into());
+        let route = route.inspect_err(|_| self.net.sockets.forget_remote_port(id))?;
+        let IpAddr::V6(source) = route.source else {
+            return Err(Errno::EINVAL);
+        };
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        socket.local = Host {
+            v4: Host::NO_V4,
+            v6: bound.unwrap_or(source),
+        };
+        socket.source.v6 = socket.local.v6;
+        socket.remote_port = to.port();
+        let by_v4 = socket.tcp.by_v4;
+        self.start_tcp(id)?;
+        // Its segments are IPv4 packets from nobody, which nobody answers.
+        Ok(if by_v4 {
+            AddressType::Unicast
+        } else {
+            route.kind
+        })
+    }
+
+    /// Makes a socket whose addresses are known a connection under way (`inet_hash_connect`).
+    fn start_tcp(&mut self, id: SocketId) -> Result<(), Errno> {
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        socket.state = State::SynSent;
+        let flow = socket.flow();
+        let now_ns = self.machine.clock.monotonic_ns();
+        let taken = self.net.sockets.take_port_to_connect(id, flow, now_ns);
+        taken.inspect_err(|_| self.net.sockets.stay(id))?;
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.source_port = socket.local_port;
+        }
+        self.net.sockets.hash_connection(id);
+        Ok(())
+    }
+
+    /// The three segments between two sockets of one node.
+    fn shake_hands(&mut self, id: SocketId) -> Result<Connected, SocketError> {
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        let device = socket.options.bound_device.unwrap_or(Ifindex::LOOPBACK);
+        let query = Query {
+            node: socket.node(),
+            flow: socket.flow().reversed(),
+            device: device.get(),
+        };
+        let found = self.find_socket(&query);
+        let listens = |id| {
+            let socket = self.net.sockets.get(id);
+            socket.is_some_and(|socket| socket.state == State::Listen)
+        };
+        if !self.can_answer(&query, found.is_some_and(listens)) {
+            return Ok(Connected::Waiting);
+        }
+        if found == Some(id) {
+            // Both ends are one and the same.
+            if let Some(socket) = self.net.sockets.get_mut(id) {
+                (socket.state, socket.phase) = (State::Established, Phase::Connected);
+                socket.peer = found;
+            }
+            return Ok(Connected::Done);
+        }
+        let listener = found.and_then(|id| self.net.sockets.get(id));
+        let Some(listener) = listener.filter(|socket| socket.state == State::Listen) else {
+            self.net.sockets.abandon(id);
+            return Err(Errno::ECONNREFUSED.into());
+        };
+        if listener.accepted.len() as u32 > listener.backlog {
+            return Ok(Connected::Waiting);
+        }
+        let listener = listener.id;
+        let child = self.add_child(listener, &query.flow)?;
+        for (one, other) in [(id, child), (child, id)] {
+            if let Some(socket) = self.net.sockets.get_mut(one) {
+                socket.state = State::Established;
+                socket.peer = Some(other);
+            }
+        }
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.phase = Phase::Connected;
+        }
+        if let Some(listener) = self.net.sockets.get_mut(listener) {
+            listener.accepted.push_back(child);
+        }
+        Ok(Connected::Done)
+    }
+
+    /// Whether the answer to a segment finds its way back to where that came from.
+    fn can_answer(&self, query: &Query, accepts: bool) -> bool {
+        let (IpAddr::V6(back), local) = (query.flow.remote.ip(), query.flow.local.ip()) else {
+            return true;
+        };
+        let Some(namespace) = self.net.sockets.namespace(query.node) else {
+            return false;
+        };
+        // tcp_v6_send_response looks for the way back to the loopback's address out of the device that
+        // has the other one.
+        let refused_strictly = !accepts && back.is_loopback() && local != IpAddr::V6(back);
+        !refused_strictly && namespace.kind(back.into()) == AddressType::Local
+    }
+
+    /// A connection, or a request for one, that a listener has got (`tcp_v4_syn_recv_sock`,
+    /// `inet_reqsk_alloc`).
+    pub(super) fn add_child(&mut self, listener: SocketId, flow: &Flow) -> Result<SocketId, Errno> {
+        let parent = self.net.sockets.get(listener).ok_or(Errno::EBADF)?;
+        let (owner, family, options) = (parent.owner, parent.family, parent.options.clone());
+        let memory = &mut self.machine.memory;
+        let created = self
+            .net
+            .sockets
+            .create(memory, owner, family, Protocol::Tcp);
+        let id = created.map_err(|_| Errno::ENOMEM)?;
+        let host = |address: SocketAddr| match address.ip() {
+            IpAddr::V4(v4) => Host::mapped(v4),
+            IpAddr::V6(v6) => Host {
+                v4: Host::NO_V4,
+                v6,
+            },
+        };
+        if let Some(child) = self.net.sockets.get_mut(id) {
+            child.options = options;
+            child.local = host(flow.local);
+            child.source = child.local;
+            child.remote = host(flow.remote);
+            child.local_port = flow.local.port();
+            child.remote_port = flow.remote.port();
+            child.source_port = child.local_port;
+            child.listener = Some(listener);
+            (child.address_chosen, child.port_chosen) = (true, true);
+            child.state = State::SynReceived;
+        }
+        self.net.sockets.hash_connection(id);
+        self.net.sockets.inherit_port(listener, id);
+        Ok(id)
+    }
+}
