@@ -203,7 +203,11 @@ impl Generator {
                 recorder = recorder.does(Action::Source6(ip));
             }
             (A::CgroupInet4Connect | A::CgroupInet6Connect, _) if self.chance(4) => {
-                recorder = recorder.does(Action::Bind(self.address(family)));
+                let address = self.address(family);
+                // An IPv6 address for an IPv4 socket crashes Linux 6.18.
+                if address.is_ipv4() || family == V6 {
+                    recorder = recorder.does(Action::Bind(address));
+                }
             }
             _ => {}
         }
