@@ -10,6 +10,8 @@
 //! | what is not as expected, what differs | [`Diff`](diff::Diff) | [`check`], [`diff`] |
 //! | for people, programs and Wireshark | | [`report`] |
 //!
+//! [`replay`] is a shorter way for one program of any object over a capture.
+//!
 //! ```
 //! use twinpath::arm::Arm;
 //! use twinpath::emulated::Engine;

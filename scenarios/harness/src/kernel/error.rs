@@ -84,6 +84,14 @@ pub enum Error {
         /// Why not.
         source: Box<EbpfError>,
     },
+    /// The emulator cannot link a program for the kernel.
+    #[error("link {}: {problem}", path.display())]
+    Link {
+        /// Where the object was read from.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
     /// The verifier refused a program.
     #[error("load program `{program}` of {}: {error}\n{}", path.display(), log_end(.log))]
     Refused {

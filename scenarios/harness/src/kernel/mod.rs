@@ -35,6 +35,7 @@ mod ends;
 mod error;
 mod events;
 mod journey;
+mod linked;
 mod links;
 mod namespace;
 mod node;

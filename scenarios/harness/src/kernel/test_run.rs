@@ -19,10 +19,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use twinpath_machine::ProgramType;
+
 pub use aya_obj::generated::{bpf_map_type as MapKind, bpf_prog_type as ProgramKind};
 
 use super::contents::{self, Cpus};
 use super::error::Error;
+use super::linked::{self, Linked};
 use super::namespace::Namespace;
 use super::object::LoadedObject;
 use super::run::{self, raise_memory_limit};
@@ -32,16 +35,13 @@ use super::sys::program::{ProgramSource, load, test_run};
 pub use super::sys::program::{Refusal, TestInput, TestOutput};
 use crate::plan::{ObjectName, ObjectPlan};
 use crate::recording::MapContents;
-use twinpath_machine::ProgramType;
 
 /// Of `linux/bpf.h`.
-const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
+pub(super) const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 
 /// An object whose maps are in the kernel.
 #[derive(Debug)]
 pub struct Object {
-    path: PathBuf,
-    bytes: Arc<[u8]>,
     object: LoadedObject,
     /// Maps that the object wants pinned live here.
     _pins: BpfFs,
@@ -81,8 +81,6 @@ impl Object {
         };
         Ok(Self {
             object: LoadedObject::load(&plan, &pins)?,
-            path: plan.path,
-            bytes: plan.bytes,
             _pins: pins,
         })
     }
@@ -97,25 +95,21 @@ impl Object {
             .map_err(Error::system("duplicate a descriptor"))
     }
 
-    /// Has one of the object's programs verified as a program of a type, whatever its section's name tells.
-    ///
-    /// # Errors
-    /// When the object lacks it, it is of a type that no test run takes, or the verifier refuses it.
-    pub fn program_as(&self, name: &str, kind: ProgramType) -> Result<Program, Error> {
+    fn program_as(
+        &self,
+        plan: &ObjectPlan,
+        name: &str,
+        kind: ProgramType,
+    ) -> Result<Program, Error> {
         let unsupported = || Error::UnsupportedProgram {
             program: name.to_owned(),
-            path: self.path.clone(),
+            path: plan.path.clone(),
             kind: kind.to_string(),
         };
         let function = self.object.function(name).ok_or_else(unsupported)?;
         let whole = function.alone().map_err(Error::system("load types"))?;
         let source = ProgramSource {
             license: &function.license,
-            flags: if self.fragments(name) {
-                BPF_F_XDP_HAS_FRAGS
-            } else {
-                0
-            },
             debug: whole.debug.as_ref().map(|debug| debug.borrow()),
             ..ProgramSource::new(
                 name,
@@ -125,25 +119,11 @@ impl Object {
         };
         let loaded = load(&source).map_err(|refusal| Error::Refused {
             program: name.to_owned(),
-            path: self.path.clone(),
+            path: plan.path.clone(),
             error: refusal.error,
             log: refusal.log,
         });
         loaded.map(Program)
-    }
-
-    /// Whether an XDP program knows packets of several buffers.
-    fn fragments(&self, name: &str) -> bool {
-        let object = twinpath_machine::Object::parse(&self.bytes);
-        object.is_ok_and(|object| {
-            let mut programs = object.programs().iter();
-            programs.any(|program| program.name == name && program.fragments)
-        })
-    }
-
-    /// All maps of the object, by name.
-    pub fn maps(&self) -> &BTreeMap<String, Map> {
-        self.object.maps()
     }
 
     /// One of the object's maps.
@@ -185,6 +165,88 @@ impl AsFd for Program {
     }
 }
 
+/// A program of any type that a test run takes, of any object, with its maps.
+#[derive(Debug)]
+pub struct Loaded {
+    program: Program,
+    held: Held,
+}
+
+/// What holds the maps.
+#[derive(Debug)]
+enum Held {
+    Linked(Linked),
+    ByAya(Box<Object>),
+}
+
+impl Loaded {
+    /// Loads a program as one of a type, whatever its section's name tells, with the given values for global
+    /// variables. The path is for messages. What the emulator's loader cannot link, aya's may.
+    ///
+    /// # Errors
+    /// When neither can, it is of a type that no test run takes, or the kernel refuses.
+    pub fn load(
+        path: impl Into<PathBuf>,
+        bytes: impl Into<Arc<[u8]>>,
+        globals: &BTreeMap<String, Vec<u8>>,
+        name: &str,
+        kind: ProgramType,
+    ) -> Result<Self, Error> {
+        raise_memory_limit();
+        let plan = ObjectPlan {
+            name: ObjectName::new("object"),
+            path: path.into(),
+            bytes: bytes.into(),
+            globals: globals.clone(),
+        };
+        let linked = match Linked::load(&plan, name, kind) {
+            Ok(linked) => linked,
+            Err(error) => {
+                // Of two refusals by the verifier aya's tells the source lines; aya's own are of no help.
+                return match Self::by_aya(&plan, name, kind) {
+                    Err(Error::Load { .. } | Error::UnsupportedProgram { .. }) => Err(error),
+                    other => other,
+                };
+            }
+        };
+        let program = linked.program().try_clone();
+        let program = program.map_err(Error::system("duplicate a descriptor"))?;
+        Ok(Self {
+            program: Program(program),
+            held: Held::Linked(linked),
+        })
+    }
+
+    fn by_aya(plan: &ObjectPlan, name: &str, kind: ProgramType) -> Result<Self, Error> {
+        if linked::has_entries(&plan.bytes) {
+            // Aya would leave them out without a word.
+            return Err(Error::UnsupportedProgram {
+                program: name.to_owned(),
+                path: plan.path.clone(),
+                kind: kind.to_string(),
+            });
+        }
+        let object = Object::load(plan.path.clone(), plan.bytes.clone(), &plan.globals)?;
+        Ok(Self {
+            program: object.program_as(plan, name, kind)?,
+            held: Held::ByAya(Box::new(object)),
+        })
+    }
+
+    /// The program.
+    pub const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// All maps of the object, by name.
+    pub fn maps(&self) -> &BTreeMap<String, Map> {
+        match &self.held {
+            Held::Linked(linked) => linked.maps(),
+            Held::ByAya(object) => object.object.maps(),
+        }
+    }
+}
+
 /// Runs something on a thread of its own, on one CPU and in a new network namespace, whose loopback device the
 /// packets come from: what a program sends does not reach this machine's devices.
 ///
@@ -202,7 +264,7 @@ where
 }
 
 /// The types that take a packet in a test run (`net/bpf/test_run.c`).
-const fn kernel_kind(kind: ProgramType) -> Option<ProgramKind> {
+pub(super) const fn kernel_kind(kind: ProgramType) -> Option<ProgramKind> {
     Some(match kind {
         ProgramType::Xdp => ProgramKind::BPF_PROG_TYPE_XDP,
         ProgramType::SchedCls => ProgramKind::BPF_PROG_TYPE_SCHED_CLS,

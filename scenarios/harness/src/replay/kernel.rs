@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use super::{Ran, ReplayError, Replayer, Setup, Stop, Verdict};
 use crate::kernel::Error;
-use crate::kernel::test_run::{Object, Program, TestInput, apart, read_map};
+use crate::kernel::test_run::{Loaded, TestInput, apart, read_map};
 use crate::recording::{MapContents, MapRef};
 
 /// A program in the kernel, in a network namespace of its own: what it sends does not reach this machine's devices.
 struct InKernel<'a> {
     setup: &'a Setup,
-    object: Object,
-    program: Program,
+    loaded: Loaded,
 }
 
 /// Loads the program into the kernel and hands it over, on a thread of its own that stays on one CPU.
@@ -29,20 +28,20 @@ where
     E: From<ReplayError> + From<Error> + Send,
 {
     apart(|| {
-        let path = setup.path.clone();
-        let object = Object::load(path, setup.bytes.clone(), &setup.globals)?;
-        let program = object.program_as(&setup.program, setup.kind)?;
-        run(&mut InKernel {
-            setup,
-            object,
-            program,
-        })
+        let loaded = Loaded::load(
+            setup.path.clone(),
+            setup.bytes.clone(),
+            &setup.globals,
+            &setup.program,
+            setup.kind,
+        )?;
+        run(&mut InKernel { setup, loaded })
     })
 }
 
 impl Replayer for InKernel<'_> {
     fn packet(&mut self, _: Duration, bytes: &[u8]) -> Result<Ran, ReplayError> {
-        let output = match self.program.run(TestInput::packet(bytes)) {
+        let output = match self.loaded.program().run(TestInput::packet(bytes)) {
             Ok(output) => output,
             Err(error) if is_about_the_packet(&error) => {
                 return Ok(Ran::stopped(Stop::Refused(error.to_string())));
@@ -65,7 +64,7 @@ impl Replayer for InKernel<'_> {
 
     fn maps(&self) -> Result<BTreeMap<MapRef, MapContents>, ReplayError> {
         let mut contents = BTreeMap::new();
-        for (name, map) in self.object.maps() {
+        for (name, map) in self.loaded.maps() {
             let read = read_map(map).map_err(Error::system(format!("read map `{name}`")))?;
             if let Some(read) = read {
                 contents.insert(self.setup.map_ref(name), read);

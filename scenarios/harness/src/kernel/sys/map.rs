@@ -47,6 +47,10 @@ struct Create {
     inner_map_fd: u32,
     numa_node: u32,
     name: [u8; 16],
+    ifindex: u32,
+    /// `btf_fd` and the numbers of the types of key, value and structure in it.
+    types: [u32; 4],
+    extra: u64,
 }
 
 #[repr(C)]
@@ -107,16 +111,32 @@ impl Map {
     /// # Errors
     /// The kernel's refusal.
     pub fn create(name: &str, shape: MapShape) -> io::Result<Self> {
+        Self::create_with(name, shape, None, 0)
+    }
+
+    /// Makes a map with a map like those that it will hold, if it is a map of maps, and `map_extra`, which is the
+    /// number of hash functions of a bloom filter.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn create_with(
+        name: &str,
+        shape: MapShape,
+        inner: Option<BorrowedFd<'_>>,
+        extra: u64,
+    ) -> io::Result<Self> {
         let mut attr = Create {
             kind: shape.kind,
             key_size: shape.key_size,
             value_size: shape.value_size,
             max_entries: shape.max_entries,
             flags: shape.flags,
+            inner_map_fd: inner.map_or(0, |inner| inner.as_raw_fd() as u32),
             name: object_name(name),
+            extra,
             ..Create::default()
         };
-        // SAFETY: `Create` is the command's part of `bpf_attr` and holds no pointers.
+        // SAFETY: `Create` is the beginning of the command's part of `bpf_attr` and holds no pointers.
         let fd = unsafe { bpf_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr)? };
         let copies = shape.copies()?;
         Ok(Self { fd, shape, copies })
@@ -145,6 +165,19 @@ impl Map {
         };
         let copies = shape.copies()?;
         Ok(Self { fd, shape, copies })
+    }
+
+    /// Closes the map for user space, so that the verifier takes what programs cannot write for constants.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn freeze(&self) -> io::Result<()> {
+        let mut attr = Element {
+            map_fd: self.fd.as_raw_fd() as u32,
+            ..Element::default()
+        };
+        // SAFETY: the command reads the descriptor and wants zeroes in the rest.
+        unsafe { bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr) }.map(drop)
     }
 
     /// What the map was made with.
