@@ -159,10 +159,12 @@ impl fmt::Debug for Case {
 }
 
 impl Case {
-    /// Whether an XDP program says that it knows packets of several buffers.
+    /// Whether an XDP program says that it knows packets of several buffers. Programs that share a map
+    /// of devices or CPUs all do or all do not (`bpf_prog_map_compatible`): these do not.
     pub fn knows_fragments(&self) -> bool {
         let drawn = self.buffers.first().is_some_and(|byte| byte & 1 != 0);
-        drawn && self.kind == ProgramType::Xdp
+        let redirects = |step: &Step| matches!(step, Step::Call(HelperId::REDIRECT_MAP, _));
+        drawn && self.kind == ProgramType::Xdp && !self.steps.iter().any(redirects)
     }
 
     /// Whether a step meets a narrow field.

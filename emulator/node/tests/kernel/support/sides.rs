@@ -232,6 +232,8 @@ impl Emulator {
         let engines = Box::new(|| Box::<E>::default() as Box<dyn Engine>);
         let options = MachineOptions {
             placement,
+            // Tests in many threads share the addresses below 4 GiB.
+            memory: 64 << 20,
             ..MachineOptions::default()
         };
         let mut world = World::new(options, engines).unwrap();
