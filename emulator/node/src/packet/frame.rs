@@ -190,6 +190,7 @@ impl Frame {
         let more = missing.next_multiple_of(SKB_PAD);
         if more <= self.head - self.buffer.start() {
             self.head -= more;
+            self.used = self.data + self.len;
             return Ok(Some(Moved(0)));
         }
         let data = self.buffer.start() + FIRST_DATA.max(len + 2 * SKB_PAD);

@@ -110,7 +110,7 @@ impl World {
         }
         let device = self.xdp_device(run.node, &context)?;
         let loopback = self.net.find(run.node, LOOPBACK);
-        if len > max + MAX_FRAGMENTS * PAGE {
+        if len > linear + MAX_FRAGMENTS * PAGE {
             return Err(refused(Errno::ENOMEM, "the data is too long"));
         }
         let headroom = HEADROOM - context.metadata;
