@@ -197,6 +197,7 @@ pub(crate) fn set(
     }
     let value = <[u8; 4]>::try_from(bytes).map_err(|_| Errno::EINVAL)?;
     let value = i32::from_le_bytes(value);
+    is_for_streams(socket, level, name)?;
     let number = NUMBERS
         .iter()
         .find(|number| (number.0, number.1) == (level, name));
@@ -212,6 +213,16 @@ pub(crate) fn set(
         SOL_IPV6 if name == IPV6_TCLASS => set_traffic_class(socket, value),
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// `SO_TXREHASH` is for streams (`sk_setsockopt`).
+fn is_for_streams(socket: &Socket, level: i32, name: i32) -> Result<(), Errno> {
+    const SO_TXREHASH: i32 = 74;
+    let other = socket.protocol != Protocol::Tcp;
+    if other && (level, name) == (SOL_SOCKET, SO_TXREHASH) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    Ok(())
 }
 
 /// Whether a socket has options of a level.
@@ -365,7 +376,7 @@ pub(crate) fn get(socket: &Socket, level: i32, name: i32, into: &mut [u8]) -> Re
     match (level, name) {
         (SOL_TCP, TCP_CONGESTION) => return get_congestion(socket, into),
         _ if into.len() != 4 => return Err(Errno::EINVAL),
-        _ => {}
+        _ => is_for_streams(socket, level, name)?,
     }
     let number = NUMBERS
         .iter()
