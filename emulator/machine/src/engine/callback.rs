@@ -79,15 +79,20 @@ fn function(call: &mut Call<'_>, argument: u8) -> Checked<Pointer> {
 }
 
 /// `bpf_loop(nr_loops, callback_fn, callback_ctx, flags)`: how often the function was called.
+///
+/// Where the verifier sees that the flags are 0, as they are wherever they are written out, it puts instructions in
+/// the call's place (`inline_bpf_loop`): these compare the whole register with the limit, and move the error number
+/// into half of r0.
 fn run_loop(callee: &mut impl Callee, function: Pointer, args: [u64; 5]) -> Result<u64, Ended> {
     const BPF_MAX_LOOPS: u32 = 8 * 1024 * 1024;
-    let (rounds, context) = (args[0] as u32, args[2]);
+    let context = args[2];
     if args[3] != 0 {
         return Ok(Errno::EINVAL.into());
     }
-    if rounds > BPF_MAX_LOOPS {
-        return Ok(Errno::E2BIG.into());
-    }
+    let rounds = match u32::try_from(args[0]) {
+        Ok(rounds @ ..=BPF_MAX_LOOPS) => rounds,
+        _ => return Ok(u64::from(u64::from(Errno::E2BIG) as u32)),
+    };
     for round in 0..rounds {
         let result = callee.call_back(function, [u64::from(round), context, 0, 0, 0])?;
         if result != 0 {

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn blocks_of_a_growing_pool_do_not_overlap() {
-        let mut memory = Memory::new(Placement::Anywhere, 1 << 20).expect("memory");
+        let mut memory = Memory::new(Placement::Anywhere, 1 << 22).expect("memory");
         let mut pool = Pool::growing(16);
         let mut seen = std::collections::BTreeSet::new();
         for block in 0..5_000 {

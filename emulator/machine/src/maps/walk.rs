@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_walk_meets_every_element_in_the_order_of_keys() {
-        let mut memory = Memory::new(Placement::Anywhere, 1 << 20).expect("memory");
+        let mut memory = Memory::new(Placement::Anywhere, 1 << 22).expect("memory");
         for kind in [MapType::Array, MapType::PerCpuHash, MapType::LruHash] {
             let def = MapDef::new(kind, 4, 8, 16);
             let mut map = Map::new(def, &mut memory, 2).expect("a map");
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_walk_goes_on_when_what_it_shows_is_deleted() {
-        let mut memory = Memory::new(Placement::Anywhere, 1 << 20).expect("memory");
+        let mut memory = Memory::new(Placement::Anywhere, 1 << 22).expect("memory");
         let mut map =
             Map::new(MapDef::new(MapType::Hash, 4, 8, 1 << 4), &mut memory, 1).expect("a map");
         for number in 0..16u32 {

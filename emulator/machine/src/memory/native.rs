@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Memory;
-use super::stack::{FRAME_SIZE, GAP, MAX_FRAMES};
+use super::stack::{FRAME_SIZE, GAP, RUN_FRAMES};
 
 /// The distance between the frame pointers of native engines.
 pub(crate) const NATIVE_STEP: u64 = (FRAME_SIZE + GAP) as u64;
@@ -21,14 +21,21 @@ impl Memory {
     }
 
     /// Zeroes the highest `frames` frames of the current run and returns the first frame pointer.
+    pub(crate) fn native_stack(&mut self, frames: usize) -> u64 {
+        let highest = u64::from(self.stack.frame(RUN_FRAMES - 1) + FRAME_SIZE);
+        self.clear_native_frames(highest, frames);
+        highest
+    }
+
+    /// Zeroes `frames` frames from the one with this frame pointer on, as far as there are so many.
     ///
     /// Native frames grow downwards, one for each call, `GAP` bytes apart.
-    pub(crate) fn native_stack(&mut self, frames: usize) -> u64 {
-        for depth in 0..frames.min(MAX_FRAMES) {
-            let frame = self.stack.frame(MAX_FRAMES - 1 - depth);
-            self.raw_mut(frame, FRAME_SIZE).fill(0);
+    pub(crate) fn clear_native_frames(&mut self, frame: u64, frames: usize) {
+        let there = self.native_frames_below(frame) + 1;
+        for depth in 0..frames.min(there) as u32 {
+            let lowest = frame as u32 - FRAME_SIZE - depth * NATIVE_STEP as u32;
+            self.raw_mut(lowest, FRAME_SIZE).fill(0);
         }
-        u64::from(self.stack.frame(MAX_FRAMES - 1) + FRAME_SIZE)
     }
 
     /// How many frames are free below the one with this frame pointer.

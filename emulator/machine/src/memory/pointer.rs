@@ -25,7 +25,7 @@ impl Tag {
     /// The first tag without a fixed meaning.
     pub(crate) const FIRST_FREE: usize = 3 + super::stack::LEVELS * Self::PER_LEVEL;
     /// Tags of each level of nested runs: the context, and the frames.
-    const PER_LEVEL: usize = 1 + super::MAX_FRAMES;
+    const PER_LEVEL: usize = 1 + super::stack::RUN_FRAMES;
 
     /// The context of the run at a level of nesting.
     pub(super) const fn context(level: usize) -> Self {

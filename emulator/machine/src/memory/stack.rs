@@ -5,14 +5,18 @@ use std::ptr::NonNull;
 
 /// Bytes of stack that each function has (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: u32 = 512;
-/// Nested calls, the program itself included (`MAX_CALL_FRAMES`).
+/// Nested calls of a program, itself included (`MAX_CALL_FRAMES`).
 pub const MAX_FRAMES: usize = 8;
+/// Nested calls of a run: a program that is gone to by a tail call out of a function nests as deep again, on top of
+/// that function's callers.
+pub(crate) const RUN_FRAMES: usize =
+    MAX_FRAMES + crate::engine::MAX_TAIL_CALLS as usize * (MAX_FRAMES - 1);
 
 /// Runs that nest: a helper that sends a packet may meet another program (`XMIT_RECURSION_LIMIT`).
 pub(super) const LEVELS: usize = 10;
 /// Bytes below each frame for native engines, which keep registers and their control block there.
 pub(super) const GAP: u32 = 512;
-const FRAMES: usize = LEVELS * MAX_FRAMES;
+const FRAMES: usize = LEVELS * RUN_FRAMES;
 /// Room for the frames' bits: a power of two, so that no slot needs a bounds check.
 const SLOTS: usize = FRAMES.next_power_of_two();
 
@@ -81,7 +85,7 @@ impl Stack {
     }
 
     pub(super) fn slot(&self, depth: usize) -> usize {
-        self.level * MAX_FRAMES + depth
+        self.level * RUN_FRAMES + depth
     }
 
     /// Starts a frame's life: nothing in it is written.

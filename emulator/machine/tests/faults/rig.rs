@@ -64,7 +64,7 @@ pub struct Rig {
 impl Rig {
     pub fn new(maps: &[MapDef]) -> Self {
         let options = MachineOptions {
-            memory: 1 << 20,
+            memory: 1 << 22,
             ..MachineOptions::default()
         };
         let mut machine = Machine::new(options).unwrap();

@@ -277,7 +277,7 @@ impl EmulatorArm {
     fn new(engine: Box<dyn Engine>, placement: Placement) -> Self {
         let mut machine = Machine::new(MachineOptions {
             placement,
-            memory: 1 << 20,
+            memory: 1 << 22,
             ..MachineOptions::default()
         })
         .unwrap();

@@ -22,33 +22,45 @@ pub(super) struct Saved {
 
 /// The frames below the current one; kept by the engine from run to run for its memory.
 #[derive(Debug, Default)]
-pub(super) struct Frames(Vec<Saved>);
+pub(super) struct Frames {
+    below: Vec<(Saved, usize)>,
+    /// The depth at which the current program began; beside each frame below stands its program's.
+    base: usize,
+}
 
 impl Frames {
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.below.clear();
+        self.base = 0;
     }
 
     /// The depth of the current frame.
     #[inline]
     pub(super) fn depth(&self) -> usize {
-        self.0.len()
+        self.below.len()
     }
 
-    /// Enters a function; false when there are no more frames.
+    /// Enters a function; false when the program has no more frames.
     #[inline]
     pub(super) fn push(&mut self, saved: Saved) -> bool {
-        let free = self.0.len() + 1 < MAX_FRAMES;
+        let free = self.below.len() + 1 - self.base < MAX_FRAMES;
         if free {
-            self.0.push(saved);
+            self.below.push((saved, self.base));
         }
         free
+    }
+
+    /// Another program takes the place of the current function.
+    pub(super) fn replace(&mut self) {
+        self.base = self.below.len();
     }
 
     /// Leaves the current function.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Saved> {
-        self.0.pop()
+        let (saved, base) = self.below.pop()?;
+        self.base = base;
+        Some(saved)
     }
 }
 

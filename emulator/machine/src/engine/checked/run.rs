@@ -291,6 +291,7 @@ impl Run<'_> {
         if self.known.learn(self.machine, target).is_some() {
             self.tail_calls += 1;
             self.note_warnings(function.program);
+            self.frames.replace();
             function.program = target;
             function.state.pc = 0;
             function.state.frame = self.machine.memory.push_frame(self.frames.depth());

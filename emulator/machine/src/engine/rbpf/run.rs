@@ -202,6 +202,11 @@ impl<'a> Run<'a> {
             .get(&next, &self.machine.memory)
             .map_err(|error| Box::new(error.into()))?;
         let frame = self.frame();
+        if self.machine.memory.native_frames_below(frame) + 1 < next.frames() {
+            return Err(Box::new(FaultKind::CallDepth));
+        }
+        let frames = next.frames();
+        self.machine.memory.clear_native_frames(frame, frames);
         match self.execute(next, 0, [args[0], 0, 0, 0, 0], frame) {
             Ok(result) => {
                 control::set32(&mut self.machine.memory, control::STATE, control::REPLACED);
