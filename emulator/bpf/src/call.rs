@@ -14,6 +14,7 @@ pub enum Command {
     MapNextKey = 4,
     ProgramLoad = 5,
     Pin = 6,
+    OpenPinned = 7,
     ProgramAttach = 8,
     TestRun = 10,
     NextProgramId = 11,

@@ -93,3 +93,17 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     // the zero that ends it.
     unsafe { bpf(Command::Pin, &mut attr) }.map(drop)
 }
+
+/// Opens what has a name in a BPF file system.
+///
+/// # Errors
+/// The kernel's.
+pub fn open_pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = PinAttr {
+        path: path.as_ptr().expose_provenance() as u64,
+        ..PinAttr::default()
+    };
+    // SAFETY: as in `pin`; the command returns a descriptor.
+    unsafe { bpf_fd(Command::OpenPinned, &mut attr) }
+}

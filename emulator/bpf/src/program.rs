@@ -127,6 +127,11 @@ impl Program {
         })
     }
 
+    /// Takes a program that was loaded elsewhere.
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd, _freed: Freed }
+    }
+
     /// Loads a program and does not ask why the verifier refuses it, which takes half of the time.
     ///
     /// # Errors

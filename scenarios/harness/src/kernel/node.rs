@@ -14,7 +14,6 @@ use super::events::EventSource;
 use super::links::{Links, send_plainly};
 use super::namespace::Namespace;
 use super::object::{Attached, LoadedObject, Place};
-use super::sys::mount::BpfFs;
 use super::sys::packet::{ALL, PacketSocket};
 use super::sysctl;
 use super::tap::{Observer, TapError};
@@ -22,6 +21,7 @@ use crate::plan::{
     Attachment, DeviceName, DevicePlan, Hook, HookKind, NodeName, NodePlan, ObjectName,
 };
 use crate::recording::{MapContents, MapRef};
+use twinpath_bpf::BpfFs;
 
 /// A node in the kernel. Dropping it takes everything apart.
 pub struct Node<'a> {

@@ -17,10 +17,10 @@ use super::code::{Code, Function};
 use super::error::Error;
 use super::section::rename;
 use super::sys::map::Map;
-use super::sys::mount::BpfFs;
 use super::sys::program::pin;
 use super::tap::{Observer, TapError};
 use crate::plan::{Hook, HookKind, ObjectPlan};
+use twinpath_bpf::BpfFs;
 
 /// An object whose maps are in the kernel; its programs are loaded one by one.
 #[derive(Debug)]

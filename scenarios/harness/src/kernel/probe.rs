@@ -13,10 +13,10 @@ use super::error::Error;
 use super::links::Links;
 use super::namespace::Namespace;
 use super::run::apart;
-use super::sys::mount::BpfFs;
 use super::sys::packet::{ALL, PacketSocket};
 use super::sys::program::{ProgramSource, link, load};
 use super::tap::Observer;
+use twinpath_bpf::BpfFs;
 
 /// Something that the kernel backend needs and this process has not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

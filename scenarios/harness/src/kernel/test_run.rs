@@ -30,11 +30,11 @@ use super::namespace::Namespace;
 use super::object::LoadedObject;
 use super::run::{self, raise_memory_limit};
 pub use super::sys::map::{Map, MapShape};
-use super::sys::mount::BpfFs;
 use super::sys::program::{ProgramSource, load, test_run};
 pub use super::sys::program::{Refusal, TestInput, TestOutput};
 use crate::plan::{ObjectName, ObjectPlan};
 use crate::recording::MapContents;
+use twinpath_bpf::BpfFs;
 
 /// Of `linux/bpf.h`.
 pub(super) const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;

@@ -3,6 +3,5 @@
 pub mod bpf;
 pub mod ethtool;
 pub mod map;
-pub mod mount;
 pub mod packet;
 pub mod program;

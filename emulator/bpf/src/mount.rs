@@ -10,7 +10,7 @@ const FSCONFIG_CMD_CREATE: c_long = 6;
 const FSOPEN_CLOEXEC: c_long = 1;
 const FSMOUNT_CLOEXEC: c_long = 1;
 
-/// A BPF file system for the maps that objects want pinned. No other process can see it, and it goes with its
+/// A BPF file system for the maps that objects want pinned. It goes with its
 /// descriptor, whatever happens to the process.
 #[derive(Debug)]
 pub struct BpfFs(OwnedFd);
@@ -37,9 +37,10 @@ impl BpfFs {
         owned(mount).map(Self)
     }
 
-    /// A path to its root, good within this process.
+    /// A path to its root, good for this process and those that may look into it, for as long as this lives.
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+        let process = std::process::id();
+        PathBuf::from(format!("/proc/{process}/fd/{}", self.0.as_raw_fd()))
     }
 }
 

@@ -1,0 +1,107 @@
+//! An object in a world of the emulator's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use twinpath_machine::engine::Checked;
+use twinpath_machine::{LoadOptions, Loaded, MachineOptions, Object};
+use twinpath_node::{Helpers, NodeId, TestRun, TestRunError, World};
+
+use super::kernel::holds_bytes;
+use super::{Contents, Ran};
+
+pub struct WorldObject {
+    world: World,
+    node: NodeId,
+    loaded: Loaded,
+}
+
+impl WorldObject {
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+        let object = Object::parse(&bytes).map_err(|error| error.to_string())?;
+        let options = MachineOptions {
+            cpus: twinpath_bpf::possible_cpus().unwrap(),
+            ..MachineOptions::default()
+        };
+        let mut world = World::new(options, Box::new(|| Box::<Checked>::default())).unwrap();
+        let node = world.add_node();
+        let options = LoadOptions {
+            kconfig: kconfig(),
+            ..LoadOptions::default()
+        };
+        let loaded = world.machine.load(&object, &options, &Helpers);
+        let loaded = loaded.map_err(|error| error.to_string())?;
+        Ok(Self {
+            world,
+            node,
+            loaded,
+        })
+    }
+
+    pub fn programs(&self) -> impl Iterator<Item = String> + use<'_> {
+        self.loaded.programs.keys().cloned()
+    }
+
+    /// Runs a program over a packet, or shows its fault.
+    pub fn run(&mut self, name: &str, packet: &[u8]) -> Result<Ran, String> {
+        let run = TestRun {
+            program: self.loaded.programs[name],
+            node: self.node,
+            data: packet,
+            context: None,
+            checksum_complete: false,
+        };
+        match self.world.test_run(run) {
+            Ok(result) => Ok(Ok((result.returned, result.data))),
+            Err(TestRunError::Refused { errno, .. }) => Ok(Err(errno.get())),
+            Err(TestRunError::Fault(fault)) => Err(format!("fault: {}", fault.kind)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// All maps of plain bytes, by name.
+    pub fn maps(&mut self) -> Vec<(String, Contents)> {
+        let machine = &mut self.world.machine;
+        let maps = self.loaded.maps.iter();
+        let maps = maps.filter(|(_, id)| holds_bytes(machine.maps[**id].def().kind));
+        let maps: Vec<_> = maps.map(|(name, id)| (name.clone(), *id)).collect();
+        let mut all = Vec::new();
+        for (name, id) in maps {
+            let map = &mut machine.maps[id];
+            let mut contents = Contents::new();
+            if map.def().key_size == 0 {
+                while let Ok(value) = map.user_take(&mut machine.memory, &[]) {
+                    contents.insert(contents.len().to_be_bytes().to_vec(), value);
+                }
+            } else {
+                let mut last: Option<Vec<u8>> = None;
+                while let Ok(key) = map.next_key(last.as_deref()) {
+                    let value = map.user_lookup(&machine.memory, &key).unwrap();
+                    contents.insert(key.clone(), value);
+                    last = Some(key);
+                }
+            }
+            all.push((name, contents));
+        }
+        all
+    }
+}
+
+/// The running kernel's configuration, as libbpf finds it.
+fn kconfig() -> BTreeMap<String, String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let boot = format!("/boot/config-{}", release.trim());
+    let unpacked = std::process::Command::new("zcat")
+        .arg("/proc/config.gz")
+        .output();
+    let text = std::fs::read_to_string(boot).ok().or_else(|| {
+        let output = unpacked.ok().filter(|output| output.status.success())?;
+        String::from_utf8(output.stdout).ok()
+    });
+    let text = text.unwrap_or_default();
+    let values = text.lines().filter_map(|line| line.split_once('='));
+    values
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
+        .collect()
+}
