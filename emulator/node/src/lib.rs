@@ -43,6 +43,7 @@
 //! An object file is loaded with [`Machine::load`](twinpath_machine::Machine::load), with [`Helpers`]
 //! as the environment whose helpers its programs may call.
 
+mod config;
 mod context;
 mod errno;
 mod helpers;
@@ -50,22 +51,31 @@ mod net;
 mod network;
 mod packet;
 mod socket;
+mod stack;
 mod test_run;
 mod types;
 mod world;
 
+pub use config::{
+    DeviceConfig, DeviceKind, DeviceSettings, NeighbourConfig, NodeConfig, NodeSettings,
+    RouteConfig, RpFilter, RuleConfig, VxlanConfig, VxlanDf,
+};
 pub use context::layout;
 pub use helpers::Helpers;
 pub use net::{
     Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Hop,
     Journey, Metadata, NodeId, Site, Span,
 };
-pub use network::{Network, Route, RouteKind, RouteQuery, Tables};
+pub use network::{
+    Network, Prefix, Route, RouteKind, RouteQuery, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL,
+    TABLE_MAIN, Tables,
+};
 pub use packet::{ChecksumOffload, EtherType, Vlan};
 pub use socket::{
     AttachError, AttachMode, CgroupId, Connected, Datagram, Family, Flow, Protocol, Sent, Shutdown,
     Socket, SocketCalls, SocketError, SocketOptions, SocketRun, State, Task,
 };
+pub use stack::BuildError;
 pub use test_run::{TestResult, TestRun, TestRunError};
 pub use types::{Ifindex, Mac, MacError};
 pub use world::{World, WorldError};

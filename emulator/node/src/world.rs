@@ -131,6 +131,7 @@ impl World {
     /// When it is of another world.
     pub fn set_up(&mut self, device: DeviceId, up: bool) {
         self.net.device_mut(device).up = up;
+        self.net.network.set_up(device, up);
     }
 
     /// The network beyond the devices: routes, neighbours.
@@ -246,6 +247,15 @@ impl World {
                 frame,
             });
         }
+        &mut self.net.journey
+    }
+
+    /// Does what is due because time has passed: set the machine's clock before. Neighbours that have
+    /// not answered are asked again or given up, and so are packets of which a part has not come.
+    pub fn run_timers(&mut self) -> &mut Journey {
+        self.net.begin();
+        self.net.cpu = Cpu(0);
+        self.net.run_timers(&mut self.machine);
         &mut self.net.journey
     }
 

@@ -184,9 +184,10 @@ fn next_hop(net: &Net, node: NodeId, params: &mut Params, check_mtu: bool) -> Re
         RouteKind::Blackhole => return Err(Not::Blackhole.into()),
         RouteKind::Unreachable => return Err(Not::Unreachable.into()),
         RouteKind::Prohibit => return Err(Not::Prohibit.into()),
-        RouteKind::Local | RouteKind::Broadcast => return Err(Not::Forwarded.into()),
+        _ => return Err(Not::Forwarded.into()),
     }
-    let mtu = route.mtu.unwrap_or(net.device(route.device).mtu);
+    let locked = route.mtu.filter(|_| route.mtu_locked);
+    let mtu = locked.unwrap_or(net.device(route.device).mtu);
     if check_mtu && u32::from(params.tot_len()) > mtu {
         params.put(at::TOT_LEN, &(mtu as u16).to_le_bytes());
         return Err(Not::Fitting.into());
@@ -235,6 +236,7 @@ fn question(
         destination,
         source,
         output: output.then_some(input),
+        strict: false,
         input: (!output).then_some(input),
         mark: if marked { params.word(at::SMAC) } else { 0 },
         table,

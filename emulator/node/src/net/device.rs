@@ -2,7 +2,9 @@
 
 use twinpath_machine::ProgramId;
 
+use crate::config::DeviceSettings;
 use crate::packet::LinkAddresses;
+use crate::stack::Vxlan;
 use crate::types::{Ifindex, Mac};
 
 /// A network namespace of a [`World`](crate::World), by order of creation.
@@ -66,6 +68,17 @@ impl Filters {
     }
 }
 
+/// Where what a device sends goes.
+#[derive(Debug)]
+pub(crate) enum Medium {
+    /// To the other end of its wire, or out of the world.
+    Wire,
+    /// Nowhere.
+    Nothing,
+    /// Through a tunnel.
+    Vxlan(Box<Vxlan>),
+}
+
 /// A device.
 #[derive(Debug)]
 pub struct Device {
@@ -81,6 +94,8 @@ pub struct Device {
     pub(crate) xdp_generic: Option<ProgramId>,
     pub(crate) ingress: Filters,
     pub(crate) egress: Filters,
+    pub(crate) settings: DeviceSettings,
+    pub(crate) medium: Medium,
 }
 
 impl Device {
@@ -98,6 +113,8 @@ impl Device {
             xdp_generic: None,
             ingress: Filters::default(),
             egress: Filters::default(),
+            settings: DeviceSettings::default(),
+            medium: Medium::Wire,
         }
     }
 

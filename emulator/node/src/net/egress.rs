@@ -2,7 +2,7 @@
 
 use twinpath_machine::{Errno, Machine, ProgramId};
 
-use super::{DeviceId, Direction, DropReason, EndKind, HookKind, Net, Site, xmit};
+use super::{DeviceId, Direction, DropReason, EndKind, HookKind, Medium, Net, Site, xmit};
 use crate::packet::{ETH_HLEN, Frame, Skb};
 
 /// How many transmissions may be under way inside each other (`XMIT_RECURSION_LIMIT`).
@@ -127,7 +127,7 @@ impl Net {
 
     /// `__bpf_tx_skb`, `__dev_queue_xmit`: a device sends an skb that begins with its link-layer
     /// header. What the kernel's function returns.
-    pub(super) fn transmit(
+    pub(crate) fn transmit(
         &mut self,
         machine: &mut Machine,
         device: DeviceId,
@@ -174,11 +174,18 @@ impl Net {
         if skb.frame.len() < ETH_HLEN && !state.loopback {
             self.drop_skb(machine, device, skb, DropReason::Malformed);
             return xmit::DROP;
-        } else if skb.frame.len() > state.longest_frame() && skb.gso.size == 0 {
+        }
+        // The far end refuses what is too long; beyond the world it takes as much as this end.
+        let far_end = state.peer.map_or(state, |peer| self.device(peer));
+        let tunnel = matches!(state.medium, Medium::Vxlan(_));
+        if skb.frame.len() > far_end.longest_frame() && skb.gso.size == 0 && !tunnel {
             self.drop_skb(machine, device, skb, DropReason::TooLong);
             return xmit::DROP;
         } else if state.loopback {
+            // What this host sends to itself needs no second look for its way (`loopback_xmit`).
+            let routed = skb.routed;
             self.forward(machine, device, &mut skb);
+            skb.routed = routed;
             self.enqueue(device, skb);
         } else if let Some(peer) = state.peer {
             if state.node != self.device(peer).node {
@@ -188,6 +195,14 @@ impl Net {
             self.forward(machine, peer, &mut skb);
             self.arrive_skb(machine, peer, skb);
         } else {
+            match state.medium {
+                Medium::Wire => {}
+                Medium::Nothing => {
+                    self.end_skb(machine, device, skb, EndKind::Swallowed);
+                    return xmit::SUCCESS;
+                }
+                Medium::Vxlan(_) => return self.vxlan_transmit(machine, device, skb),
+            }
             // What is beyond the wire cannot know what the sender left to the device.
             skb.fill_checksum(&mut machine.memory);
             self.end_skb(machine, device, skb, EndKind::Left);

@@ -44,7 +44,11 @@ impl Net {
             return;
         }
         if let Some(skb) = self.tc_ingress(machine, device, skb) {
-            self.end_skb(machine, device, skb, EndKind::Stack);
+            if self.has_stack(self.device(device).node) {
+                self.stack_input(machine, skb);
+            } else {
+                self.end_skb(machine, device, skb, EndKind::Stack);
+            }
         }
     }
 

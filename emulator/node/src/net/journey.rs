@@ -75,10 +75,15 @@ pub struct End {
 pub enum EndKind {
     /// It left by the device towards the far end of the wire.
     Left,
-    /// It went up to the network stack.
+    /// It came to its destination in the network stack; without a stack, it went up to where one would be.
     Stack,
     /// A program kept it: `TC_ACT_STOLEN`, `TC_ACT_QUEUED`, `TC_ACT_TRAP`.
     Consumed,
+    /// It waits in the node: for a neighbour's hardware address, or for the rest of a packet that came
+    /// in pieces. A later journey may go on with it.
+    Waiting,
+    /// A device without a wire took it.
+    Swallowed,
     /// It was dropped.
     Dropped(DropReason),
 }
@@ -112,8 +117,40 @@ pub enum DropReason {
     Storm,
     /// Guest memory is full.
     Memory,
-    /// It was redirected to a target that the emulator does not have.
+    /// The emulator does not do what Linux would do with it.
     Unsupported,
+    /// It is addressed to the hardware address of another host.
+    OtherHost,
+    /// A checksum is wrong.
+    Checksum,
+    /// It has the source of a packet that cannot come this way.
+    MartianSource,
+    /// It has a destination that is never on a wire.
+    MartianDestination,
+    /// The way back to its source leads elsewhere (`rp_filter`).
+    ReversePath,
+    /// A route says so, in silence.
+    Blackhole,
+    /// It is for another host, and this one passes nothing on.
+    NotForwarding,
+    /// It is for a group that this host does not belong to.
+    NotForUs,
+    /// It has passed as many hosts as it may.
+    TtlExceeded,
+    /// The device has no address of its family.
+    NoAddress,
+    /// Nobody knows its protocol.
+    UnknownProtocol,
+    /// No socket is for it.
+    NoSocket,
+    /// Pieces of a packet contradict each other, or some did not come in time.
+    Fragment,
+    /// A tunnel device got its own frame back.
+    OwnFrame,
+    /// A tunnel device that asks programs where to was told nothing.
+    NoTunnelKey,
+    /// A tunnel device does not know where the station is.
+    NoStation,
 }
 
 impl DropReason {
@@ -133,7 +170,23 @@ impl DropReason {
             Self::Recursion => "recursion limit",
             Self::Storm => "packet storm",
             Self::Memory => "out of guest memory",
-            Self::Unsupported => "unsupported redirect target",
+            Self::Unsupported => "not supported",
+            Self::OtherHost => "for another host",
+            Self::Checksum => "wrong checksum",
+            Self::MartianSource => "martian source",
+            Self::MartianDestination => "martian destination",
+            Self::ReversePath => "reverse path filter",
+            Self::Blackhole => "blackhole route",
+            Self::NotForwarding => "forwarding is off",
+            Self::NotForUs => "for a group of others",
+            Self::TtlExceeded => "time to live exceeded",
+            Self::NoAddress => "no address of the family",
+            Self::UnknownProtocol => "unknown protocol",
+            Self::NoSocket => "no socket",
+            Self::Fragment => "fragments that do not fit",
+            Self::OwnFrame => "own frame",
+            Self::NoTunnelKey => "no tunnel key",
+            Self::NoStation => "unknown station",
         }
     }
 }

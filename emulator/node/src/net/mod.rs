@@ -16,7 +16,7 @@ pub use device::{Device, DeviceId, DeviceOptions, HookKind, NodeId};
 pub use journey::{DropReason, End, EndKind, Hop, Journey, Metadata, Span};
 pub use run::Site;
 
-pub(crate) use device::Direction;
+pub(crate) use device::{Direction, Medium};
 pub(crate) use redirect::{NextHop, RedirectInfo, SkbTarget, XdpTarget};
 pub(crate) use run::unsupported;
 pub(crate) use subject::{Placed, Subject};
@@ -28,6 +28,7 @@ use twinpath_machine::{Cpu, Machine};
 use crate::network::Tables;
 use crate::packet::{Frame, Pool, Skb};
 use crate::socket::Sockets;
+use crate::stack::Stack;
 use crate::types::Ifindex;
 
 /// Makes an engine: one for each level at which programs run inside each other.
@@ -56,6 +57,8 @@ pub(crate) struct Net {
     pub(crate) cpu: Cpu,
     /// What is beyond the devices.
     pub(crate) network: Tables,
+    /// The network stacks of the nodes that have one, by number of the node.
+    pub(crate) stacks: Vec<Option<Box<Stack>>>,
     pub(crate) sockets: Sockets,
     engines: Vec<Option<Box<dyn Engine>>>,
     factory: EngineFactory,
@@ -81,6 +84,7 @@ impl Net {
             transmitting: 0,
             cpu: Cpu(0),
             network: Tables::default(),
+            stacks: Vec::new(),
             sockets: Sockets::new(machine),
             engines: Vec::new(),
             factory,
@@ -92,7 +96,8 @@ impl Net {
     pub(crate) fn add_node(&mut self) -> NodeId {
         let node = NodeId(self.nodes);
         self.nodes += 1;
-        self.add(Device::loopback(node));
+        let loopback = self.add(Device::loopback(node));
+        self.network.add_node(loopback);
         node
     }
 

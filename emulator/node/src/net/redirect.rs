@@ -155,9 +155,9 @@ impl Net {
         skb.frame.pull(ETH_HLEN);
         skb.network_header = skb.frame.data();
         match self.next_hop(machine, &skb, to, next) {
-            Ok(mac) => {
-                self.write_header(machine, &mut skb, to, mac);
-                self.transmit(machine, to, skb)
+            Ok(next) => {
+                let from = skb.device;
+                self.neighbour_output(machine, skb, to, next, from)
             }
             Err(reason) => {
                 self.drop_skb(machine, to, skb, reason);
@@ -166,14 +166,14 @@ impl Net {
         }
     }
 
-    /// The hardware address of the next hop.
+    /// The next hop.
     fn next_hop(
         &self,
         machine: &Machine,
         skb: &Skb,
         to: DeviceId,
         next: NextHop,
-    ) -> Result<Mac, DropReason> {
+    ) -> Result<IpAddr, DropReason> {
         let address = match next {
             NextHop::Given(address) => address,
             NextHop::Unknown => return Err(DropReason::NotForwardable),
@@ -183,6 +183,7 @@ impl Net {
                     destination,
                     source,
                     output: Some(to),
+                    strict: false,
                     input: None,
                     mark: skb.mark,
                     table: None,
@@ -198,13 +199,17 @@ impl Net {
         if skb.protocol == EtherType::IPV6 && address.is_ipv4() {
             return Err(DropReason::NotForwardable);
         }
-        self.network
-            .neighbour(to, address)
-            .ok_or(DropReason::NoNeighbour)
+        Ok(address)
     }
 
     /// `neigh_output`: puts an Ethernet header before an IP packet.
-    fn write_header(&self, machine: &mut Machine, skb: &mut Skb, from: DeviceId, to: Mac) {
+    pub(crate) fn write_header(
+        &self,
+        machine: &mut Machine,
+        skb: &mut Skb,
+        from: DeviceId,
+        to: Mac,
+    ) {
         // The header that was pulled has left the room.
         skb.frame.push(ETH_HLEN);
         let header = machine.memory.raw_mut(skb.frame.data(), ETH_HLEN);

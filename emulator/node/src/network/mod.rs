@@ -1,12 +1,17 @@
-//! The network that helpers ask about: routes, neighbours.
+//! The network around a packet: routes, rules, neighbours.
 //!
 //! A helper that needs more than the packet asks through [`Network`]. [`Tables`] is the network of a
-//! [`World`](crate::World): what was put into it, and nothing that it would find out by itself.
+//! [`World`](crate::World): what was put into it, and the neighbours that its nodes have found.
 
+mod fib;
+mod prefix;
 mod routes;
 mod tables;
 
-pub use routes::{Route, RouteKind, RouteQuery};
+pub use prefix::Prefix;
+pub use routes::{
+    Route, RouteKind, RouteQuery, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+};
 pub use tables::Tables;
 
 use std::net::IpAddr;

@@ -1,8 +1,16 @@
-//! Routes (`net/ipv4/fib_frontend.c`, `net/ipv6/route.c`).
+//! Routes and rules (`net/ipv4/fib_frontend.c`, `net/ipv6/route.c`, `net/core/fib_rules.c`).
 
 use std::net::IpAddr;
 
+use super::Prefix;
 use crate::net::DeviceId;
+
+/// `RT_TABLE_DEFAULT`
+pub const TABLE_DEFAULT: u32 = 253;
+/// `RT_TABLE_MAIN`
+pub const TABLE_MAIN: u32 = 254;
+/// `RT_TABLE_LOCAL`: the node's own addresses.
+pub const TABLE_LOCAL: u32 = 255;
 
 /// What a route does with a packet (`RTN_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -12,14 +20,30 @@ pub enum RouteKind {
     Unicast,
     /// To this host.
     Local,
-    /// To all hosts of a network.
+    /// To this host, as one of several that have the address (IPv6).
+    Anycast,
+    /// To all hosts of a network (IPv4).
     Broadcast,
+    /// To a group.
+    Multicast,
     /// Dropped in silence.
     Blackhole,
     /// Answered with "host unreachable".
     Unreachable,
     /// Answered with "prohibited".
     Prohibit,
+    /// The table has no answer: the next rule decides.
+    Throw,
+}
+
+impl RouteKind {
+    /// Whether a route of this kind leads nowhere, so that it has no device.
+    pub const fn leads_nowhere(self) -> bool {
+        matches!(
+            self,
+            Self::Blackhole | Self::Unreachable | Self::Prohibit | Self::Throw
+        )
+    }
 }
 
 /// A route of a table.
@@ -33,13 +57,14 @@ pub struct Route {
     pub table: u32,
     /// What becomes of the packet.
     pub kind: RouteKind,
-    /// The device that leads there.
+    /// The device that leads there. One that leads nowhere has the loopback device here.
     pub device: DeviceId,
     /// The host behind the device that passes it on; none when the destination is a neighbour.
     pub gateway: Option<IpAddr>,
-    /// The largest packet of this route (`mtu lock`), if it is not the device's. One that is not locked
-    /// does not count when packets are forwarded.
+    /// The largest packet of this route in bytes, if it is not the device's (`RTAX_MTU`).
     pub mtu: Option<u32>,
+    /// Whether path MTU discovery leaves `mtu` alone (`mtu lock`), and `bpf_fib_lookup` looks at it.
+    pub mtu_locked: bool,
     /// Of two routes to the same network the one with the lower number is taken.
     pub metric: u32,
     /// The address that packets of this host leave with.
@@ -55,6 +80,9 @@ pub struct RouteQuery {
     pub source: IpAddr,
     /// The device that it must leave by, if that is decided.
     pub output: Option<DeviceId>,
+    /// Whether IPv6 routes by other devices do not count (`RT6_LOOKUP_F_IFACE`); otherwise that device
+    /// is only preferred. Of IPv4 routes they never do.
+    pub strict: bool,
     /// The device that it came in by; none for one of this host.
     pub input: Option<DeviceId>,
     /// `skb->mark`, which rules can look at.
@@ -63,17 +91,51 @@ pub struct RouteQuery {
     pub table: Option<u32>,
 }
 
+/// What a rule does with a packet that it fits (`FR_ACT_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleAction {
+    /// Looks into a table; without an answer there, the next rule is asked.
+    Table(u32),
+    /// Drops it in silence.
+    Blackhole,
+    /// Answers with "network unreachable".
+    Unreachable,
+    /// Answers with "prohibited".
+    Prohibit,
+}
+
+/// Which table packets look for their way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Rules are asked by ascending number, those with the same in the order of addition. The
+    /// kernel's own are 0 (the local table), 32766 (main) and 32767 (default).
+    pub priority: u32,
+    /// Whether it is one for IPv6.
+    pub ipv6: bool,
+    /// Where the packet comes from.
+    pub from: Option<Prefix>,
+    /// Where it goes.
+    pub to: Option<Prefix>,
+    /// The device that it came in by; the loopback device for one of this host.
+    pub input: Option<DeviceId>,
+    /// The mark, and which of its bits count.
+    pub mark: Option<(u32, u32)>,
+    /// What becomes of it.
+    pub action: RuleAction,
+}
+
 impl Route {
     /// A route of the main table to a network behind a device, without a gateway.
     pub fn new(network: IpAddr, prefix: u8, device: DeviceId) -> Self {
         Self {
             network,
             prefix,
-            table: 254,
+            table: TABLE_MAIN,
             kind: RouteKind::Unicast,
             device,
             gateway: None,
             mtu: None,
+            mtu_locked: false,
             metric: 0,
             source: None,
         }
@@ -81,48 +143,23 @@ impl Route {
 
     /// Whether an address is in the route's network.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let same = |network: &[u8], address: &[u8]| {
-            let whole = usize::from(self.prefix / 8);
-            let rest = self.prefix % 8;
-            let mask = !(0xffu16 >> rest) as u8;
-            network[..whole] == address[..whole]
-                && (rest == 0 || (network[whole] ^ address[whole]) & mask == 0)
-        };
-        match (self.network, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) if self.prefix <= 32 => {
-                same(&network.octets(), &address.octets())
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) if self.prefix <= 128 => {
-                same(&network.octets(), &address.octets())
-            }
-            _ => false,
-        }
+        Prefix::new(self.network, self.prefix).is_some_and(|prefix| prefix.contains(address))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_contains_what_shares_its_prefix() {
-        let cases = [
-            ("10.1.0.0", 16, "10.1.255.3", true),
-            ("10.1.0.0", 16, "10.2.0.1", false),
-            ("10.1.128.0", 17, "10.1.127.1", false),
-            ("10.1.128.0", 17, "10.1.129.1", true),
-            ("0.0.0.0", 0, "1.2.3.4", true),
-            ("1.2.3.4", 32, "1.2.3.4", true),
-            ("1.2.3.4", 32, "1.2.3.5", false),
-            ("fd00::", 8, "fd12::1", true),
-            ("::", 0, "fd12::1", true),
-            ("::", 0, "1.2.3.4", false),
-            ("fd00::1", 128, "fd00::2", false),
-        ];
-        for (network, prefix, address, expected) in cases {
-            let route = Route::new(network.parse().unwrap(), prefix, DeviceId(0));
-            let found = route.contains(address.parse().unwrap());
-            assert_eq!(found, expected, "{address} in {network}/{prefix}");
-        }
+impl Rule {
+    /// Whether the rule speaks of a packet (`fib_rule_match`). `loopback` is the node's loopback
+    /// device, which packets of the node itself come from.
+    pub(super) fn fits(&self, query: &RouteQuery, loopback: DeviceId) -> bool {
+        let within = |prefix: Option<Prefix>, address| prefix.is_none_or(|p| p.contains(address));
+        let input = query.input.unwrap_or(loopback);
+        let marked = self
+            .mark
+            .is_none_or(|(mark, mask)| query.mark & mask == mark & mask);
+        self.ipv6 == query.destination.is_ipv6()
+            && within(self.from, query.source)
+            && within(self.to, query.destination)
+            && self.input.is_none_or(|device| device == input)
+            && marked
     }
 }

@@ -3,33 +3,87 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Network, Route, RouteKind, RouteQuery};
+use super::fib::Fib;
+use super::{Network, Route, RouteQuery, Rule};
 use crate::net::{DeviceId, NodeId};
 use crate::types::Mac;
 
-/// `RT_TABLE_MAIN`
-const MAIN: u32 = 254;
-/// `RT_TABLE_LOCAL`: the node's own addresses.
-const LOCAL: u32 = 255;
+#[derive(Debug, Clone, Copy)]
+struct Neighbour {
+    mac: Mac,
+    permanent: bool,
+}
 
-/// Tables of routes and neighbours.
+/// Tables of routes, rules and neighbours.
 #[derive(Debug, Default)]
 pub struct Tables {
-    routes: BTreeMap<NodeId, Vec<Route>>,
-    neighbours: BTreeMap<(DeviceId, IpAddr), Mac>,
+    /// By number of the node.
+    fibs: Vec<Fib>,
+    neighbours: BTreeMap<(DeviceId, IpAddr), Neighbour>,
     /// Devices, and whether it is IPv6 that they forward.
     forwarding: BTreeSet<(DeviceId, bool)>,
+    down: BTreeSet<DeviceId>,
 }
 
 impl Tables {
+    /// A node came into the world.
+    pub(crate) fn add_node(&mut self, loopback: DeviceId) {
+        self.fibs.push(Fib::new(loopback));
+    }
+
+    /// Routes by a device that is down lead nowhere.
+    pub(crate) fn set_up(&mut self, device: DeviceId, up: bool) {
+        if up {
+            self.down.remove(&device);
+        } else {
+            self.down.insert(device);
+        }
+    }
+
     /// Adds a route to a node.
+    ///
+    /// # Panics
+    /// When the node is of another world.
     pub fn add_route(&mut self, node: NodeId, route: Route) {
-        self.routes.entry(node).or_default().push(route);
+        self.fibs[node.0 as usize].add_route(route);
+    }
+
+    /// Adds a route that an address of a node brings with it.
+    pub(crate) fn add_brought_route(&mut self, node: NodeId, route: Route) {
+        self.fibs[node.0 as usize].add_brought_route(route);
+    }
+
+    /// Whether an IPv4 address is local that is not the node's.
+    pub(crate) fn has_local_routes(&self, node: NodeId) -> bool {
+        self.fibs[node.0 as usize].has_own_local_routes()
+    }
+
+    /// Adds a rule to a node.
+    ///
+    /// # Panics
+    /// When the node is of another world.
+    pub fn add_rule(&mut self, node: NodeId, rule: Rule) {
+        self.fibs[node.0 as usize].add_rule(rule);
     }
 
     /// Sets a neighbour's hardware address.
     pub fn add_neighbour(&mut self, device: DeviceId, address: IpAddr, mac: Mac) {
-        self.neighbours.insert((device, address), mac);
+        let permanent = true;
+        self.neighbours
+            .insert((device, address), Neighbour { mac, permanent });
+    }
+
+    /// A neighbour has said what its hardware address is. One that was [added](Self::add_neighbour)
+    /// stays as it is.
+    pub(crate) fn learn_neighbour(&mut self, device: DeviceId, address: IpAddr, mac: Mac) {
+        let entry = self.neighbours.entry((device, address));
+        let neighbour = entry.or_insert(Neighbour {
+            mac,
+            permanent: false,
+        });
+        if !neighbour.permanent {
+            neighbour.mac = mac;
+        }
     }
 
     /// Says whether a device forwards IPv4.
@@ -49,15 +103,16 @@ impl Tables {
             self.forwarding.remove(&key);
         }
     }
-}
 
-/// Whether a packet that takes the route leaves by a device; a route to nowhere has none.
-fn leaves_by(route: &Route, device: DeviceId) -> bool {
-    let nowhere = matches!(
-        route.kind,
-        RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit
-    );
-    route.device == device || nowhere
+    /// Whether rules other than the kernel's own decide for a family.
+    pub(crate) fn has_rules(&self, node: NodeId, ipv6: bool) -> bool {
+        self.fibs[node.0 as usize].has_rules(ipv6)
+    }
+
+    /// All routes of a node.
+    pub(crate) fn routes(&self, node: NodeId) -> impl Iterator<Item = &Route> {
+        self.fibs[node.0 as usize].routes()
+    }
 }
 
 impl Network for Tables {
@@ -66,28 +121,11 @@ impl Network for Tables {
     }
 
     fn route(&self, node: NodeId, query: &RouteQuery) -> Option<Route> {
-        let all = self.routes.get(&node).map_or(&[][..], Vec::as_slice);
-        let ipv6 = query.destination.is_ipv6();
-        let leaves = |route: &Route| query.output.is_none_or(|device| leaves_by(route, device));
-        let best = |tables: &[u32]| {
-            all.iter()
-                .filter(|route| tables.contains(&route.table))
-                .filter(|route| route.contains(query.destination))
-                .filter(|route| ipv6 || leaves(route))
-                // The longest prefix, then the lowest metric, then the oldest. Of IPv6 routes the
-                // device is only preferred (rt6_check_dev without RT6_LOOKUP_F_IFACE).
-                .min_by_key(|route| (u8::MAX - route.prefix, route.metric, !leaves(route)))
-                .copied()
-        };
-        match query.table {
-            // Without rules of its own, a node's IPv4 routes of both tables are in one trie.
-            None | Some(LOCAL | MAIN) if query.destination.is_ipv4() => best(&[LOCAL, MAIN]),
-            None => best(&[LOCAL]).or_else(|| best(&[MAIN])),
-            Some(table) => best(&[table]),
-        }
+        self.fibs.get(node.0 as usize)?.lookup(query, &self.down)
     }
 
     fn neighbour(&self, device: DeviceId, address: IpAddr) -> Option<Mac> {
-        self.neighbours.get(&(device, address)).copied()
+        let neighbour = self.neighbours.get(&(device, address));
+        neighbour.map(|neighbour| neighbour.mac)
     }
 }

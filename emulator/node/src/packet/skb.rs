@@ -140,6 +140,8 @@ pub(crate) struct Skb {
     pub(crate) redirected: bool,
     /// The last hook that it met, for the report of where it ended.
     pub(crate) met: Option<Site>,
+    /// Whether its way has been looked for and found (`skb_dst`).
+    pub(crate) routed: bool,
 }
 
 impl Skb {
@@ -179,6 +181,7 @@ impl Skb {
             tunnel: None,
             redirected: false,
             met: None,
+            routed: false,
             frame,
         }
     }
@@ -390,6 +393,8 @@ impl Skb {
     pub(crate) fn scrub(&mut self) {
         self.packet_type = PacketType::Host;
         self.ingress = 0;
+        self.tunnel = None;
+        self.routed = false;
     }
 
     /// The packet loads of classic BPF: `SKF_NET_OFF` and `SKF_LL_OFF` count from the headers

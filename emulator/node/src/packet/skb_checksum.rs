@@ -99,6 +99,19 @@ impl Skb {
         }
     }
 
+    /// Whether the L4 checksum in the packet has to be looked at (`skb_csum_unnecessary`).
+    pub(crate) fn needs_check(&self) -> bool {
+        matches!(self.checksum, Checksum::None | Checksum::Complete)
+    }
+
+    /// What follows the packet was cut off, so that the sum of all bytes is another
+    /// (`pskb_trim_rcsum`).
+    pub(crate) fn reset_complete(&mut self) {
+        if self.checksum == Checksum::Complete {
+            self.checksum = Checksum::None;
+        }
+    }
+
     /// Leaves the checksum to the device (`skb_partial_csum_set`). The data begins with the Ethernet
     /// header. False when the field is not in the packet.
     pub(crate) fn offload_checksum(&mut self, offload: ChecksumOffload) -> bool {

@@ -89,6 +89,8 @@ impl Emulation {
             // Seen from outside, what a program kept is gone.
             EndKind::Consumed => DropReason::Verdict,
             EndKind::Dropped(reason) => reason,
+            // Nodes with a network stack only, which no plan has.
+            EndKind::Waiting | EndKind::Swallowed => return Ok(None),
         };
         let Some(site) = end.met else {
             return Ok(None);

@@ -286,6 +286,7 @@ fn routes(lo: DeviceId, device: impl Fn(u32) -> DeviceId) -> Vec<Route> {
             source: source(index, network),
             table,
             mtu,
+            mtu_locked: mtu.is_some(),
             metric,
             ..Route::new(parse(network), prefix, device(index))
         });

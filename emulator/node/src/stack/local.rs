@@ -1,0 +1,273 @@
+//! Delivery to this host: which protocol and which socket a packet is for, and what the sender is
+//! told when there is none (`ip_local_deliver_finish`, `net/ipv4/udp.c`, `net/ipv4/tcp_ipv4.c`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use twinpath_machine::Machine;
+
+use super::icmp::{self, Error, Receipt};
+use super::ipv4::{Outgoing, trim};
+use super::route::Cast;
+use super::wire::{self, Ipv4, proto};
+use crate::net::{DropReason, Net};
+use crate::packet::{PacketType, Skb};
+use crate::socket::{Flow, Protocol, SocketCalls};
+
+/// A TCP segment, as far as an answer to it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment {
+    source: u16,
+    destination: u16,
+    sequence: u32,
+    acknowledgement: u32,
+    flags: u8,
+    /// Bytes of data.
+    data: u32,
+}
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+/// Bytes of a TCP header without options.
+const TCP_HEADER: usize = 20;
+/// Bytes of a UDP header.
+pub(super) const UDP_HEADER: usize = 8;
+
+impl Segment {
+    /// Reads a segment; none when its header is cut off.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let header: &[u8; TCP_HEADER] = bytes.first_chunk()?;
+        let len = usize::from(header[12] >> 4) * 4;
+        if len < TCP_HEADER {
+            return None;
+        }
+        let word = |at: usize| {
+            u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        Some(Self {
+            source: u16::from_be_bytes([header[0], header[1]]),
+            destination: u16::from_be_bytes([header[2], header[3]]),
+            sequence: word(4),
+            acknowledgement: word(8),
+            flags: header[13],
+            data: bytes.len().checked_sub(len)? as u32,
+        })
+    }
+
+    pub(super) fn ports(&self) -> (u16, u16) {
+        (self.source, self.destination)
+    }
+
+    /// The answer to a segment that is for nobody (`tcp_v4_send_reset`), without its checksum; none
+    /// to one that is itself a reset.
+    pub(super) fn reset(&self) -> Option<[u8; TCP_HEADER]> {
+        if self.flags & RST != 0 {
+            return None;
+        }
+        let mut reset = [0; TCP_HEADER];
+        reset[0..2].copy_from_slice(&self.destination.to_be_bytes());
+        reset[2..4].copy_from_slice(&self.source.to_be_bytes());
+        reset[12] = 5 << 4;
+        reset[13] = RST;
+        if self.flags & ACK != 0 {
+            reset[4..8].copy_from_slice(&self.acknowledgement.to_be_bytes());
+        } else {
+            let count = |flag: u8| u32::from(self.flags & flag != 0);
+            let end = self
+                .sequence
+                .wrapping_add(count(SYN) + count(FIN) + self.data);
+            reset[8..12].copy_from_slice(&end.to_be_bytes());
+            reset[13] |= ACK;
+        }
+        Some(reset)
+    }
+}
+
+impl Net {
+    /// `ip_protocol_deliver_rcu`: a whole packet, for this host.
+    pub(super) fn ipv4_transport(
+        &mut self,
+        machine: &mut Machine,
+        skb: Skb,
+        header: &Ipv4,
+        cast: Cast,
+    ) {
+        match header.protocol {
+            proto::ICMP => self.icmp_input(machine, skb, header, cast),
+            proto::UDP => self.udp_input(machine, skb, header, cast),
+            proto::TCP => self.tcp_input(machine, skb, header),
+            proto::IGMP | proto::PIM => self.accept(machine, skb),
+            proto::UDP_LITE => self.refuse(machine, skb, DropReason::Unsupported),
+            _ => {
+                let error = Error::new(icmp::UNREACHABLE, icmp::PROTOCOL_UNREACHABLE);
+                self.icmp_error(machine, &skb, error, Receipt::Local(cast));
+                self.refuse(machine, skb, DropReason::UnknownProtocol);
+            }
+        }
+    }
+
+    /// `__udp4_lib_rcv`.
+    fn udp_input(&mut self, machine: &mut Machine, mut skb: Skb, header: &Ipv4, cast: Cast) {
+        let ends = (header.source.into(), header.destination.into());
+        let datagram = match check_udp(&mut skb, machine, header.len, ends) {
+            Ok(datagram) => datagram,
+            Err(reason) => {
+                self.refuse(machine, skb, reason);
+                return;
+            }
+        };
+        let flow = datagram.flow(ends);
+        if cast != Cast::Unicast {
+            // To each socket that wants it; nobody is told when none does.
+            self.accept(machine, skb);
+            return;
+        }
+        let Some(skb) = self.vxlan_input(machine, skb, header.len, flow, &datagram) else {
+            return;
+        };
+        if self.has_socket(machine, &skb, flow) {
+            self.accept(machine, skb);
+            return;
+        }
+        if !datagram.sums_up {
+            self.refuse(machine, skb, DropReason::Checksum);
+            return;
+        }
+        let error = Error::new(icmp::UNREACHABLE, icmp::PORT_UNREACHABLE);
+        self.icmp_error(machine, &skb, error, Receipt::Local(cast));
+        self.refuse(machine, skb, DropReason::NoSocket);
+    }
+
+    /// `tcp_v4_rcv`, as far as it goes without a connection.
+    fn tcp_input(&mut self, machine: &mut Machine, skb: Skb, header: &Ipv4) {
+        let ends = (header.source.into(), header.destination.into());
+        let (flow, segment) = match self.check_tcp(machine, &skb, header.len, ends) {
+            Ok(found) => found,
+            Err(reason) => {
+                self.refuse(machine, skb, reason);
+                return;
+            }
+        };
+        if self.has_socket(machine, &skb, flow) {
+            self.accept(machine, skb);
+            return;
+        }
+        if let Some(mut reset) = segment.reset() {
+            fill_transport_checksum(&mut reset, (ends.1, ends.0), proto::TCP, 16);
+            let out = Outgoing {
+                source: Some(header.destination),
+                destination: header.source,
+                protocol: proto::TCP,
+                tos: header.tos & !3,
+                dont_fragment: true,
+                ttl: None,
+            };
+            let node = self.node_of(skb.device);
+            self.ipv4_send(machine, node, out, &reset);
+        }
+        self.refuse(machine, skb, DropReason::NoSocket);
+    }
+
+    /// The checks of `tcp_v4_rcv` and `tcp_v6_rcv`. `at` is where the segment begins.
+    pub(super) fn check_tcp(
+        &self,
+        machine: &Machine,
+        skb: &Skb,
+        at: usize,
+        ends: (IpAddr, IpAddr),
+    ) -> Result<(Flow, Segment), DropReason> {
+        if skb.packet_type != PacketType::Host {
+            return Err(DropReason::OtherHost);
+        }
+        let bytes = &skb.frame.bytes(&machine.memory)[at..];
+        let segment = Segment::parse(bytes).ok_or(DropReason::Malformed)?;
+        let seed = wire::pseudo_header(ends.0, ends.1, proto::TCP, bytes.len());
+        if skb.needs_check() && !wire::sums_up(bytes, seed) {
+            return Err(DropReason::Checksum);
+        }
+        let (source, destination) = segment.ports();
+        let flow = Flow {
+            protocol: Protocol::Tcp,
+            local: SocketAddr::new(ends.1, destination),
+            remote: SocketAddr::new(ends.0, source),
+        };
+        Ok((flow, segment))
+    }
+
+    /// Whether a socket takes a packet.
+    pub(super) fn has_socket(&mut self, machine: &mut Machine, skb: &Skb, flow: Flow) -> bool {
+        let (node, device) = (self.node_of(skb.device), skb.ifindex);
+        SocketCalls::new(self, machine)
+            .find(node, flow, device)
+            .is_some()
+    }
+}
+
+/// A UDP header, checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Datagram {
+    source: u16,
+    destination: u16,
+    /// Whether the checksum is right, or there is none.
+    pub(super) sums_up: bool,
+    /// Whether there is one.
+    pub(super) has_checksum: bool,
+}
+
+impl Datagram {
+    pub(super) fn flow(&self, ends: (IpAddr, IpAddr)) -> Flow {
+        Flow {
+            protocol: Protocol::Udp,
+            local: SocketAddr::new(ends.1, self.destination),
+            remote: SocketAddr::new(ends.0, self.source),
+        }
+    }
+}
+
+/// Reads a UDP header at a place in the packet, and trims the packet to what it says.
+pub(super) fn check_udp(
+    skb: &mut Skb,
+    machine: &mut Machine,
+    at: usize,
+    ends: (IpAddr, IpAddr),
+) -> Result<Datagram, DropReason> {
+    let bytes = &skb.frame.bytes(&machine.memory)[at..];
+    let header: &[u8; UDP_HEADER] = bytes.first_chunk().ok_or(DropReason::Malformed)?;
+    let pair = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let len = match (usize::from(pair(4)), ends.0) {
+        // A jumbogram's.
+        (0, IpAddr::V6(_)) => bytes.len(),
+        (len, _) => len,
+    };
+    if len > bytes.len() || len < UDP_HEADER {
+        return Err(DropReason::Malformed);
+    }
+    let bytes = &bytes[..len];
+    let has_checksum = pair(6) != 0;
+    let seed = wire::pseudo_header(ends.0, ends.1, proto::UDP, len);
+    let datagram = Datagram {
+        source: pair(0),
+        destination: pair(2),
+        sums_up: !has_checksum || !skb.needs_check() || wire::sums_up(bytes, seed),
+        has_checksum,
+    };
+    trim(skb, &mut machine.memory, (at + len) as u32);
+    Ok(datagram)
+}
+
+/// Writes the checksum of a TCP segment or UDP datagram; `at` is the field.
+pub(super) fn fill_transport_checksum(
+    bytes: &mut [u8],
+    ends: (IpAddr, IpAddr),
+    protocol: u8,
+    at: usize,
+) {
+    bytes[at..at + 2].fill(0);
+    let seed = wire::pseudo_header(ends.0, ends.1, protocol, bytes.len());
+    let sum = match crate::packet::Sum::of(bytes, seed).fold() {
+        0 if protocol == proto::UDP => 0xffff,
+        sum => sum,
+    };
+    bytes[at..at + 2].copy_from_slice(&sum.to_le_bytes());
+}

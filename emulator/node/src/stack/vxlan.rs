@@ -1,0 +1,570 @@
+//! VXLAN devices (RFC 7348, `drivers/net/vxlan/vxlan_core.c`, `net/ipv4/udp_tunnel_core.c`).
+//!
+//! Groups as remote ends are refused; a tunnel to the node itself is not short-circuited.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use twinpath_machine::Machine;
+
+use super::ipv6;
+use super::local::{Datagram, UDP_HEADER};
+use super::wire::{self, Ipv4, Ipv6, proto};
+use crate::config::{VxlanConfig, VxlanDf};
+use crate::net::{DeviceId, DropReason, Medium, Net, NodeId, xmit};
+use crate::network::Route;
+use crate::packet::{
+    Checksum, ETH_HLEN, EtherType, PacketType, Skb, Sum, Tunnel, flow, tunnel_flag,
+};
+use crate::socket::Flow;
+use crate::types::Mac;
+
+/// Bytes of a VXLAN header.
+const VXLAN_HEADER: usize = 8;
+/// The flag that says that there is a network identifier.
+const HAS_VNI: u8 = 0x08;
+/// `net.ipv4.ip_local_port_range`, from which source ports are taken.
+const PORTS: (u16, u16) = (32768, 60999);
+/// The entry for stations that no other is for.
+const ANYWHERE: Mac = Mac([0; 6]);
+
+/// A VXLAN device's own state.
+#[derive(Debug)]
+pub(crate) struct Vxlan {
+    config: VxlanConfig,
+    /// Where stations are, as somebody said; those of [`ANYWHERE`] each get a copy.
+    stations: BTreeMap<Mac, Vec<IpAddr>>,
+    /// Where stations are, as their frames say.
+    learned: BTreeMap<Mac, [IpAddr; 1]>,
+}
+
+/// How one packet is to be sent.
+struct Outer {
+    vni: u32,
+    source: Option<IpAddr>,
+    destination: IpAddr,
+    tos: u8,
+    ttl: u8,
+    label: u32,
+    dont_fragment: bool,
+    checksum: bool,
+}
+
+impl Vxlan {
+    pub(super) fn new(config: &VxlanConfig) -> Self {
+        let mut stations: BTreeMap<Mac, Vec<IpAddr>> = BTreeMap::new();
+        let anywhere = config.remote.map(|remote| (ANYWHERE, remote));
+        for (mac, end) in anywhere.into_iter().chain(config.fdb.iter().copied()) {
+            stations.entry(mac).or_default().push(end);
+        }
+        Self {
+            config: config.clone(),
+            stations,
+            learned: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.config.port
+    }
+
+    /// Whether packets of an address family are for this device.
+    fn listens(&self, ipv6: bool) -> bool {
+        let end = self.config.remote.or(self.config.local);
+        self.config.vni.is_none() || end.is_some_and(|end| end.is_ipv6()) == ipv6
+    }
+
+    /// `vxlan_find_mac`: where a frame goes.
+    fn ends(&self, to: Mac) -> &[IpAddr] {
+        let said = |mac: &Mac| self.stations.get(mac).map(Vec::as_slice);
+        let learned = || self.learned.get(&to).map(<[IpAddr; 1]>::as_slice);
+        let ends = said(&to).or_else(learned);
+        ends.or_else(|| said(&ANYWHERE)).unwrap_or_default()
+    }
+}
+
+impl Net {
+    fn vxlan(&self, device: DeviceId) -> Option<&Vxlan> {
+        match &self.device(device).medium {
+            Medium::Vxlan(vxlan) => Some(vxlan),
+            _ => None,
+        }
+    }
+
+    /// `vxlan_rcv`: takes a datagram that is for a tunnel; others are given back. `at` is where the
+    /// UDP header is.
+    pub(super) fn vxlan_input(
+        &mut self,
+        machine: &mut Machine,
+        skb: Skb,
+        at: usize,
+        flow: Flow,
+        datagram: &Datagram,
+    ) -> Option<Skb> {
+        let node = self.node_of(skb.device);
+        let port = flow.local.port();
+        let listens = |device: &DeviceId| {
+            let ipv6 = flow.local.is_ipv6();
+            self.device(*device).up && self.vxlan(*device).is_some_and(|vxlan| vxlan.listens(ipv6))
+        };
+        let devices = self.stack(node)?.tunnels.get(&port);
+        let devices = devices.into_iter().flatten().copied();
+        let devices: Vec<DeviceId> = devices.filter(listens).collect();
+        if devices.is_empty() {
+            return Some(skb);
+        }
+        let mut skb = skb;
+        match self.decapsulate(machine, &mut skb, at, flow, datagram, &devices) {
+            Ok(device) => self.enqueue(device, skb),
+            Err(reason) => self.refuse(machine, skb, reason),
+        }
+        None
+    }
+
+    /// Takes the outer headers off, for the device whose tunnel it is.
+    fn decapsulate(
+        &mut self,
+        machine: &mut Machine,
+        skb: &mut Skb,
+        at: usize,
+        flow: Flow,
+        datagram: &Datagram,
+        devices: &[DeviceId],
+    ) -> Result<DeviceId, DropReason> {
+        let needed = (at + UDP_HEADER + VXLAN_HEADER) as u32;
+        let zero_over_ipv6 = flow.local.is_ipv6() && !datagram.has_checksum;
+        if !datagram.sums_up || zero_over_ipv6 {
+            return Err(DropReason::Checksum);
+        }
+        let bytes = skb.frame.bytes(&machine.memory);
+        let header = bytes.get(at + UDP_HEADER..needed as usize);
+        let Some(&[HAS_VNI, 0, 0, 0, a, b, c, 0]) = header else {
+            return Err(DropReason::Malformed);
+        };
+        let vni = u32::from_be_bytes([0, a, b, c]);
+        let own = |device: &DeviceId| self.vxlan(*device).map(|vxlan| vxlan.config.vni);
+        let fits = |device: &&DeviceId| {
+            matches!(own(device), Some(None)) || own(device) == Some(Some(vni))
+        };
+        let device = *devices.iter().find(fits).ok_or(DropReason::NoDevice)?;
+        let external = own(&device) == Some(None);
+        let (tos, tunnel) = outer_of(bytes, vni, datagram.has_checksum);
+        skb.tunnel = tunnel.filter(|_| external);
+        if !skb.make_writable(needed + ETH_HLEN) {
+            return Err(DropReason::Malformed);
+        }
+        skb.frame.pull(needed);
+        skb.vlan = None;
+        skb.routed = false;
+        skb.packet_type = PacketType::Host;
+        skb.take_ethernet(&machine.memory, self.device(device).link());
+        let mac = skb.mac_header.unwrap_or(skb.frame.data());
+        let mut source = [0; 6];
+        source.copy_from_slice(machine.memory.raw(mac + 6, 6));
+        if Mac(source) == self.device(device).mac {
+            return Err(DropReason::OwnFrame);
+        }
+        if !self.snoop(device, Mac(source), flow.remote.ip()) {
+            return Err(DropReason::NoStation);
+        }
+        if !decapsulate_mark(skb, machine, tos) {
+            return Err(DropReason::Malformed);
+        }
+        Ok(device)
+    }
+
+    /// `vxlan_snoop`: remembers where a station is; false when somebody has said that it is elsewhere.
+    fn snoop(&mut self, device: DeviceId, station: Mac, end: IpAddr) -> bool {
+        let Medium::Vxlan(vxlan) = &mut self.device_mut(device).medium else {
+            return true;
+        };
+        if !vxlan.config.learning || vxlan.config.vni.is_none() {
+            return true;
+        }
+        if let Some(ends) = vxlan.stations.get(&station) {
+            return ends.contains(&end);
+        }
+        vxlan.learned.insert(station, [end]);
+        true
+    }
+
+    /// `vxlan_xmit`: a frame that begins with its Ethernet header leaves by a VXLAN device.
+    pub(crate) fn vxlan_transmit(
+        &mut self,
+        machine: &mut Machine,
+        device: DeviceId,
+        skb: Skb,
+    ) -> i64 {
+        let Some(vxlan) = self.vxlan(device) else {
+            self.refuse(machine, skb, DropReason::NoDevice);
+            return xmit::DROP;
+        };
+        let Some(vni) = vxlan.config.vni else {
+            match skb
+                .tunnel
+                .as_ref()
+                .filter(|tunnel| tunnel.set)
+                .map(outer_by_key)
+            {
+                Some(outer) => self.vxlan_send(machine, device, skb, &outer),
+                None => self.refuse(machine, skb, DropReason::NoTunnelKey),
+            }
+            return xmit::SUCCESS;
+        };
+        let header = skb.frame.slice(&machine.memory, 0, ETH_HLEN);
+        let mut to = [0; 6];
+        to.copy_from_slice(header.map_or(&[0; 6], |header| &header[..6]));
+        let ends = vxlan.ends(Mac(to)).to_vec();
+        let Some((last, others)) = ends.split_last() else {
+            self.refuse(machine, skb, DropReason::NoStation);
+            return xmit::SUCCESS;
+        };
+        let inner = Inner::of(&skb, machine);
+        let outers = others.iter().chain([last]);
+        let outers: Vec<Outer> = outers
+            .map(|end| outer_by_config(vxlan, vni, *end, inner))
+            .collect();
+        let Some((last, others)) = outers.split_last() else {
+            return xmit::SUCCESS;
+        };
+        for outer in others {
+            if let Ok(copy) = skb.copy(&mut self.pool, &mut machine.memory) {
+                self.vxlan_send(machine, device, copy, outer);
+            }
+        }
+        self.vxlan_send(machine, device, skb, last);
+        xmit::SUCCESS
+    }
+
+    /// `vxlan_xmit_one`.
+    fn vxlan_send(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb, outer: &Outer) {
+        let node = self.node_of(device);
+        let Some((out, source, destination)) = self.tunnel_route(node, outer) else {
+            self.refuse(machine, skb, DropReason::NoRoute);
+            return;
+        };
+        if out.device == device {
+            self.refuse(machine, skb, DropReason::Recursion);
+            return;
+        }
+        let inner = Inner::of(&skb, machine);
+        let tos = encapsulate_mark(outer.tos, inner.class);
+        let port = self.vxlan(device).map_or(0, Vxlan::port);
+        let from = source_port(&skb, machine);
+        let head = if destination.is_ipv6() {
+            wire::IPV6
+        } else {
+            wire::IPV4
+        };
+        let added = (head + UDP_HEADER + VXLAN_HEADER) as u32;
+        let room = added + 2 * ETH_HLEN;
+        // What programs left before the packet, and its own link-layer header, are payload now.
+        skb.metadata = 0;
+        if skb.reserve_head(&mut machine.memory, room).is_err() {
+            self.refuse(machine, skb, DropReason::Memory);
+            return;
+        }
+        let len = UDP_HEADER + VXLAN_HEADER + skb.frame.len() as usize;
+        self.learn_path_mtu(machine, &skb, &out, added);
+        let mut headers = Vec::with_capacity(added as usize);
+        let ttl = match outer.ttl {
+            0 => self.ttl(node),
+            ttl => ttl,
+        };
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => Ipv4 {
+                len: head,
+                tos,
+                total: head + len,
+                id: self.next_ident(node),
+                dont_fragment: outer.dont_fragment,
+                more_fragments: false,
+                offset: 0,
+                ttl,
+                protocol: proto::UDP,
+                source,
+                destination,
+            }
+            .write(&mut headers),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => Ipv6 {
+                class: tos,
+                label: outer.label,
+                payload: len,
+                next: proto::UDP,
+                hop_limit: ttl,
+                source,
+                destination,
+            }
+            .write(&mut headers),
+            _ => {
+                self.refuse(machine, skb, DropReason::NoRoute);
+                return;
+            }
+        }
+        headers.extend_from_slice(&from.to_be_bytes());
+        headers.extend_from_slice(&port.to_be_bytes());
+        headers.extend_from_slice(&(len as u16).to_be_bytes());
+        headers.extend_from_slice(&[0, 0, HAS_VNI, 0, 0, 0]);
+        headers.extend_from_slice(&(outer.vni << 8).to_be_bytes());
+        skb.frame.push(added);
+        machine
+            .memory
+            .raw_mut(skb.frame.data(), added)
+            .copy_from_slice(&headers);
+        let udp = skb.frame.data() + head as u32;
+        skb.network_header = skb.frame.data();
+        skb.transport_header = Some(udp);
+        skb.mac_header = None;
+        skb.vlan = None;
+        skb.tunnel = None;
+        skb.encapsulation = true;
+        if outer.checksum {
+            let seed = wire::pseudo_header(source, destination, proto::UDP, len);
+            leave_checksum(&mut skb, machine, udp, seed);
+        }
+        self.place(&mut skb, device);
+        match destination {
+            IpAddr::V4(_) => self.ipv4_output(machine, skb, &out, true),
+            IpAddr::V6(destination) => {
+                skb.protocol = EtherType::IPV6;
+                if skb.frame.len() > self.mtu_of(&out) {
+                    // Routers do not fragment, and neither does a tunnel.
+                    self.refuse(machine, skb, DropReason::TooLong);
+                    return;
+                }
+                self.ipv6_output(machine, skb, &out, destination);
+            }
+        }
+    }
+
+    /// `skb_tunnel_check_pmtu`: what is too long for a tunnel teaches its own way's length.
+    fn learn_path_mtu(&mut self, machine: &Machine, skb: &Skb, out: &Route, added: u32) {
+        let room = self.mtu_of(out).saturating_sub(added + ETH_HLEN);
+        let offset = skb.network_offset().max(0) as u32;
+        if !skb.routed || skb.gso.size != 0 || skb.frame.len() - offset <= room {
+            return;
+        }
+        let bytes = skb.frame.bytes(&machine.memory);
+        let bytes = bytes.get(offset as usize..).unwrap_or_default();
+        let ipv4 = Ipv4::parse(bytes).map(|header| header.destination.into());
+        let ipv6 = || Ipv6::parse(bytes).map(|header| header.destination.into());
+        let node = self.node_of(skb.device);
+        if let (Some(to), Some(stack)) = (ipv4.or_else(ipv6), self.stack_mut(node)) {
+            stack.path_mtus.insert(to, room);
+        }
+    }
+
+    /// `udp_tunnel_dst_lookup`.
+    fn tunnel_route(&self, node: NodeId, outer: &Outer) -> Option<(Route, IpAddr, IpAddr)> {
+        let unspecified = |address: &IpAddr| address.is_unspecified();
+        let source = outer.source.filter(|source| !unspecified(source));
+        match outer.destination {
+            IpAddr::V4(destination) => {
+                let source = source.and_then(|source| match source {
+                    IpAddr::V4(source) => Some(source),
+                    IpAddr::V6(_) => None,
+                });
+                let (route, source) = self.route_output(node, source, destination)?;
+                Some((route, source.into(), destination.into()))
+            }
+            IpAddr::V6(destination) => {
+                let out = ipv6::Outgoing {
+                    source: source.and_then(|source| match source {
+                        IpAddr::V6(source) => Some(source),
+                        IpAddr::V4(_) => None,
+                    }),
+                    destination,
+                    protocol: proto::UDP,
+                    class: 0,
+                    output: None,
+                    on_link: false,
+                    hop_limit: None,
+                };
+                let (route, source) = self.route_output_ipv6(node, &out)?;
+                Some((route, source.into(), destination.into()))
+            }
+        }
+    }
+}
+
+/// What the inner IP header says to the outer one.
+#[derive(Debug, Clone, Copy)]
+struct Inner {
+    class: u8,
+    dont_fragment: bool,
+}
+
+impl Inner {
+    /// `ip_tunnel_get_dsfield`, of a frame that begins with its Ethernet header.
+    fn of(skb: &Skb, machine: &Machine) -> Self {
+        let offset = skb.network_offset().max(0) as usize;
+        let bytes = skb
+            .frame
+            .bytes(&machine.memory)
+            .get(offset..)
+            .unwrap_or_default();
+        let ipv4 = Ipv4::parse(bytes).filter(|_| skb.protocol == EtherType::IPV4);
+        let ipv6 = Ipv6::parse(bytes).filter(|_| skb.protocol == EtherType::IPV6);
+        match (ipv4, ipv6) {
+            (Some(header), _) => Self {
+                class: header.tos,
+                dont_fragment: header.dont_fragment,
+            },
+            (_, Some(header)) => Self {
+                class: header.class,
+                dont_fragment: true,
+            },
+            _ => Self {
+                class: 0,
+                dont_fragment: false,
+            },
+        }
+    }
+}
+
+fn outer_by_config(vxlan: &Vxlan, vni: u32, end: IpAddr, inner: Inner) -> Outer {
+    const INHERIT: u8 = 1;
+    let config = &vxlan.config;
+    Outer {
+        vni,
+        source: config.local,
+        destination: end,
+        tos: match config.tos {
+            INHERIT => inner.class,
+            tos => tos,
+        },
+        ttl: config.ttl,
+        label: 0,
+        dont_fragment: match config.dont_fragment {
+            VxlanDf::Unset => false,
+            VxlanDf::Set => true,
+            VxlanDf::Inherit => inner.dont_fragment,
+        },
+        checksum: config.checksum || end.is_ipv6(),
+    }
+}
+
+fn outer_by_key(tunnel: &Tunnel) -> Outer {
+    let address = |octets: [u8; 16]| match tunnel.ipv6 {
+        true => IpAddr::from(octets),
+        false => super::v4_at(&octets, 0).into(),
+    };
+    let has = |bit| tunnel.flags & bit != 0;
+    Outer {
+        vni: tunnel.id & 0x00ff_ffff,
+        source: Some(address(tunnel.source)),
+        destination: address(tunnel.destination),
+        tos: tunnel.tos,
+        ttl: tunnel.ttl,
+        label: tunnel.label,
+        dont_fragment: has(tunnel_flag::DONT_FRAGMENT),
+        checksum: has(tunnel_flag::CSUM),
+    }
+}
+
+/// `udp_tun_rx_dst`: type of service and key of what came through a tunnel; `bytes` begin with the
+/// outer header.
+fn outer_of(bytes: &[u8], vni: u32, has_checksum: bool) -> (u8, Option<Tunnel>) {
+    let mut tunnel = Tunnel {
+        id: vni,
+        flags: tunnel_flag::KEY,
+        ..Tunnel::default()
+    };
+    if has_checksum {
+        tunnel.flags |= tunnel_flag::CSUM;
+    }
+    if let Some(header) = Ipv4::parse(bytes) {
+        tunnel.source[..4].copy_from_slice(&header.source.octets());
+        tunnel.destination[..4].copy_from_slice(&header.destination.octets());
+        (tunnel.tos, tunnel.ttl) = (header.tos, header.ttl);
+    } else if let Some(header) = Ipv6::parse(bytes) {
+        tunnel.ipv6 = true;
+        tunnel.source = header.source.octets();
+        tunnel.destination = header.destination.octets();
+        (tunnel.tos, tunnel.ttl) = (header.class, header.hop_limit);
+        tunnel.label = header.label;
+    } else {
+        return (0, None);
+    }
+    (tunnel.tos, Some(tunnel))
+}
+
+/// `INET_ECN_encapsulate`: the congestion mark of the outer header.
+const fn encapsulate_mark(outer: u8, inner: u8) -> u8 {
+    const CONGESTED: u8 = 3;
+    const CAPABLE_0: u8 = 2;
+    let mark = match inner & 3 {
+        CONGESTED => CAPABLE_0,
+        mark => mark,
+    };
+    (outer & !3) | mark
+}
+
+/// `INET_ECN_decapsulate`: takes the outer congestion mark over; false when the inner packet's sender
+/// could not know of it. The data begins with the inner network header.
+fn decapsulate_mark(skb: &Skb, machine: &mut Machine, outer: u8) -> bool {
+    const NOT_CAPABLE: u8 = 0;
+    const CAPABLE_1: u8 = 1;
+    const CONGESTED: u8 = 3;
+    let bytes = skb.frame.bytes(&machine.memory);
+    let ipv6 = skb.protocol == EtherType::IPV6;
+    let inner = match skb.protocol {
+        EtherType::IPV4 if Ipv4::parse(bytes).is_some() => bytes[1] & 3,
+        EtherType::IPV6 if Ipv6::parse(bytes).is_some() => (bytes[1] >> 4) & 3,
+        _ => return true,
+    };
+    let outer = outer & 3;
+    if inner == NOT_CAPABLE {
+        return outer != CONGESTED;
+    }
+    let mark = match outer {
+        CONGESTED => CONGESTED,
+        CAPABLE_1 if inner != CONGESTED => CAPABLE_1,
+        _ => return true,
+    };
+    let header = machine.memory.raw_mut(skb.frame.data(), wire::IPV4 as u32);
+    if ipv6 {
+        header[1] = (header[1] & !0x30) | mark << 4;
+    } else {
+        header[1] = (header[1] & !3) | mark;
+        wire::fill_header_checksum(header);
+    }
+    true
+}
+
+/// `udp_flow_src_port`: the same for all packets of a flow. The kernel's hash has a random key.
+fn source_port(skb: &Skb, machine: &Machine) -> u16 {
+    let hash = match skb.hash.known {
+        true => skb.hash.value,
+        false => flow::hash(skb, &machine.memory).value,
+    };
+    let (low, high) = PORTS;
+    let range = u64::from(high - low);
+    low + ((u64::from(hash) * range) >> 32) as u16
+}
+
+/// `udp_set_csum`: leaves the outer checksum to the device, unless the inner one is left to it: then
+/// the outer one is known without looking at what the inner covers.
+fn leave_checksum(skb: &mut Skb, machine: &mut Machine, udp: u32, seed: Sum) {
+    const FIELD: u32 = 6;
+    let value = match skb.checksum {
+        Checksum::Partial { start, offset } => {
+            let field = machine.memory.raw(start + offset, 2);
+            let inner = !Sum::unfold(u16::from_le_bytes([field[0], field[1]]));
+            let before = machine.memory.raw(udp, start - udp);
+            match Sum::of(before, inner.add(seed)).fold() {
+                0 => 0xffff,
+                sum => sum,
+            }
+        }
+        _ => {
+            skb.checksum = Checksum::Partial {
+                start: udp,
+                offset: FIELD,
+            };
+            seed.to_16()
+        }
+    };
+    let field = machine.memory.raw_mut(udp + FIELD, 2);
+    field.copy_from_slice(&value.to_le_bytes());
+}
