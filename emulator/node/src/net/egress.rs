@@ -210,6 +210,33 @@ impl Net {
         xmit::SUCCESS
     }
 
+    /// A frame from an XDP program for a device that is no end of a pair in this world. The generic hook
+    /// has an skb, which any device takes; of drivers, only those of wires take frames.
+    fn leave_without_peer(
+        &mut self,
+        machine: &mut Machine,
+        met: Site,
+        device: DeviceId,
+        frame: Frame,
+    ) {
+        let wired = matches!(self.device(device).medium, Medium::Wire);
+        if wired {
+            self.end_frame(machine, met, device, frame, EndKind::Left);
+        } else if met.hook != HookKind::XdpGeneric || frame.len() < ETH_HLEN {
+            let kind = EndKind::Dropped(DropReason::NoDevice);
+            self.end_frame(machine, met, device, frame, kind);
+        } else if matches!(self.device(device).medium, Medium::Nothing) {
+            self.end_frame(machine, met, device, frame, EndKind::Swallowed);
+        } else {
+            let mut skb = Skb::new(frame, device);
+            skb.met = Some(met);
+            skb.take_ethernet(&machine.memory, self.device(device).link());
+            skb.network_header = skb.frame.data();
+            skb.frame.push(ETH_HLEN);
+            self.vxlan_transmit(machine, device, skb);
+        }
+    }
+
     /// The device's driver gets a frame from an XDP program, the last that it met: tc does not see it.
     pub(super) fn leave_as_frame(
         &mut self,
@@ -219,7 +246,7 @@ impl Net {
         frame: Frame,
     ) {
         match self.device(device).peer {
-            None => self.end_frame(machine, met, device, frame, EndKind::Left),
+            None => self.leave_without_peer(machine, met, device, frame),
             Some(peer) if frame.len() < ETH_HLEN => {
                 let kind = EndKind::Dropped(DropReason::Malformed);
                 self.end_frame(machine, met, peer, frame, kind);

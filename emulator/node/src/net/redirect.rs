@@ -60,6 +60,13 @@ pub(crate) enum XdpTarget {
     Broadcast { map: MapId, exclude_ingress: bool },
 }
 
+/// Where a packet for a neighbour goes.
+enum Next {
+    Neighbour(IpAddr),
+    /// To this host, over a device that it is not on.
+    Own,
+}
+
 impl Net {
     /// `skb_do_redirect`: a packet that begins with its link-layer header goes where the last
     /// redirect helper said.
@@ -155,7 +162,12 @@ impl Net {
         skb.frame.pull(ETH_HLEN);
         skb.network_header = skb.frame.data();
         match self.next_hop(machine, &skb, to, next) {
-            Ok(next) => {
+            Ok(Next::Own) => {
+                // The way to this host leads by the loopback device, which has no addresses.
+                write_link_header(machine, &mut skb, Mac([0; 6]), Mac([0; 6]));
+                self.transmit(machine, to, skb)
+            }
+            Ok(Next::Neighbour(next)) => {
                 let from = skb.device;
                 self.neighbour_output(machine, skb, to, next, from)
             }
@@ -173,7 +185,7 @@ impl Net {
         skb: &Skb,
         to: DeviceId,
         next: NextHop,
-    ) -> Result<IpAddr, DropReason> {
+    ) -> Result<Next, DropReason> {
         let address = match next {
             NextHop::Given(address) => address,
             NextHop::Unknown => return Err(DropReason::NotForwardable),
@@ -188,18 +200,23 @@ impl Net {
                     mark: skb.mark,
                     table: None,
                 };
-                match self.network.route(self.device(to).node, &query) {
-                    Some(route) if matches!(route.kind, RouteKind::Unicast | RouteKind::Local) => {
-                        route.gateway.unwrap_or(destination)
+                let route = self.network.route(self.device(to).node, &query);
+                let route = route.filter(|route| !route.kind.leads_nowhere());
+                match route {
+                    Some(route) if route.kind == RouteKind::Local && destination.is_ipv4() => {
+                        return Ok(Next::Own);
                     }
-                    _ => return Err(DropReason::NoRoute),
+                    Some(route) => route.gateway.unwrap_or(destination),
+                    // What has a device and no way is taken to be on its link (`ip_route_output_key_hash_rcu`).
+                    None if destination.is_ipv4() => destination,
+                    None => return Err(DropReason::NoRoute),
                 }
             }
         };
         if skb.protocol == EtherType::IPV6 && address.is_ipv4() {
             return Err(DropReason::NotForwardable);
         }
-        Ok(address)
+        Ok(Next::Neighbour(address))
     }
 
     /// `neigh_output`: puts an Ethernet header before an IP packet.
@@ -210,14 +227,19 @@ impl Net {
         from: DeviceId,
         to: Mac,
     ) {
-        // The header that was pulled has left the room.
-        skb.frame.push(ETH_HLEN);
-        let header = machine.memory.raw_mut(skb.frame.data(), ETH_HLEN);
-        header[..6].copy_from_slice(&to.0);
-        header[6..12].copy_from_slice(&self.device(from).mac.0);
-        header[12..].copy_from_slice(&skb.protocol.to_wire());
-        skb.mac_header = Some(skb.frame.data());
+        write_link_header(machine, skb, self.device(from).mac, to);
     }
+}
+
+/// Puts an Ethernet header before an IP packet.
+fn write_link_header(machine: &mut Machine, skb: &mut Skb, from: Mac, to: Mac) {
+    // The header that was pulled has left the room.
+    skb.frame.push(ETH_HLEN);
+    let header = machine.memory.raw_mut(skb.frame.data(), ETH_HLEN);
+    header[..6].copy_from_slice(&to.0);
+    header[6..12].copy_from_slice(&from.0);
+    header[12..].copy_from_slice(&skb.protocol.to_wire());
+    skb.mac_header = Some(skb.frame.data());
 }
 
 /// The addresses of an IP packet that the data begins with.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use super::routes::{TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 use super::{Prefix, Route, RouteKind, RouteQuery, Rule, RuleAction};
@@ -130,10 +131,11 @@ impl Fib {
                 .filter(|rule| next.is_none_or(|next| rule.priority < next));
             if own.is_some() {
                 let rule = rules.next()?;
-                if rule.fits(query, self.loopback)
-                    && let Some(route) = self.act(rule, &of)
-                {
-                    return Some(route);
+                if rule.fits(query, self.loopback) {
+                    match self.act(rule, &of) {
+                        ControlFlow::Continue(()) => {}
+                        ControlFlow::Break(route) => return route,
+                    }
                 }
                 continue;
             }
@@ -144,11 +146,17 @@ impl Fib {
         }
     }
 
-    fn act(&self, rule: &Rule, of: impl Fn(&[u32]) -> Option<Route>) -> Option<Route> {
+    /// What a rule says; nothing when the next is to be asked.
+    fn act(&self, rule: &Rule, of: impl Fn(&[u32]) -> Option<Route>) -> ControlFlow<Option<Route>> {
         let kind = match rule.action {
-            RuleAction::Table(table) => return of(&[table]),
+            RuleAction::Table(table) => {
+                return of(&[table]).map_or(ControlFlow::Continue(()), |route| {
+                    ControlFlow::Break(Some(route))
+                });
+            }
+            // "Network unreachable", as where no table has an answer.
+            RuleAction::Unreachable => return ControlFlow::Break(None),
             RuleAction::Blackhole => RouteKind::Blackhole,
-            RuleAction::Unreachable => RouteKind::Unreachable,
             RuleAction::Prohibit => RouteKind::Prohibit,
         };
         let any = if rule.ipv6 {
@@ -156,11 +164,11 @@ impl Fib {
         } else {
             IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)
         };
-        Some(Route {
+        ControlFlow::Break(Some(Route {
             kind,
             table: 0,
             ..Route::new(any, 0, self.loopback)
-        })
+        }))
     }
 
     /// The longest prefix of several tables, of one length that of the first table.

@@ -85,7 +85,7 @@ impl Net {
         let mut message = vec![error.kind, error.code, 0, 0];
         message.extend_from_slice(&error.info.to_be_bytes());
         message.extend_from_slice(quote);
-        let out = Outgoing {
+        let mut out = Outgoing {
             source,
             destination: header.source,
             protocol: proto::ICMPV6,
@@ -94,6 +94,15 @@ impl Net {
             on_link: false,
             hop_limit: None,
         };
+        if source.is_none() {
+            // The address that the sender's packet came to says more than that of the way back.
+            let Some((route, _)) = self.route_output_ipv6(node, &out) else {
+                return;
+            };
+            if route.source.is_none() {
+                out.source = self.select_ipv6(node, skb.device, header.source);
+            }
+        }
         self.ipv6_send(machine, node, out, &mut message, 2);
     }
 

@@ -347,9 +347,11 @@ impl Net {
         let bytes = skb.frame.bytes(&machine.memory);
         let bytes = bytes.get(offset as usize..).unwrap_or_default();
         let ipv4 = Ipv4::parse(bytes).map(|header| header.destination.into());
-        let ipv6 = || Ipv6::parse(bytes).map(|header| header.destination.into());
+        // A way that is shorter than each way of IPv6 must be is not believed.
+        let ipv6 = Ipv6::parse(bytes).filter(|_| room >= ipv6::MIN_MTU);
+        let ipv6 = ipv6.map(|header| header.destination.into());
         let node = self.node_of(skb.device);
-        if let (Some(to), Some(stack)) = (ipv4.or_else(ipv6), self.stack_mut(node)) {
+        if let (Some(to), Some(stack)) = (ipv4.or(ipv6), self.stack_mut(node)) {
             stack.path_mtus.insert(to, room);
         }
     }

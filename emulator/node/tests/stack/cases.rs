@@ -2,6 +2,7 @@
 
 mod forwarding;
 mod fragments;
+mod hooks;
 mod local;
 mod neighbours;
 mod tunnels;

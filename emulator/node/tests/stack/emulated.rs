@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use twinpath_machine::MachineOptions;
 use twinpath_machine::engine::Checked;
+use twinpath_machine::{MachineOptions, Program};
 use twinpath_node::{ChecksumOffload, DeviceId, EndKind, Journey, World};
 
 use super::net::{Network, Port, Seen, Stimulus};
@@ -29,6 +29,15 @@ impl Emulated {
                 let found = world.device_named(id, &config.name).unwrap();
                 ports.insert(Port { node, device }, found);
             }
+        }
+        for attachment in &network.programs {
+            let insns = attachment.instructions();
+            let kind = attachment.program_type();
+            let program = Program::bare("case", kind, insns, &|_, _, _| None);
+            let program = program.unwrap_or_else(|errors| panic!("{errors:?}"));
+            let program = world.machine.add_program(program);
+            let device = ports[&attachment.port];
+            world.attach(device, attachment.hook, 0, program).unwrap();
         }
         for (a, b) in &network.wires {
             world.connect(ports[a], ports[b]);

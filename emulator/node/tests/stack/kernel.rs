@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns, unshare};
@@ -22,7 +22,10 @@ use twinpath_node::{
 
 use super::net::{Network, Port, Seen, Stimulus};
 use super::packet_socket::PacketSocket;
+use super::programs::Attachment;
 use super::sysctl;
+use twinpath_bpf::{Program, ProgramSource, link};
+use twinpath_machine::isa::encode;
 
 const LOOPBACK: u32 = 1;
 /// IEEE 802 "local experimental 1".
@@ -34,6 +37,8 @@ pub struct Kernel {
     _nodes: Vec<File>,
     edges: Vec<(Port, PacketSocket)>,
     barrier: PacketSocket,
+    /// Held so that the programs stay where they are.
+    _links: Vec<OwnedFd>,
     number: u64,
 }
 
@@ -125,12 +130,17 @@ impl Kernel {
         }
         for (number, config) in network.nodes.iter().enumerate() {
             enter(&nodes[number]);
-            bring_up(config);
+            bring_up(config, network.timers);
         }
         for (number, config) in network.nodes.iter().enumerate() {
             enter(&nodes[number]);
             address(config);
         }
+        let links = network.programs.iter().map(|attachment| {
+            enter(&nodes[attachment.port.node]);
+            attach(network, attachment)
+        });
+        let links = links.collect();
         enter(&outside);
         let barrier = PacketSocket::open(BARRIER, LOOPBACK).unwrap();
         let mut kernel = Self {
@@ -138,6 +148,7 @@ impl Kernel {
             _nodes: nodes,
             edges,
             barrier,
+            _links: links,
             number: 0,
         };
         kernel.collect();
@@ -205,6 +216,19 @@ impl Kernel {
             std::thread::yield_now();
         }
     }
+}
+
+/// Attaches a program in the thread's namespace, until the descriptor is closed.
+fn attach(network: &Network, attachment: &Attachment) -> OwnedFd {
+    let insns = encode(&attachment.instructions());
+    let (attach_type, flags) = attachment.kernel_hook();
+    let source = ProgramSource::new("case", attachment.program_type() as u32, &insns);
+    let program = Program::load(&source);
+    let program = program.unwrap_or_else(|refusal| panic!("{attachment:?}: {refusal:?}"));
+    let port = attachment.port;
+    let ifindex = network.nodes[port.node].devices[port.device].ifindex.get();
+    link(program.as_fd(), ifindex, attach_type, flags)
+        .unwrap_or_else(|error| panic!("{attachment:?}: {error}"))
 }
 
 /// The index of an edge's far end in the outer namespace.
@@ -326,9 +350,9 @@ fn add_vxlan(config: &DeviceConfig, vxlan: &VxlanConfig) {
     }
 }
 
-fn bring_up(config: &NodeConfig) {
+fn bring_up(config: &NodeConfig, timers: bool) {
     for device in &config.devices {
-        sysctl::device(device);
+        sysctl::device(device, timers);
         up(device.ifindex.get());
     }
     sysctl::node(config);

@@ -7,6 +7,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // A test that cannot set itself up has failed.
 
+#[path = "../../../machine/tests/isa/asm.rs"]
+#[allow(dead_code, clippy::trivially_copy_pass_by_ref)] // The machine's tests use all of it.
+mod asm;
+
 mod canonical;
 mod cases;
 mod compare;
@@ -15,5 +19,6 @@ mod frames;
 mod kernel;
 mod net;
 mod packet_socket;
+mod programs;
 mod random;
 mod sysctl;

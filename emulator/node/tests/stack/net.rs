@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::programs::Attachment;
 use twinpath_node::{
     DeviceConfig, DeviceKind, Ifindex, Mac, NeighbourConfig, NodeConfig, Prefix, RouteConfig,
     RouteKind,
@@ -20,6 +21,10 @@ pub struct Port {
 pub struct Network {
     pub nodes: Vec<NodeConfig>,
     pub wires: Vec<(Port, Port)>,
+    /// In the order of attachment.
+    pub programs: Vec<Attachment>,
+    /// Whether neighbours are asked again as soon as by default.
+    pub timers: bool,
 }
 
 /// What happens to a network.

@@ -57,7 +57,7 @@ pub fn node(config: &NodeConfig) {
 }
 
 /// What a description says of a device.
-pub fn device(config: &DeviceConfig) {
+pub fn device(config: &DeviceConfig, timers: bool) {
     let flag = |on: bool| if on { "1" } else { "0" };
     let settings = &config.settings;
     let filter = match settings.rp_filter {
@@ -73,6 +73,17 @@ pub fn device(config: &DeviceConfig) {
         ("send_redirects", flag(settings.send_redirects)),
     ] {
         set(&format!("ipv4/conf/{}/{name}", config.name), value);
+    }
+    if !timers {
+        // Neighbours that do not answer are not asked again while a test runs.
+        for family in ["ipv4", "ipv6"] {
+            for (name, value) in [
+                ("retrans_time_ms", "600000"),
+                ("delay_first_probe_time", "600"),
+            ] {
+                set(&format!("{family}/neigh/{}/{name}", config.name), value);
+            }
+        }
     }
     if config
         .addresses

@@ -145,10 +145,10 @@ impl Emulated {
             hook: hook(),
             reason: Some(reason),
         };
-        let ends = journey.ends.iter().map(|end| {
+        let ends = journey.ends.iter().filter_map(|end| {
             let device = DeviceName::new(self.world.device(end.device).name());
             let bytes = journey[&end.frame].to_vec();
-            match end.kind {
+            Some(match end.kind {
                 EndKind::Left => End::Left {
                     node: node(),
                     device,
@@ -161,7 +161,9 @@ impl Emulated {
                 },
                 EndKind::Consumed => dropped(DropReason::Verdict),
                 EndKind::Dropped(reason) => dropped(reason),
-            }
+                // On nodes with a network stack only, and a replay has none.
+                EndKind::Waiting | EndKind::Swallowed => return None,
+            })
         });
         ends.collect()
     }

@@ -8,7 +8,7 @@ use twinpath_node::Mac;
 const EVERYBODY: Mac = Mac([0xff; 6]);
 const NOBODY: Mac = Mac([0; 6]);
 
-fn arp(operation: u8, sender: (Mac, &str), target: (Mac, &str)) -> Vec<u8> {
+pub fn arp(operation: u8, sender: (Mac, &str), target: (Mac, &str)) -> Vec<u8> {
     let octets = |address: &str| match ip(address) {
         std::net::IpAddr::V4(address) => address.octets(),
         std::net::IpAddr::V6(_) => panic!("{address}"),
@@ -217,6 +217,7 @@ fn neighbours_that_do_not_answer_are_given_up() {
         mut network, right, ..
     } = router();
     network.config(right).addresses.push((ip("fe80::1"), 64));
+    network.timers = true;
     let stimuli = vec![
         (
             "asks",
