@@ -153,7 +153,10 @@ impl Net {
         if !skb.make_writable(needed + ETH_HLEN) {
             return Err(DropReason::Malformed);
         }
+        let outer = skb.frame.data();
         skb.frame.pull(needed);
+        // Of what was left to the device, the outer checksum is gone.
+        skb.pulled(&machine.memory, outer, needed);
         skb.vlan = None;
         skb.routed = false;
         skb.packet_type = PacketType::Host;

@@ -360,7 +360,13 @@ impl Builder {
                 .any(|other| (other.port, other.hook) == (port, hook));
             // How deep transmissions may nest differs inside a tunnel.
             let nests = hook == HookKind::TcxEgress && matches!(act, Act::Clone(_));
-            if nests {
+            // A generic XDP redirect forgets that a tunnel left a checksum to the device.
+            let devices = self.network.nodes.iter().flat_map(|node| &node.devices);
+            let tunnels = devices
+                .filter(|device| device.kind != DeviceKind::Veth)
+                .count();
+            let forgets = xdp && tunnels != 0 && matches!(act, Act::Redirect(_));
+            if nests || forgets {
                 continue;
             }
             let veth = self.network.config(port).kind == DeviceKind::Veth;
