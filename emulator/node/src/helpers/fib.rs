@@ -249,7 +249,8 @@ fn answer(net: &Net, params: &mut Params, route: &Route) -> Result<(), Refusal> 
     params.put(at::METRIC, &route.metric.to_le_bytes());
     params.put(at::IFINDEX, &device.ifindex.get().to_le_bytes());
     if params.has(flag::SRC) {
-        let source = route.source.ok_or(Refusal::Not(Not::Source))?;
+        let source = net.source_of(route, params.address(at::DESTINATION));
+        let source = source.ok_or(Refusal::Not(Not::Source))?;
         params.put_address(at::SOURCE, source);
     }
     if let Some(gateway) = route.gateway {

@@ -20,6 +20,17 @@ impl Net {
         self.select_ipv4(node, route.device, gateway)
     }
 
+    /// The address that packets to a destination leave with by a route; on nodes without a stack the
+    /// one that the route says.
+    pub(crate) fn source_of(&self, route: &Route, destination: IpAddr) -> Option<IpAddr> {
+        let node = self.device(route.device).node;
+        match destination {
+            _ if route.source.is_some() => route.source,
+            IpAddr::V4(_) => self.source_for(node, route).map(IpAddr::V4),
+            IpAddr::V6(to) => self.select_ipv6(node, route.device, to).map(IpAddr::V6),
+        }
+    }
+
     /// `inet_select_addr`: the first primary address of a device in the network of `near`, or the
     /// first at all; without one, another device's.
     pub(super) fn select_ipv4(
