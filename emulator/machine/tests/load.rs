@@ -9,8 +9,8 @@ use std::sync::Arc;
 use objects::{Test, object};
 use twinpath_machine::object::btf::{Btf, Kind};
 use twinpath_machine::{
-    Alone, Call, Checked, Environment, HelperId, LoadError, LoadOptions, Machine, MapDef, MapType,
-    ProgramType, TargetBtf,
+    Alone, Call, Checked, Environment, HelperId, LoadError, LoadOptions, Machine, MachineOptions,
+    MapDef, MapType, ProgramType, TargetBtf,
 };
 
 fn only(programs: &[&str]) -> Option<BTreeSet<String>> {
@@ -524,6 +524,26 @@ fn refusals() {
         "needs a GPL",
     ] {
         assert!(all.contains(part), "{part} in {all}");
+    }
+}
+
+/// Pointers to the kernel's own structures can be used, and not read through.
+#[test]
+fn structures_of_the_kernel() {
+    let own = |program: Option<&str>| LoadOptions {
+        programs: program.and_then(|program| only(&[program])),
+        btf: TargetBtf::Own,
+        ..Default::default()
+    };
+    Test::load_in("opaque", own(None), &Everything);
+    for program in ["reads", "carries"] {
+        let object = object("opaque");
+        let mut machine = Machine::new(MachineOptions::default()).unwrap();
+        let refused = machine.load(&object, &own(Some(program)), &Everything);
+        insta::assert_snapshot!(
+            format!("opaque_{program}"),
+            refused.unwrap_err().to_string()
+        );
     }
 }
 

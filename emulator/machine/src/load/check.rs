@@ -2,7 +2,7 @@
 //! its form and its licence.
 
 use super::assemble::Assembly;
-use super::{Draft, LoadOptions, Missing, Place, RefusedBy, core};
+use super::{Draft, LoadOptions, Missing, Place, RefusedBy, core, opaque};
 use crate::helpers::{self, HelperId};
 use crate::isa::{self, FormProblem, Insn, Problem, class};
 use crate::machine::Environment;
@@ -38,6 +38,7 @@ impl<'a> Rules<'a> {
     ) {
         let mut found = Vec::new();
         self.needs(draft, reached, &mut found);
+        found.extend(unreadable(&draft.assembly, reached));
         forget_unseen(&mut draft.assembly, reached);
         self.form(&draft.assembly, reached, &mut found);
         found.sort();
@@ -125,6 +126,15 @@ impl<'a> Rules<'a> {
                 .map(|error| (error.slot, RefusedBy::Kernel, error.problem.to_string())),
         );
     }
+}
+
+/// Accesses behind pointers to the kernel's own structures.
+fn unreadable(assembly: &Assembly, reached: &[bool]) -> impl Iterator<Item = Found> {
+    let accesses = opaque::accesses(&assembly.insns, reached).into_iter();
+    accesses.map(|(slot, helper)| {
+        let what = format!("access to what lies behind a pointer from helper bpf_{helper}");
+        (slot, RefusedBy::Emulator, what)
+    })
 }
 
 /// A slot, and what is not taken there.

@@ -13,6 +13,7 @@ mod error;
 mod externs;
 mod image;
 mod kconfig;
+mod opaque;
 mod options;
 mod reach;
 mod select;

@@ -56,7 +56,7 @@ pub(super) fn reachable(assembly: &Assembly, images: &Images<'_>) -> Vec<bool> {
 }
 
 /// The slot that an instruction refers to: a jump's or call's target, a function pointer.
-fn target(slot: u32, insn: Insn) -> Option<u32> {
+pub(super) fn target(slot: u32, insn: Insn) -> Option<u32> {
     let relative = match (insn.class(), insn.code) {
         (_, isa::CALL) if insn.src == pseudo::CALL => insn.imm,
         (_, isa::CALL | isa::CALLX | isa::EXIT) => return None,
