@@ -31,6 +31,14 @@ pub enum AttachError {
         /// The hook.
         hook: AttachType,
     },
+    /// The emulator does not run programs at this hook.
+    #[error("attach {program:?} to {hook}: the emulator does not support this hook")]
+    Unsupported {
+        /// The program's name.
+        program: String,
+        /// The hook.
+        hook: AttachType,
+    },
     /// Programs of this attach type may not call a helper that the program calls.
     #[error("attach {program:?} to {hook}: programs there may not call {helper}")]
     Helper {
@@ -132,11 +140,22 @@ impl World {
     }
 
     fn check_attach(&self, id: ProgramId, hook: AttachType) -> Result<(), AttachError> {
+        use AttachType as A;
         let program = self.machine.program(id).ok_or(AttachError::NoProgram(id))?;
-        let filter = matches!(
+        if matches!(
             hook,
-            AttachType::CgroupInetIngress | AttachType::CgroupInetEgress
-        );
+            A::CgroupSockOps
+                | A::CgroupGetsockopt
+                | A::CgroupSetsockopt
+                | A::CgroupSysctl
+                | A::CgroupDevice
+        ) {
+            return Err(AttachError::Unsupported {
+                program: program.name.clone(),
+                hook,
+            });
+        }
+        let filter = matches!(hook, A::CgroupInetIngress | A::CgroupInetEgress);
         let fits = match program.kind {
             ProgramType::CgroupSkb => filter,
             kind => context::layout(kind, Some(hook)).is_some(),

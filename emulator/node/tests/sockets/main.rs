@@ -17,6 +17,7 @@ mod netlink;
 mod place;
 mod random;
 mod recorder;
+mod refused;
 mod script;
 mod sides;
 mod sys;
