@@ -21,6 +21,8 @@ pub(crate) struct MapSource {
     pub(super) place: Option<(usize, u64)>,
     /// Of a map of global data: its only value.
     pub(crate) contents: Option<Contents>,
+    /// The types of its keys and values, where they are told.
+    pub(crate) types: Option<(TypeId, TypeId)>,
     /// What an index of the map holds from the start.
     pub(crate) entries: Vec<(u32, Entry)>,
 }
@@ -51,6 +53,8 @@ struct Reader<'a> {
     name: &'a str,
     def: MapDef,
     pinned: bool,
+    key: Option<TypeId>,
+    value: Option<TypeId>,
     /// Where `values` starts, in bytes.
     values: Option<u32>,
 }
@@ -91,30 +95,28 @@ pub(super) fn typed(
         if symbol.value >= section.size {
             return Err(ObjectError::map(kind.name, "lies outside section .maps"));
         }
-        let (def, pinned, values) = Reader::read(btf, kind.name, of, true)?;
+        let reader = Reader::read(btf, kind.name, of, true)?;
         let source = MapSource {
-            pinned,
+            pinned: reader.pinned,
+            types: reader.key.zip(reader.value),
             place: Some((number, symbol.value)),
             ..MapSource::default()
         };
-        maps.push((def, source, values));
+        maps.push((reader.def, source, reader.values));
     }
     maps.sort_by_key(|(_, source, _)| source.place);
     Ok(maps)
 }
 
 impl<'a> Reader<'a> {
-    fn read(
-        btf: &'a Btf,
-        name: &'a str,
-        of: TypeId,
-        outer: bool,
-    ) -> Result<(MapDef, bool, Option<u32>), ObjectError> {
+    fn read(btf: &'a Btf, name: &'a str, of: TypeId, outer: bool) -> Result<Self, ObjectError> {
         let mut reader = Self {
             btf,
             name,
             def: MapDef::new(MapType::Array, 0, 0, 0).named(name),
             pinned: false,
+            key: None,
+            value: None,
             values: None,
         };
         let mut kind = None;
@@ -130,7 +132,7 @@ impl<'a> Reader<'a> {
         let kind = kind.ok_or_else(|| reader.problem("has no field `type`"))?;
         let kind = u32::try_from(kind).ok().and_then(MapType::from_number);
         reader.def.kind = kind.ok_or_else(|| reader.problem("is of a type that does not exist"))?;
-        Ok((reader.def, reader.pinned, reader.values))
+        Ok(reader)
     }
 
     fn problem(&self, what: impl ToString) -> ObjectError {
@@ -161,10 +163,14 @@ impl<'a> Reader<'a> {
             "max_entries" => self.def.max_entries = self.small(of, field)?,
             "map_flags" => self.def.flags = MapFlags(self.small(of, field)?),
             "map_extra" => self.def.extra = self.number(of, field)?,
-            "key" => self.def.key_size = self.size_behind(of, field)?,
+            "key" => {
+                self.def.key_size = self.size_behind(of, field)?;
+                self.key = self.behind(of);
+            }
             "value" => {
                 self.def.value_size = self.size_behind(of, field)?;
                 self.def.lock = self.lock_behind(of);
+                self.value = self.behind(of);
             }
             // Which memory of the host a map takes shows nowhere.
             "numa_node" => drop(self.small(of, field)?),
@@ -205,7 +211,15 @@ impl<'a> Reader<'a> {
         u32::try_from(number).map_err(|_| self.problem(format!("has a {field} beyond 32 bits")))
     }
 
-    /// The size of a type, to which the field is a pointer (`__type`).
+    /// The type to which the field is a pointer (`__type`).
+    fn behind(&self, of: TypeId) -> Option<TypeId> {
+        match self.btf.strip(of).1.kind {
+            Kind::Pointer(to) => Some(to),
+            _ => None,
+        }
+    }
+
+    /// The size of a type, to which the field is a pointer.
     fn size_behind(&self, of: TypeId, field: &str) -> Result<u32, ObjectError> {
         let (_, kind) = self.btf.strip(of);
         let size = match kind.kind {
@@ -247,8 +261,8 @@ impl<'a> Reader<'a> {
         let (_, target) = self.btf.strip(to);
         if matches!(target.kind, Kind::Struct(_)) {
             let name = format!("{}.inner", self.name);
-            let (inner, ..) = Reader::read(self.btf, &name, to, false)?;
-            self.def.inner = Some(Box::new(inner));
+            let inner = Reader::read(self.btf, &name, to, false)?;
+            self.def.inner = Some(Box::new(inner.def));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::ObjectError;
-use super::btf::{Btf, Ext};
+use super::btf::{Btf, Ext, TypeId};
 use super::code::{Function, Functions, Reference, annotate, is_text};
 use super::data::{self, Global};
 use super::elf::{Elf, Section};
@@ -110,6 +110,11 @@ impl Object {
     /// Whether the map at a position is shared by its name (`LIBBPF_PIN_BY_NAME`).
     pub fn is_pinned(&self, map: usize) -> bool {
         self.sources.get(map).is_some_and(|source| source.pinned)
+    }
+
+    /// The types of the keys and values of the map at a position, where the object tells them.
+    pub fn map_types(&self, map: usize) -> Option<(TypeId, TypeId)> {
+        self.sources.get(map)?.types
     }
 
     /// Whether the map at a position holds global data.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use twinpath_machine::engine::{Checked, Rbpf};
-use twinpath_machine::{Cpu, LoadOptions, Loaded, MachineOptions, MapType, Object, Placement};
+use twinpath_machine::{
+    Cpu, LoadOptions, Loaded, MachineOptions, MapId, MapType, Object, Placement,
+};
 use twinpath_node::{DeviceOptions, EngineFactory, Helpers, NodeId, World, WorldError};
 
 use crate::plan::{
@@ -50,6 +52,8 @@ pub(crate) fn engines(engine: Engine) -> EngineFactory {
 }
 
 type Objects = BTreeMap<ObjectName, Loaded>;
+/// Maps that the objects of a node share, by the names under which they want to be pinned.
+type Pinned = BTreeMap<String, MapId>;
 
 impl Emulation {
     fn add_node(&mut self, node: &NodePlan) -> Result<(), EmulatedError> {
@@ -60,8 +64,9 @@ impl Emulation {
         }
         self.add_devices(id, node)?;
         let mut objects = Objects::new();
+        let mut pinned = Pinned::new();
         for object in &node.objects {
-            let loaded = self.load(node, object)?;
+            let loaded = self.load(node, object, &mut pinned)?;
             objects.insert(object.name.clone(), loaded);
         }
         for write in &node.maps {
@@ -96,7 +101,12 @@ impl Emulation {
     }
 
     /// Loads the programs that the node attaches, and all maps.
-    fn load(&mut self, node: &NodePlan, plan: &ObjectPlan) -> Result<Loaded, EmulatedError> {
+    fn load(
+        &mut self,
+        node: &NodePlan,
+        plan: &ObjectPlan,
+        pinned: &mut Pinned,
+    ) -> Result<Loaded, EmulatedError> {
         let path = || plan.path.clone();
         let object = Object::parse(&plan.bytes).map_err(|source| EmulatedError::Object {
             path: path(),
@@ -108,9 +118,18 @@ impl Emulation {
             .filter(|attachment| attachment.object == plan.name)
             .map(|attachment| attachment.program.clone())
             .collect();
+        let maps = object.maps().iter().enumerate();
+        let wants_pin: BTreeSet<&str> = maps
+            .filter(|(position, _)| object.is_pinned(*position))
+            .map(|(_, def)| def.name.as_str())
+            .collect();
+        let shared = pinned
+            .iter()
+            .filter(|(name, _)| wants_pin.contains(name.as_str()));
         let options = LoadOptions {
             globals: plan.globals.clone(),
             programs: Some(attached),
+            shared: shared.map(|(name, id)| (name.clone(), *id)).collect(),
             ..LoadOptions::default()
         };
         let machine = &mut self.world.machine;
@@ -121,6 +140,9 @@ impl Emulation {
                 source,
             })?;
         for (name, id) in &loaded.maps {
+            if wants_pin.contains(name.as_str()) {
+                pinned.insert(name.clone(), *id);
+            }
             let map = &mut machine.maps[*id];
             if map.def().kind == MapType::PerfEventArray {
                 // An array without room for the events of a CPU gives programs what the kernel gives them.

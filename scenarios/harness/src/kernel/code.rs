@@ -1,36 +1,42 @@
-//! An object's programs as instructions that the kernel takes, to load them with a tap.
+//! A program as instructions that the kernel takes, alone or with a tap.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use aya::{Btf, EbpfError};
-use aya_obj::btf::{BtfParam, BtfType, Func, FuncLinkage, FuncProto, Int, IntEncoding, Ptr};
-use aya_obj::generated::{bpf_func_info, bpf_insn, bpf_line_info};
-use aya_obj::{Object, ProgramSection};
+use twinpath_bpf::{DebugInfo, Map, load_btf};
+use twinpath_machine::isa::{Insn, SLOT, pseudo};
+use twinpath_machine::object::btf::{Btf, Kind};
+use twinpath_machine::{HelperId, MapId, Program, ProgramType};
 
-use super::sys::map::Map;
-use super::sys::program::{DebugInfo, load_btf};
-use super::tap::Watched;
+use super::types::Types;
 
-/// The programs of an object, linked and with the object's maps put in.
-#[derive(Debug)]
-pub struct Code {
-    object: Object,
-}
-
-/// A program, with all functions that it calls.
-#[derive(Debug)]
+/// A program, with all functions that it calls and the object's maps put in.
+#[derive(Debug, Clone)]
 pub struct Function {
     /// The program's name.
     pub name: String,
+    /// The type that its section, or what calls it, gives it.
+    pub kind: ProgramType,
     /// The licence of its object.
     pub license: CString,
-    instructions: Vec<bpf_insn>,
-    functions: Vec<bpf_func_info>,
-    lines: Vec<bpf_line_info>,
-    btf: Option<Btf>,
+    instructions: Vec<u8>,
+    /// Where each function starts, the program's own first, with its name.
+    functions: Vec<(u32, String)>,
+    lines: Vec<Line>,
+    /// The object's types, if it has any.
+    types: Option<Types>,
+}
+
+/// A source line, from an instruction on.
+#[derive(Debug, Clone)]
+struct Line {
+    instruction: u32,
+    file: String,
+    text: String,
+    /// As `struct bpf_line_info` has them.
+    place: u32,
 }
 
 /// Instructions with what the kernel is told about them.
@@ -38,7 +44,7 @@ pub struct Function {
 pub struct Whole {
     /// Of eight bytes each.
     pub instructions: Vec<u8>,
-    /// Functions and lines, if the object has BTF.
+    /// Functions and lines, if the object has BTF that the kernel takes.
     pub debug: Option<OwnedDebugInfo>,
 }
 
@@ -50,132 +56,192 @@ pub struct OwnedDebugInfo {
     lines: Vec<u8>,
 }
 
-impl Code {
-    /// Reads an object that aya has loaded, and puts its maps in.
-    ///
-    /// # Errors
-    /// Those that aya would have had.
-    pub fn link(bytes: &[u8], maps: &BTreeMap<String, Map>) -> Result<Self, EbpfError> {
-        let mut object = Object::parse(bytes)?;
-        let features = aya::features();
-        if let Some(features) = features.btf() {
-            object.fixup_and_sanitize_btf(features)?;
-        }
-        if object.has_btf_relocations() {
-            object.relocate_btf(&Btf::from_sys_fs()?)?;
-        }
-        let sections: HashSet<usize> = object
-            .functions
-            .keys()
-            .map(|(section, _)| *section)
-            .collect();
-        let definitions: Vec<_> = object.maps.drain().collect();
-        let known = definitions.iter().filter_map(|(name, definition)| {
-            let map = maps.get(name)?;
-            Some((name.as_str(), map.as_fd().as_raw_fd(), definition))
-        });
-        object.relocate_maps(known, &sections)?;
-        object.relocate_calls(&sections)?;
-        object.sanitize_functions(features);
-        Ok(Self { object })
-    }
-
-    /// What a tap on a program would watch; `None` for one without packets, or that the object lacks.
-    pub fn watched(&self, program: &str) -> Option<Watched> {
-        match self.object.programs.get(program)?.section {
-            ProgramSection::Xdp { frags, .. } => Some(Watched::Xdp { fragments: frags }),
-            ProgramSection::SchedClassifier => Some(Watched::Skb),
-            _ => None,
-        }
-    }
-
-    /// A program, if the object has it.
-    pub fn function(&self, program: &str) -> Option<Function> {
-        let definition = self.object.programs.get(program)?;
-        let function = self.object.functions.get(&definition.function_key())?;
-        Some(Function {
-            name: program.to_owned(),
-            license: definition.license.clone(),
-            instructions: function.instructions.clone(),
-            functions: function.func_info.func_info.clone(),
-            lines: function.line_info.line_info.clone(),
-            btf: self.object.btf.clone(),
-        })
-    }
-}
+/// Bits of a column in `bpf_line_info.line_col`.
+const COLUMN_BITS: u32 = 10;
+/// Kernel functions have these numbers in the emulator, others are helpers.
+const FIRST_KERNEL_FUNCTION: u32 = 0x1_0000;
+/// `BPF_JMP | BPF_CALL`
+const CALL: u8 = 0x85;
 
 impl Function {
-    /// The program as it is.
+    /// A program of the emulator's machine with the kernel's maps in place of the machine's.
     ///
     /// # Errors
-    /// When the kernel does not take the BTF.
-    pub fn alone(&self) -> io::Result<Whole> {
-        let described = self.btf.as_ref().filter(|_| !self.functions.is_empty());
-        let debug = described.map(|btf| {
-            let functions = self.functions.iter();
-            Ok::<_, io::Error>(OwnedDebugInfo {
-                btf: load_btf(&btf.to_bytes())?,
-                functions: functions
-                    .flat_map(|info| words([info.insn_off, info.type_id]))
-                    .collect(),
-                lines: self
-                    .lines
-                    .iter()
-                    .flat_map(|info| words(line(info, info.insn_off)))
-                    .collect(),
-            })
-        });
-        Ok(Whole {
-            instructions: self.instructions.iter().flat_map(bytes).collect(),
-            debug: debug.transpose()?,
+    /// When the program calls a function that this kernel does not have.
+    pub fn new(
+        program: &Program,
+        license: &str,
+        maps: &BTreeMap<MapId, &Map>,
+        types: Option<&Types>,
+    ) -> io::Result<Self> {
+        let instructions = linked(&program.insns, maps)?;
+        let functions = program.functions.iter();
+        Ok(Self {
+            name: program.name.clone(),
+            kind: program.kind,
+            license: CString::new(license).unwrap_or_default(),
+            instructions,
+            functions: functions
+                .map(|function| (function.slot, function.name.clone()))
+                .collect(),
+            lines: lines(program),
+            types: types.cloned(),
         })
+    }
+
+    /// The program as it is. Without BTF if the kernel does not take the object's.
+    pub fn alone(&self) -> Whole {
+        let described = self.types.clone().map(|mut types| {
+            let functions = self.functions.iter();
+            let functions = functions
+                .map(|(start, name)| (*start, described(&mut types, name)))
+                .collect::<Vec<_>>();
+            self.debug_info(types, &functions, 0)
+        });
+        Whole {
+            instructions: self.instructions.clone(),
+            debug: described.and_then(Result::ok),
+        }
     }
 
     /// Puts other instructions in front, which are then the program, and this one a function of it.
     ///
-    /// # Errors
-    /// When the kernel does not take the BTF.
-    pub fn behind(&self, front: &[u8]) -> io::Result<Whole> {
-        let mut instructions = front.to_vec();
-        instructions.extend(self.instructions.iter().flat_map(bytes));
-        let debug = match &self.btf {
-            Some(btf) if !self.functions.is_empty() => Some(self.debug_info(btf, front.len() / 8)?),
-            _ => None,
-        };
-        Ok(Whole {
-            instructions,
-            debug,
-        })
+    /// The program, now called by another, gets a description of its own, as a static function: one that is
+    /// verified for the call that is there, and not for all that its signature would allow.
+    pub fn behind(&self, front: &[u8]) -> Whole {
+        let shift = (front.len() / SLOT) as u32;
+        let described = self.types.clone().map(|mut types| {
+            let mut functions = vec![
+                (0, types.add_function("twinpath_tap")),
+                (shift, types.add_function("twinpath_program")),
+            ];
+            for (start, name) in self.functions.iter().skip(1) {
+                functions.push((start + shift, described(&mut types, name)));
+            }
+            self.debug_info(types, &functions, shift)
+        });
+        Whole {
+            instructions: [front, &self.instructions].concat(),
+            debug: described.and_then(Result::ok),
+        }
     }
 
-    /// The kernel wants each function described. The program, now called by another, gets a description of its
-    /// own, as a static function: one that is verified for the call that is there, and not for all that its
-    /// signature would allow.
-    fn debug_info(&self, btf: &Btf, shift: usize) -> io::Result<OwnedDebugInfo> {
-        let shift = shift as u32;
-        let mut btf = btf.clone();
-        let front = add_function(&mut btf, "twinpath_tap");
-        let main = add_function(&mut btf, "twinpath_program");
-        let own = [(0, front), (shift, main)];
-        // The first record is the program's old one.
-        let others = self
-            .functions
-            .iter()
-            .skip(1)
-            .map(|info| (info.insn_off + shift, info.type_id));
-        let functions = own.into_iter().chain(others);
-        let lines = self.lines.first().map(|first| line(first, 0));
-        let lines = lines.into_iter().chain(
-            self.lines
-                .iter()
-                .map(|info| line(info, info.insn_off + shift)),
-        );
+    /// The kernel wants each function described, and if there are lines, one at the start of each.
+    fn debug_info(
+        &self,
+        mut types: Types,
+        functions: &[(u32, u32)],
+        shift: u32,
+    ) -> io::Result<OwnedDebugInfo> {
+        let mut lines: BTreeMap<u32, [u32; 3]> = BTreeMap::new();
+        for line in &self.lines {
+            let words = [types.name(&line.file), types.name(&line.text), line.place];
+            lines.entry(line.instruction + shift).or_insert(words);
+        }
+        for (start, _) in functions {
+            let next = lines.range(*start..).next().or(lines.iter().next_back());
+            if let Some(words) = next.map(|(_, words)| *words) {
+                lines.entry(*start).or_insert(words);
+            }
+        }
+        let words = |at: &u32, [file, text, place]: &[u32; 3]| [*at, *file, *text, *place];
         Ok(OwnedDebugInfo {
-            btf: load_btf(&btf.to_bytes())?,
-            functions: functions.flat_map(|(at, kind)| words([at, kind])).collect(),
-            lines: lines.flat_map(words).collect(),
+            btf: load_btf(&types.bytes())?,
+            functions: functions
+                .iter()
+                .flat_map(|(at, of)| [*at, *of])
+                .flat_map(u32::to_ne_bytes)
+                .collect(),
+            lines: lines
+                .iter()
+                .flat_map(|(at, line)| words(at, line))
+                .flat_map(u32::to_ne_bytes)
+                .collect(),
         })
     }
+}
+
+/// The object's own description of a function, or one that is made.
+fn described(types: &mut Types, name: &str) -> u32 {
+    types
+        .function(name)
+        .unwrap_or_else(|| types.add_function(name))
+}
+
+/// The lines of a program, without those of a kind that the kernel does not take.
+fn lines(program: &Program) -> Vec<Line> {
+    let mut second_half = vec![false; program.insns.len()];
+    for (slot, insn) in program.insns.iter().enumerate() {
+        if is_wide(insn)
+            && !second_half[slot]
+            && let Some(next) = second_half.get_mut(slot + 1)
+        {
+            *next = true;
+        }
+    }
+    let takes = |slot: u32| second_half.get(slot as usize) == Some(&false);
+    program
+        .lines
+        .iter()
+        .filter(|line| takes(line.slot))
+        .map(|line| Line {
+            instruction: line.slot,
+            file: line.file.to_string(),
+            text: line.text.to_string(),
+            place: line.line << COLUMN_BITS | line.column & ((1 << COLUMN_BITS) - 1),
+        })
+        .collect()
+}
+
+fn is_wide(insn: &Insn) -> bool {
+    const LOAD_IMMEDIATE: u8 = 0x18;
+    insn.code == LOAD_IMMEDIATE
+}
+
+/// The instructions with descriptors of maps and numbers of kernel functions put in.
+fn linked(insns: &[Insn], maps: &BTreeMap<MapId, &Map>) -> io::Result<Vec<u8>> {
+    let mut kernel = None;
+    let mut linked = Vec::with_capacity(insns.len() * SLOT);
+    let mut slots = insns.iter();
+    while let Some(insn) = slots.next() {
+        let mut insn = *insn;
+        let called = HelperId(insn.imm as u32);
+        if insn.code == CALL
+            && insn.src == 0
+            && called.0 >= FIRST_KERNEL_FUNCTION
+            && let Some(name) = called.name()
+        {
+            insn.imm = kernel_function(&mut kernel, name)? as i32;
+            insn.src = pseudo::KFUNC_CALL;
+        }
+        if is_wide(&insn) && matches!(insn.src, pseudo::MAP_FD | pseudo::MAP_VALUE) {
+            let map = maps.get(&MapId(insn.imm as u32));
+            insn.imm = map.ok_or(io::ErrorKind::NotFound)?.as_raw_fd();
+        }
+        linked.extend(insn.to_bytes());
+        if is_wide(&insn) {
+            linked.extend(slots.next().copied().unwrap_or_default().to_bytes());
+        }
+    }
+    Ok(linked)
+}
+
+/// The number of a function's type among the kernel's.
+fn kernel_function(kernel: &mut Option<Btf>, name: &str) -> io::Result<u32> {
+    let btf = match kernel {
+        Some(btf) => btf,
+        None => kernel.insert(Btf::of_running_kernel()?),
+    };
+    let found = btf
+        .types()
+        .find(|(_, of)| matches!(of.kind, Kind::Function { .. }) && of.name == name);
+    let (id, _) = found.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("this kernel has no function {name}"),
+        )
+    })?;
+    Ok(id.0)
 }
 
 impl OwnedDebugInfo {
@@ -187,51 +253,4 @@ impl OwnedDebugInfo {
             lines: &self.lines,
         }
     }
-}
-
-/// Describes a static function `int name(void *context)`.
-fn add_function(btf: &mut Btf, name: &str) -> u32 {
-    const VOID: u32 = 0;
-    const NO_NAME: u32 = 0;
-    let int = btf.add_string("int");
-    let int = btf.add_type(BtfType::Int(Int::new(int, 4, IntEncoding::Signed, 0)));
-    let pointer = btf.add_type(BtfType::Ptr(Ptr::new(NO_NAME, VOID)));
-    let parameter = BtfParam {
-        name_offset: btf.add_string("context"),
-        btf_type: pointer,
-    };
-    let signature = btf.add_type(BtfType::FuncProto(FuncProto::new(vec![parameter], int)));
-    let name = btf.add_string(name);
-    btf.add_type(BtfType::Func(Func::new(
-        name,
-        signature,
-        FuncLinkage::Static,
-    )))
-}
-
-/// A line's record, for an instruction.
-fn line(info: &bpf_line_info, instruction: u32) -> [u32; 4] {
-    [
-        instruction,
-        info.file_name_off,
-        info.line_off,
-        info.line_col,
-    ]
-}
-
-fn words<const N: usize>(words: [u32; N]) -> impl Iterator<Item = u8> {
-    words.into_iter().flat_map(u32::to_ne_bytes)
-}
-
-fn bytes(instruction: &bpf_insn) -> [u8; 8] {
-    let (to, from) = (instruction.dst_reg(), instruction.src_reg());
-    // The registers are bit fields, and a compiler lays those out from the byte order's end.
-    let registers = if cfg!(target_endian = "little") {
-        from << 4 | to
-    } else {
-        to << 4 | from
-    };
-    let [o0, o1] = instruction.off.to_ne_bytes();
-    let [i0, i1, i2, i3] = instruction.imm.to_ne_bytes();
-    [instruction.code, registers, o0, o1, i0, i1, i2, i3]
 }

@@ -3,9 +3,9 @@
 use std::io;
 
 use aya_obj::generated::bpf_map_type::{self, *};
+use twinpath_bpf::Map;
 
 use super::error::Error;
-use super::sys::map::Map;
 use crate::recording::MapContents;
 
 /// Kinds of maps whose elements are plain bytes, by key.

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aya::EbpfError;
 use aya::programs::ProgramError;
 
 use super::probe::Missing;
@@ -77,20 +76,12 @@ pub enum Error {
         taken_by: String,
     },
     /// The object is not one that can be loaded.
-    #[error("load {}: {}", path.display(), chain(.source))]
+    #[error("load {}: {}", path.display(), chain(&**.source))]
     Load {
         /// Where the object was read from.
         path: PathBuf,
         /// Why not.
-        source: Box<EbpfError>,
-    },
-    /// The emulator cannot link a program for the kernel.
-    #[error("link {}: {problem}", path.display())]
-    Link {
-        /// Where the object was read from.
-        path: PathBuf,
-        /// Why not.
-        problem: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The verifier refused a program.
     #[error("load program `{program}` of {}: {error}\n{}", path.display(), log_end(.log))]
@@ -124,8 +115,8 @@ pub enum Error {
         /// The maps that it has.
         has: Vec<String>,
     },
-    /// A program in a section whose name says nothing about the program's type, to the loader.
-    #[error("load program `{program}` of {}: section `{section}` has no name that the loader knows, or is a second section of XDP programs", path.display())]
+    /// A program in a section whose name says nothing about the program's type.
+    #[error("load program `{program}` of {}: the name of section `{section}` tells no type of program", path.display())]
     UnknownSection {
         /// The program.
         program: String,

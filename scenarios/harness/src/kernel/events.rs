@@ -4,10 +4,10 @@ use aya::maps::perf::{PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{MapData, PerfEventArray, RingBuf};
 use aya::util::online_cpus;
 use aya_obj::generated::bpf_map_type;
+use twinpath_bpf::Map;
 
 use super::error::Error;
-use super::object::LoadedObject;
-use super::sys::map::Map;
+use super::object::{LoadedObject, for_aya};
 use crate::plan::{NodeName, ObjectName};
 use crate::recording::{Event, MapRef};
 
@@ -26,12 +26,12 @@ enum Stream {
 }
 
 impl EventSource {
-    /// Takes the ring buffers and perf event arrays out of an object, by name.
+    /// Reads the ring buffers and perf event arrays of an object, by name.
     ///
     /// # Errors
     /// When the kernel does not hand out their memory.
-    pub fn take_from(
-        object: &mut LoadedObject,
+    pub fn all_of(
+        object: &LoadedObject,
         node: &NodeName,
         name: &ObjectName,
     ) -> Result<Vec<Self>, Error> {
@@ -44,19 +44,16 @@ impl EventSource {
             .any(|kind| *kind as u32 == map.shape().kind)
         };
         let streams = object.maps().iter().filter(|(_, map)| is_stream(map));
-        let streams: Vec<(String, u32)> = streams
-            .map(|(name, map)| (name.clone(), map.shape().max_entries))
-            .collect();
         streams
-            .into_iter()
-            .filter_map(|(map, size)| object.take_stream(&map).map(|taken| (map, size, taken)))
-            .map(|(map, size, taken)| {
+            .map(|(map, data)| {
                 let what = format!("read map `{map}`");
-                let stream = Stream::open(taken, size).map_err(Error::system(what))?;
+                let size = data.shape().max_entries;
+                let stream = for_aya(data).and_then(|data| Stream::open(data, size));
+                let stream = stream.map_err(Error::system(what))?;
                 let map = MapRef {
                     node: node.clone(),
                     object: name.clone(),
-                    map,
+                    map: map.clone(),
                 };
                 Ok(Self { map, stream })
             })

@@ -2,7 +2,7 @@
 //!
 //! Each node of a plan becomes a network namespace, each of its devices one end of a veth pair with the plan's
 //! name, index, address and MTU. The other ends are in one more namespace, the edge: there stimuli enter, by a
-//! packet socket, and there a tap sees what leaves. The plan's programs are loaded with aya and attached; around
+//! packet socket, and there a tap sees what leaves. The plan's programs are read by the emulator's loader, and attached with aya; around
 //! each of them a tap records what it returned and how it left the packet (`tap/`). One frame is sent at a time,
 //! and the next one only when the nodes have become quiet (`quiet.rs`). What was seen until then is the frame's
 //! journey (`journey.rs`, `ends.rs`).
@@ -35,7 +35,6 @@ mod ends;
 mod error;
 mod events;
 mod journey;
-mod linked;
 mod links;
 mod namespace;
 mod node;
@@ -43,11 +42,11 @@ mod object;
 mod probe;
 mod quiet;
 mod run;
-mod section;
 mod sys;
 mod sysctl;
 mod tap;
 pub mod test_run;
+mod types;
 mod world;
 
 use std::time::Duration;

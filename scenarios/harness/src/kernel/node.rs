@@ -13,7 +13,7 @@ use super::error::Error;
 use super::events::EventSource;
 use super::links::{Links, send_plainly};
 use super::namespace::Namespace;
-use super::object::{Attached, LoadedObject, Place};
+use super::object::{Attached, LoadedObject, Pinned, Place, Wanted};
 use super::sys::packet::{ALL, PacketSocket};
 use super::sysctl;
 use super::tap::{Observer, TapError};
@@ -110,8 +110,17 @@ impl<'a> Node<'a> {
     /// When the plan asks for what the objects lack, or the kernel refuses.
     pub fn load(&mut self, cpu: usize) -> Result<(), Error> {
         let name = &self.plan.name;
+        let mut pinned = Pinned::new();
         for plan in &self.plan.objects {
-            let object = LoadedObject::load(plan, &self.pins)?;
+            let attached = self.plan.attachments.iter();
+            let attached = attached
+                .filter(|attachment| attachment.object == plan.name)
+                .map(|attachment| attachment.program.clone());
+            let wanted = Wanted {
+                programs: Some(attached.collect()),
+                ..Wanted::default()
+            };
+            let object = LoadedObject::load(plan, wanted, &mut pinned)?;
             self.objects.insert(plan.name.clone(), object);
         }
         for attachment in &self.plan.attachments {
@@ -124,9 +133,9 @@ impl<'a> Node<'a> {
         if let Some(cell) = &self.plan.clock {
             object_of(&mut self.objects, name, &cell.object)?.map(&cell.map)?;
         }
-        for (object, loaded) in &mut self.objects {
+        for (object, loaded) in &self.objects {
             self.events
-                .extend(EventSource::take_from(loaded, name, object)?);
+                .extend(EventSource::all_of(loaded, name, object)?);
         }
         Ok(())
     }

@@ -1,24 +1,33 @@
-//! Objects, loaded with aya.
+//! Objects, put into the kernel.
+//!
+//! One loader reads objects for both worlds: the emulator's ([`twinpath_machine`]), which follows libbpf. It puts an
+//! object into a machine that never runs; from there its maps, its programs and what stands in both from the start are
+//! taken into the kernel as they are. aya attaches the programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as StdError;
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
 use aya::programs::tc::{NlOptions, TcAttachOptions};
-use aya::programs::{
-    Program, ProgramError, ProgramType, SchedClassifier, TcAttachType, Xdp, XdpMode,
-};
-use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya_obj::programs::XdpAttachType;
+use twinpath_bpf::{
+    Map, MapShape, MapSource, Program, ProgramSource, Types as MapTypes, load_btf, possible_cpus,
+};
+use twinpath_machine::{
+    AttachType, Call, Checked, Environment, FaultKind, HelperId, LoadError, LoadOptions, Loaded,
+    Machine, MachineOptions, MapDef, MapId, MapType, Object, ObjectProgram, ProgramId, ProgramType,
+};
 
-use super::code::{Code, Function};
+use super::code::{Function, Whole};
 use super::error::Error;
-use super::section::rename;
-use super::sys::map::Map;
 use super::sys::program::pin;
-use super::tap::{Observer, TapError};
+use super::tap::{Observer, TapError, Watched};
+use super::types::Types;
 use crate::plan::{Hook, HookKind, ObjectPlan};
 use twinpath_bpf::BpfFs;
 
@@ -26,12 +35,26 @@ use twinpath_bpf::BpfFs;
 #[derive(Debug)]
 pub struct LoadedObject {
     path: PathBuf,
-    ebpf: Ebpf,
+    object: Object,
+    /// Where the object was put together.
+    machine: Machine,
+    loaded: Loaded,
     maps: BTreeMap<String, Map>,
-    code: Code,
-    /// Programs of no known type, with the names of their sections.
-    unknown: BTreeMap<String, String>,
+    types: Option<Types>,
+    programs: BTreeMap<ProgramId, Program>,
 }
+
+/// What is to be loaded of an object.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Programs by name; all, if left out.
+    pub programs: Option<BTreeSet<String>>,
+    /// Types of programs, by name, in place of what their sections tell.
+    pub types: BTreeMap<String, ProgramType>,
+}
+
+/// Maps that objects of a node share, by the names under which they want to be pinned.
+pub type Pinned = BTreeMap<String, OwnedFd>;
 
 /// A program at a hook. Dropping it takes the program off, for which the thread must be in the network namespace
 /// of the hook's device.
@@ -43,73 +66,237 @@ pub enum Attached {
     Filter(#[expect(dead_code, reason = "held until it is dropped")] SchedClassifier),
 }
 
-impl LoadedObject {
-    /// Creates the object's maps. Those which it wants pinned are pinned in the given file system, and taken from
-    /// there when an earlier object pinned one of that name.
-    ///
-    /// # Errors
-    /// When the bytes are no BPF object, a global variable is unknown or of another size, or the kernel refuses.
-    pub fn load(plan: &ObjectPlan, pins: &BpfFs) -> Result<Self, Error> {
-        let failed = |source| Error::Load {
-            path: plan.path.clone(),
-            source: Box::new(source),
-        };
-        let pins = pins.path();
-        let mut loader = EbpfLoader::new();
-        loader.default_map_pin_directory(&pins);
-        loader.allow_unsupported_maps();
-        for (name, value) in &plan.globals {
-            loader.override_global(name, value.as_slice(), true);
-        }
-        // The ELF reader wants aligned bytes. Those of an `Arc` stand behind its two counters, and those of a
-        // vector come from the allocator.
-        let named = rename(&plan.bytes);
-        let ebpf = loader.load(&named.bytes).map_err(failed)?;
-        let maps: Result<_, _> = ebpf
-            .maps()
-            .map(|(name, map)| Ok((name.to_owned(), duplicate(map)?)))
-            .collect();
-        let maps = maps.map_err(Error::system("duplicate a descriptor"))?;
-        Ok(Self {
-            path: plan.path.clone(),
-            code: Code::link(&named.bytes, &maps).map_err(failed)?,
-            ebpf,
-            maps,
-            unknown: named.unknown,
-        })
+/// What the emulator lacks, the kernel may have.
+struct Kernel;
+
+impl Environment for Kernel {
+    fn provides(&self, _helper: HelperId, _program: ProgramType) -> bool {
+        true
     }
 
-    fn program_mut(&mut self, name: &str) -> Result<&mut Program, Error> {
-        if self.ebpf.program(name).is_none() {
-            return Err(Error::UnknownProgram {
-                program: name.to_owned(),
-                path: self.path.clone(),
-                has: sorted(self.ebpf.programs().map(|(name, _)| name)),
-            });
+    fn helper(&mut self, call: &mut Call<'_>) -> Checked<u64> {
+        Err(Box::new(FaultKind::Unsupported(call.helper.to_string())))
+    }
+}
+
+/// `BPF_F_SLEEPABLE`
+const SLEEPABLE: u32 = 1 << 4;
+/// `BPF_F_XDP_HAS_FRAGS`
+const FRAGMENTS: u32 = 1 << 5;
+
+impl LoadedObject {
+    /// Creates the object's maps, and loads the programs that they hold from the start. A map that it wants pinned is the one that an earlier object pinned under
+    /// that name.
+    ///
+    /// # Errors
+    /// When the bytes are no BPF object, a program or a global variable is unknown or of another size, or the kernel
+    /// refuses.
+    pub fn load(plan: &ObjectPlan, wanted: Wanted, pinned: &mut Pinned) -> Result<Self, Error> {
+        let path = plan.path.clone();
+        let object = Object::parse(&plan.bytes).map_err(|error| failed(&path, error))?;
+        for name in wanted.programs.iter().flatten() {
+            if object.program(name).is_none() {
+                return Err(unknown_program(&path, &object, name));
+            }
         }
-        Ok(self.ebpf.program_mut(name).expect("it was there just now"))
+        let options = MachineOptions {
+            cpus: possible_cpus().map_err(Error::system("count the CPUs"))?,
+            ..MachineOptions::default()
+        };
+        let mut machine = Machine::new(options).map_err(|error| failed(&path, error))?;
+        let mut options = LoadOptions {
+            globals: plan.globals.clone(),
+            programs: wanted.programs,
+            types: wanted.types,
+            ..LoadOptions::default()
+        };
+        let loaded = loop {
+            match machine.load(&object, &options, &Kernel) {
+                Ok(loaded) => break loaded,
+                // Not each program of an object needs to be one that can be loaded.
+                Err(LoadError::Untyped { program, .. }) if options.programs.is_none() => {
+                    options.types.insert(program, ProgramType::SocketFilter);
+                }
+                Err(LoadError::Untyped { program, section }) => {
+                    return Err(Error::UnknownSection {
+                        program,
+                        path,
+                        section,
+                    });
+                }
+                Err(error) => return Err(failed(&path, error)),
+            }
+        };
+        let mut new = Self {
+            path,
+            types: object.btf().map(|btf| Types::of(Some(btf))),
+            object,
+            machine,
+            loaded,
+            maps: BTreeMap::new(),
+            programs: BTreeMap::new(),
+        };
+        new.create_maps(pinned)?;
+        new.fill_maps()?;
+        Ok(new)
+    }
+
+    fn create_maps(&mut self, pinned: &mut Pinned) -> Result<(), Error> {
+        let types = self.types.as_ref();
+        let types = types.and_then(|types| load_btf(&types.bytes()).ok());
+        for (position, def) in self.object.maps().iter().enumerate() {
+            let Some(id) = self.loaded.maps.get(&def.name) else {
+                continue;
+            };
+            let shared = pinned
+                .get(&def.name)
+                .filter(|_| self.object.is_pinned(position));
+            let what = || format!("make map `{}` of {}", def.name, self.path.display());
+            let map = match shared {
+                Some(fd) => fd.try_clone().and_then(Map::from_fd),
+                None => {
+                    let of_map = self.object.map_types(position);
+                    let types = types
+                        .as_ref()
+                        .zip(of_map)
+                        .map(|(btf, (key, value))| MapTypes {
+                            btf: btf.as_fd(),
+                            key: key.0,
+                            value: value.0,
+                        });
+                    let sized = MapDef {
+                        // The kernel adds to these by itself what it then refuses to be given.
+                        flags: def.flags,
+                        ..self.machine.maps[*id].def().clone()
+                    };
+                    create(&sized, types)
+                }
+            };
+            let map = map.map_err(Error::system(what()))?;
+            if self.object.is_global_data(position) {
+                self.write_global_data(*id, &map)
+                    .map_err(Error::system(what()))?;
+            }
+            if self.object.is_pinned(position) {
+                let fd = map.as_fd().try_clone_to_owned();
+                pinned.insert(def.name.clone(), fd.map_err(Error::system(what()))?);
+            }
+            self.maps.insert(def.name.clone(), map);
+        }
+        Ok(())
+    }
+
+    fn write_global_data(&self, id: MapId, map: &Map) -> io::Result<()> {
+        let source = &self.machine.maps[id];
+        for (key, values) in source.entries(&self.machine.memory) {
+            map.update(&key, &values.concat(), 0)?;
+        }
+        // The verifier takes for constants what nobody can change any more.
+        if source.def().flags.read_only_for_programs() {
+            map.freeze()?;
+        }
+        Ok(())
+    }
+
+    /// Puts programs and maps into the arrays and maps that hold them from the start.
+    fn fill_maps(&mut self) -> Result<(), Error> {
+        let maps: Vec<(String, MapId)> = self.loaded.maps.clone().into_iter().collect();
+        for (name, id) in &maps {
+            let kind = self.machine.maps[*id].def().kind;
+            if !matches!(
+                kind,
+                MapType::ProgArray | MapType::ArrayOfMaps | MapType::HashOfMaps
+            ) {
+                continue;
+            }
+            for (key, values) in self.machine.maps[*id].entries(&self.machine.memory) {
+                let number = values
+                    .first()
+                    .and_then(|value| value.first_chunk().copied());
+                let number = number.map_or(0, u32::from_le_bytes);
+                let fd = if kind == MapType::ProgArray {
+                    Some(self.verify_program(ProgramId(number))?.as_raw_fd())
+                } else {
+                    let inner = maps.iter().find(|(_, id)| id.0 == number);
+                    inner.and_then(|(name, _)| Some(self.maps.get(name)?.as_raw_fd()))
+                };
+                let (Some(fd), Some(map)) = (fd, self.maps.get(name)) else {
+                    continue;
+                };
+                let what = format!("fill map `{name}` of {}", self.path.display());
+                map.update(&key, &fd.to_ne_bytes(), 0)
+                    .map_err(Error::system(what))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&self, name: &str) -> Result<ProgramId, Error> {
+        let id = self.loaded.programs.get(name).copied();
+        id.ok_or_else(|| unknown_program(&self.path, &self.object, name))
     }
 
     /// Has a program verified, unless that was done before, and gives its descriptor.
     ///
     /// # Errors
-    /// When the object lacks it, it is of a type that the backend does not load, or the verifier refuses it.
+    /// When the object lacks it, or the verifier refuses it.
     pub fn verify(&mut self, name: &str) -> Result<BorrowedFd<'_>, Error> {
-        let path = self.path.clone();
-        if let Some(section) = self.unknown.get(name) {
-            return Err(Error::UnknownSection {
-                program: name.to_owned(),
-                path,
-                section: section.clone(),
+        self.verify_program(self.id(name)?)
+    }
+
+    fn verify_program(&mut self, id: ProgramId) -> Result<BorrowedFd<'_>, Error> {
+        if !self.programs.contains_key(&id) {
+            let function = self.function_of(id)?;
+            let whole = function.alone();
+            let described = load(&function, self.program_of(&function), &whole);
+            // A description that the kernel does not take is no fault of the program.
+            let loaded = described.or_else(|refusal| {
+                let whole = Whole {
+                    debug: None,
+                    ..whole
+                };
+                load(&function, self.program_of(&function), &whole).map_err(|_| refusal)
             });
+            let program = loaded.map_err(|refusal| Error::Refused {
+                program: function.name.clone(),
+                path: self.path.clone(),
+                error: refusal.error,
+                log: refusal.log,
+            })?;
+            self.programs.insert(id, program);
         }
-        let program = self.program_mut(name)?;
-        if program.fd().is_err() {
-            let kind = format!("{:?}", program.prog_type());
-            load(program).map_err(|error| refusal(error, name, kind, path))?;
-        }
-        let program: &Program = program;
-        Ok(program.fd().expect("it is loaded").as_fd())
+        Ok(self.programs[&id].as_fd())
+    }
+
+    fn program_of(&self, function: &Function) -> Option<&ObjectProgram> {
+        self.object.program(&function.name)
+    }
+
+    fn function_of(&self, id: ProgramId) -> Result<Function, Error> {
+        let program = self.machine.program(id);
+        let program = program.ok_or_else(|| Error::UnknownProgram {
+            program: format!("number {}", id.0),
+            path: self.path.clone(),
+            has: names(&self.object),
+        })?;
+        let maps = &self.loaded.maps;
+        let maps: BTreeMap<MapId, &Map> = maps
+            .iter()
+            .filter_map(|(name, id)| Some((*id, self.maps.get(name)?)))
+            .collect();
+        let license = self.object.license().unwrap_or_default();
+        let what = format!("link program `{}` of {}", program.name, self.path.display());
+        Function::new(program, license, &maps, self.types.as_ref()).map_err(Error::system(what))
+    }
+
+    /// A program's instructions, if the object has it.
+    pub fn function(&self, name: &str) -> Option<Function> {
+        self.function_of(self.id(name).ok()?).ok()
+    }
+
+    /// What is known of a program of the object.
+    pub fn program(&self, name: &str) -> Option<&ObjectProgram> {
+        self.object.program(name)
     }
 
     /// Loads a program together with a tap, whose records carry the number.
@@ -117,10 +304,15 @@ impl LoadedObject {
     /// # Errors
     /// When there can be no tap on the program.
     pub fn tap(&self, name: &str, number: u32, observer: &Observer) -> Result<OwnedFd, TapError> {
-        match (self.code.watched(name), self.code.function(name)) {
-            (Some(watched), Some(function)) => observer.watch(number, watched, &function),
-            _ => Err(TapError::NoPackets),
-        }
+        let function = self.function(name).ok_or(TapError::NoPackets)?;
+        let watched = match function.kind {
+            ProgramType::Xdp => Watched::Xdp {
+                fragments: self.program(name).is_some_and(|program| program.fragments),
+            },
+            ProgramType::SchedCls => Watched::Skb,
+            _ => return Err(TapError::NoPackets),
+        };
+        observer.watch(number, watched, &function)
     }
 
     /// Attaches a program, or in its place the one that it was loaded as together with a tap.
@@ -133,7 +325,8 @@ impl LoadedObject {
         name: &str,
         tapped: Option<OwnedFd>,
     ) -> Result<Attached, Error> {
-        let kind = self.program_mut(name)?.prog_type();
+        let kind = self.machine.program(self.id(name)?);
+        let kind = kind.map_or(ProgramType::Unspecified, |program| program.kind);
         let program = match tapped {
             Some(tapped) => tapped,
             None => self
@@ -145,7 +338,7 @@ impl LoadedObject {
             ProgramError::UnexpectedProgramType => Error::WrongHook {
                 program: name.to_owned(),
                 hook: at.hook.clone(),
-                kind: format!("{kind:?}"),
+                kind: kind.to_string(),
             },
             source => Error::Attach {
                 program: name.to_owned(),
@@ -153,11 +346,6 @@ impl LoadedObject {
                 source: Box::new(source),
             },
         })
-    }
-
-    /// A program's instructions, if the object has it.
-    pub fn function(&self, name: &str) -> Option<Function> {
-        self.code.function(name)
     }
 
     /// One of the object's maps.
@@ -176,11 +364,95 @@ impl LoadedObject {
     pub fn maps(&self) -> &BTreeMap<String, Map> {
         &self.maps
     }
+}
 
-    /// Takes one of aya's maps out of the object, to read it as a stream.
-    pub fn take_stream(&mut self, name: &str) -> Option<aya::maps::Map> {
-        self.ebpf.take_map(name)
+/// A second handle of a map, as aya has them.
+///
+/// # Errors
+/// The kernel's.
+pub fn for_aya(map: &Map) -> io::Result<aya::maps::Map> {
+    let data = MapData::from_fd(map.as_fd().try_clone_to_owned()?);
+    let map = data.and_then(aya::maps::Map::from_map_data);
+    map.map_err(io::Error::other)
+}
+
+fn failed(path: &Path, source: impl StdError + Send + Sync + 'static) -> Error {
+    Error::Load {
+        path: path.to_owned(),
+        source: Box::new(source),
     }
+}
+
+fn names(object: &Object) -> Vec<String> {
+    let programs = object.programs().iter();
+    let mut names: Vec<String> = programs.map(|program| program.name.clone()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn unknown_program(path: &Path, object: &Object, name: &str) -> Error {
+    Error::UnknownProgram {
+        program: name.to_owned(),
+        path: path.to_owned(),
+        has: names(object),
+    }
+}
+
+fn load(
+    function: &Function,
+    program: Option<&ObjectProgram>,
+    whole: &Whole,
+) -> Result<Program, twinpath_bpf::Refusal> {
+    let is = |property: fn(&ObjectProgram) -> bool| program.is_some_and(property);
+    let mut flags = 0;
+    if is(|program| program.fragments) {
+        flags |= FRAGMENTS;
+    }
+    if is(|program| program.sleepable) {
+        flags |= SLEEPABLE;
+    }
+    let attach = program.and_then(|program| program.attach);
+    let attach = match function.kind {
+        ProgramType::Xdp => Some(attach.unwrap_or(AttachType::Xdp)),
+        // A filter is attached by its device, whatever its section says.
+        ProgramType::SchedCls => None,
+        _ => attach,
+    };
+    Program::load(&ProgramSource {
+        attach_type: attach.map_or(0, |attach| attach as u32),
+        license: &function.license,
+        flags,
+        debug: whole.debug.as_ref().map(|debug| debug.borrow()),
+        ..ProgramSource::new(&function.name, function.kind as u32, &whole.instructions)
+    })
+}
+
+/// Makes a map as it is defined. The types of its keys and values are left out if the kernel does not want them.
+fn create(def: &MapDef, types: Option<MapTypes<'_>>) -> io::Result<Map> {
+    let inner = def.inner.as_deref().map(|inner| create(inner, None));
+    let inner = inner.transpose()?;
+    let source = MapSource {
+        name: &def.name,
+        shape: MapShape {
+            kind: def.kind as u32,
+            key_size: def.key_size,
+            value_size: def.value_size,
+            max_entries: def.max_entries,
+            flags: def.flags.0,
+        },
+        extra: def.extra,
+        inner: inner.as_ref().map(AsFd::as_fd),
+        types,
+    };
+    let described = Map::from_source(&source);
+    if described.is_ok() || source.types.is_none() {
+        return described;
+    }
+    Map::from_source(&MapSource {
+        types: None,
+        ..source
+    })
+    .or(described)
 }
 
 /// Where a program is attached. The thread must be in the network namespace of the device.
@@ -204,10 +476,10 @@ impl Place<'_> {
         let attached = match (self.hook.kind, kind) {
             (HookKind::Xdp, ProgramType::Xdp) => self.attach_xdp(&path, XdpMode::Driver),
             (HookKind::XdpGeneric, ProgramType::Xdp) => self.attach_xdp(&path, XdpMode::Skb),
-            (HookKind::TcIngress, ProgramType::SchedClassifier) => {
+            (HookKind::TcIngress, ProgramType::SchedCls) => {
                 self.attach_filter(&path, TcAttachType::Ingress)
             }
-            (HookKind::TcEgress, ProgramType::SchedClassifier) => {
+            (HookKind::TcEgress, ProgramType::SchedCls) => {
                 self.attach_filter(&path, TcAttachType::Egress)
             }
             _ => Err(ProgramError::UnexpectedProgramType),
@@ -232,89 +504,4 @@ impl Place<'_> {
         filter.attach_with_options(self.hook.device.as_str(), kind, options)?;
         Ok(Attached::Filter(filter))
     }
-}
-
-/// A second descriptor of one of aya's maps, for access by raw bytes.
-fn duplicate(map: &aya::maps::Map) -> std::io::Result<Map> {
-    Map::from_fd(data(map).fd().as_fd().try_clone_to_owned()?)
-}
-
-fn data(map: &aya::maps::Map) -> &MapData {
-    use aya::maps::Map as M;
-    match map {
-        M::Array(data)
-        | M::ArrayOfMaps(data)
-        | M::BloomFilter(data)
-        | M::CgroupArray(data)
-        | M::CgroupStorage(data)
-        | M::CgrpStorage(data)
-        | M::CpuMap(data)
-        | M::DevMap(data)
-        | M::DevMapHash(data)
-        | M::HashMap(data)
-        | M::HashOfMaps(data)
-        | M::InodeStorage(data)
-        | M::LpmTrie(data)
-        | M::LruHashMap(data)
-        | M::PerCpuArray(data)
-        | M::PerCpuCgroupStorage(data)
-        | M::PerCpuHashMap(data)
-        | M::PerCpuLruHashMap(data)
-        | M::PerfEventArray(data)
-        | M::ProgramArray(data)
-        | M::Queue(data)
-        | M::ReusePortSockArray(data)
-        | M::RingBuf(data)
-        | M::SkStorage(data)
-        | M::SockHash(data)
-        | M::SockMap(data)
-        | M::Stack(data)
-        | M::StackTraceMap(data)
-        | M::Unsupported(data)
-        | M::XskMap(data) => data,
-    }
-}
-
-fn load(program: &mut Program) -> Result<(), ProgramError> {
-    match program {
-        Program::Xdp(program) => program.load(),
-        Program::SchedClassifier(program) => program.load(),
-        Program::SocketFilter(program) => program.load(),
-        Program::CgroupSkb(program) => program.load(),
-        Program::CgroupSock(program) => program.load(),
-        Program::CgroupSockAddr(program) => program.load(),
-        Program::SkLookup(program) => program.load(),
-        Program::SockOps(program) => program.load(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
-fn refusal(error: ProgramError, program: &str, kind: String, path: PathBuf) -> Error {
-    let program = program.to_owned();
-    match error {
-        ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        } => Error::Refused {
-            program,
-            path,
-            error: io_error,
-            log: verifier_log.to_string(),
-        },
-        ProgramError::UnexpectedProgramType => Error::UnsupportedProgram {
-            program,
-            path,
-            kind,
-        },
-        other => Error::Load {
-            path,
-            source: Box::new(EbpfError::ProgramError(other)),
-        },
-    }
-}
-
-fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut names: Vec<String> = names.map(str::to_owned).collect();
-    names.sort_unstable();
-    names
 }

@@ -13,7 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -22,29 +22,22 @@ use std::sync::Arc;
 use twinpath_machine::ProgramType;
 
 pub use aya_obj::generated::{bpf_map_type as MapKind, bpf_prog_type as ProgramKind};
+pub use twinpath_bpf::{Map, MapShape};
 
 use super::contents::{self, Cpus};
 use super::error::Error;
-use super::linked::{self, Linked};
 use super::namespace::Namespace;
-use super::object::LoadedObject;
+use super::object::{LoadedObject, Pinned, Wanted};
 use super::run::{self, raise_memory_limit};
-pub use super::sys::map::{Map, MapShape};
 use super::sys::program::{ProgramSource, load, test_run};
 pub use super::sys::program::{Refusal, TestInput, TestOutput};
 use crate::plan::{ObjectName, ObjectPlan};
 use crate::recording::MapContents;
-use twinpath_bpf::BpfFs;
-
-/// Of `linux/bpf.h`.
-pub(super) const BPF_F_XDP_HAS_FRAGS: u32 = 1 << 5;
 
 /// An object whose maps are in the kernel.
 #[derive(Debug)]
 pub struct Object {
     object: LoadedObject,
-    /// Maps that the object wants pinned live here.
-    _pins: BpfFs,
 }
 
 /// A program that the kernel has verified.
@@ -72,7 +65,6 @@ impl Object {
         globals: &BTreeMap<String, Vec<u8>>,
     ) -> Result<Self, Error> {
         raise_memory_limit();
-        let pins = BpfFs::new().map_err(Error::system("make a BPF file system"))?;
         let plan = ObjectPlan {
             name: ObjectName::new("object"),
             path: path.into(),
@@ -80,8 +72,7 @@ impl Object {
             globals: globals.clone(),
         };
         Ok(Self {
-            object: LoadedObject::load(&plan, &pins)?,
-            _pins: pins,
+            object: LoadedObject::load(&plan, Wanted::default(), &mut Pinned::new())?,
         })
     }
 
@@ -93,37 +84,6 @@ impl Object {
         let fd = self.object.verify(name)?.try_clone_to_owned();
         fd.map(Program)
             .map_err(Error::system("duplicate a descriptor"))
-    }
-
-    fn program_as(
-        &self,
-        plan: &ObjectPlan,
-        name: &str,
-        kind: ProgramType,
-    ) -> Result<Program, Error> {
-        let unsupported = || Error::UnsupportedProgram {
-            program: name.to_owned(),
-            path: plan.path.clone(),
-            kind: kind.to_string(),
-        };
-        let function = self.object.function(name).ok_or_else(unsupported)?;
-        let whole = function.alone().map_err(Error::system("load types"))?;
-        let source = ProgramSource {
-            license: &function.license,
-            debug: whole.debug.as_ref().map(|debug| debug.borrow()),
-            ..ProgramSource::new(
-                name,
-                kernel_kind(kind).ok_or_else(unsupported)?,
-                &whole.instructions,
-            )
-        };
-        let loaded = load(&source).map_err(|refusal| Error::Refused {
-            program: name.to_owned(),
-            path: plan.path.clone(),
-            error: refusal.error,
-            log: refusal.log,
-        });
-        loaded.map(Program)
     }
 
     /// One of the object's maps.
@@ -169,22 +129,15 @@ impl AsFd for Program {
 #[derive(Debug)]
 pub struct Loaded {
     program: Program,
-    held: Held,
-}
-
-/// What holds the maps.
-#[derive(Debug)]
-enum Held {
-    Linked(Linked),
-    ByAya(Box<Object>),
+    object: LoadedObject,
 }
 
 impl Loaded {
     /// Loads a program as one of a type, whatever its section's name tells, with the given values for global
-    /// variables. The path is for messages. What the emulator's loader cannot link, aya's may.
+    /// variables. The path is for messages.
     ///
     /// # Errors
-    /// When neither can, it is of a type that no test run takes, or the kernel refuses.
+    /// When the object cannot be loaded, the type is one that no test run takes, or the kernel refuses.
     pub fn load(
         path: impl Into<PathBuf>,
         bytes: impl Into<Arc<[u8]>>,
@@ -199,37 +152,23 @@ impl Loaded {
             bytes: bytes.into(),
             globals: globals.clone(),
         };
-        let linked = match Linked::load(&plan, name, kind) {
-            Ok(linked) => linked,
-            Err(error) => {
-                // Of two refusals by the verifier aya's tells the source lines; aya's own are of no help.
-                return match Self::by_aya(&plan, name, kind) {
-                    Err(Error::Load { .. } | Error::UnsupportedProgram { .. }) => Err(error),
-                    other => other,
-                };
-            }
-        };
-        let program = linked.program().try_clone();
-        let program = program.map_err(Error::system("duplicate a descriptor"))?;
-        Ok(Self {
-            program: Program(program),
-            held: Held::Linked(linked),
-        })
-    }
-
-    fn by_aya(plan: &ObjectPlan, name: &str, kind: ProgramType) -> Result<Self, Error> {
-        if linked::has_entries(&plan.bytes) {
-            // Aya would leave them out without a word.
+        if !takes_packet(kind) {
             return Err(Error::UnsupportedProgram {
                 program: name.to_owned(),
-                path: plan.path.clone(),
+                path: plan.path,
                 kind: kind.to_string(),
             });
         }
-        let object = Object::load(plan.path.clone(), plan.bytes.clone(), &plan.globals)?;
+        let wanted = Wanted {
+            programs: Some(BTreeSet::from([name.to_owned()])),
+            types: BTreeMap::from([(name.to_owned(), kind)]),
+        };
+        let mut object = LoadedObject::load(&plan, wanted, &mut Pinned::new())?;
+        let program = object.verify(name)?.try_clone_to_owned();
+        let program = program.map_err(Error::system("duplicate a descriptor"))?;
         Ok(Self {
-            program: object.program_as(plan, name, kind)?,
-            held: Held::ByAya(Box::new(object)),
+            program: Program(program),
+            object,
         })
     }
 
@@ -240,10 +179,7 @@ impl Loaded {
 
     /// All maps of the object, by name.
     pub fn maps(&self) -> &BTreeMap<String, Map> {
-        match &self.held {
-            Held::Linked(linked) => linked.maps(),
-            Held::ByAya(object) => object.object.maps(),
-        }
+        self.object.maps()
     }
 }
 
@@ -263,19 +199,19 @@ where
     })
 }
 
-/// The types that take a packet in a test run (`net/bpf/test_run.c`).
-pub(super) const fn kernel_kind(kind: ProgramType) -> Option<ProgramKind> {
-    Some(match kind {
-        ProgramType::Xdp => ProgramKind::BPF_PROG_TYPE_XDP,
-        ProgramType::SchedCls => ProgramKind::BPF_PROG_TYPE_SCHED_CLS,
-        ProgramType::SchedAct => ProgramKind::BPF_PROG_TYPE_SCHED_ACT,
-        ProgramType::SocketFilter => ProgramKind::BPF_PROG_TYPE_SOCKET_FILTER,
-        ProgramType::CgroupSkb => ProgramKind::BPF_PROG_TYPE_CGROUP_SKB,
-        ProgramType::LwtIn => ProgramKind::BPF_PROG_TYPE_LWT_IN,
-        ProgramType::LwtOut => ProgramKind::BPF_PROG_TYPE_LWT_OUT,
-        ProgramType::LwtXmit => ProgramKind::BPF_PROG_TYPE_LWT_XMIT,
-        _ => return None,
-    })
+/// Whether programs of a type take a packet in a test run (`net/bpf/test_run.c`).
+const fn takes_packet(kind: ProgramType) -> bool {
+    matches!(
+        kind,
+        ProgramType::Xdp
+            | ProgramType::SchedCls
+            | ProgramType::SchedAct
+            | ProgramType::SocketFilter
+            | ProgramType::CgroupSkb
+            | ProgramType::LwtIn
+            | ProgramType::LwtOut
+            | ProgramType::LwtXmit
+    )
 }
 
 /// Runs a program of an object over packets, one after another, on the same maps.

@@ -9,6 +9,7 @@ mod orders;
 mod remains;
 mod replay;
 mod stack;
+mod styles;
 mod support;
 mod tc;
 mod test_run;

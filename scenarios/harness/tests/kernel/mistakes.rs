@@ -134,7 +134,7 @@ fn programs_must_fit_their_hooks() {
     let error = refuse(&plan().attach("entry", "a", TcIngress));
     assert_eq!(
         error.to_string(),
-        "attach program `entry` at a tc-ingress: it is of type Xdp"
+        "attach program `entry` at a tc-ingress: it is of type xdp"
     );
     let mut strange = plan().attach("strange", "a", Xdp);
     strange.nodes[0].objects = vec![object(PLAIN)];

@@ -60,6 +60,19 @@ impl Btf {
         })
     }
 
+    /// The types as they are encoded, `void` not included, in the order of their numbers.
+    pub fn encoded(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.starts.iter().skip(1).map(|start| *start as usize);
+        let ends = ends.chain([self.types.len()]);
+        let starts = self.starts.iter().map(|start| *start as usize);
+        starts.zip(ends).map(|(start, end)| &self.types[start..end])
+    }
+
+    /// The names to which encoded types refer, each ended by a zero byte.
+    pub fn names(&self) -> &[u8] {
+        &self.names
+    }
+
     /// The string at an offset of the names; empty for a bad offset.
     pub(crate) fn string(&self, offset: u32) -> &str {
         let Some(from) = self.names.get(offset as usize..) else {

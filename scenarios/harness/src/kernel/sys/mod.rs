@@ -2,6 +2,5 @@
 
 pub mod bpf;
 pub mod ethtool;
-pub mod map;
 pub mod packet;
 pub mod program;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
+use twinpath_bpf::DebugInfo;
 
 use super::bpf::{bpf, bpf_fd, object_name};
 
@@ -29,17 +30,6 @@ pub struct ProgramSource<'a> {
     pub flags: u32,
     /// What is known about its functions and lines.
     pub debug: Option<DebugInfo<'a>>,
-}
-
-/// What is known about a program's functions and lines.
-#[derive(Debug, Clone, Copy)]
-pub struct DebugInfo<'a> {
-    /// The types.
-    pub btf: BorrowedFd<'a>,
-    /// Records of `struct bpf_func_info`.
-    pub functions: &'a [u8],
-    /// Records of `struct bpf_line_info`.
-    pub lines: &'a [u8],
 }
 
 impl<'a> ProgramSource<'a> {
@@ -95,17 +85,6 @@ struct Load {
 const FUNC_INFO: u32 = 8;
 /// `struct bpf_line_info`
 const LINE_INFO: u32 = 16;
-
-#[repr(C)]
-#[derive(Default)]
-struct BtfLoad {
-    btf: u64,
-    log: u64,
-    size: u32,
-    log_size: u32,
-    log_level: u32,
-    padding: u32,
-}
 
 #[repr(C)]
 #[derive(Default)]
@@ -205,20 +184,6 @@ fn try_load(source: &ProgramSource<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
             result => return result,
         }
     }
-}
-
-/// Loads types.
-///
-/// # Errors
-/// The kernel's.
-pub fn load_btf(types: &[u8]) -> io::Result<OwnedFd> {
-    let mut attr = BtfLoad {
-        btf: types.as_ptr() as u64,
-        size: types.len() as u32,
-        ..BtfLoad::default()
-    };
-    // SAFETY: `BtfLoad` is the command's part of `bpf_attr` without padding; the types are read.
-    unsafe { bpf_fd(bpf_cmd::BPF_BTF_LOAD, &mut attr) }
 }
 
 /// Gives a program a name in a BPF file system.

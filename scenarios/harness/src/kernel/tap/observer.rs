@@ -9,11 +9,11 @@ use aya::util::online_cpus;
 use aya_obj::generated::{
     BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE, bpf_attach_type, bpf_map_type, bpf_prog_type,
 };
+use twinpath_bpf::{Map, MapShape};
 
 use super::program::{Output, Watched, around, far_end};
 use super::record::Record;
 use crate::kernel::code::Function;
-use crate::kernel::sys::map::{Map, MapShape};
 use crate::kernel::sys::program::{ProgramSource, Refusal, link, load};
 
 /// Collects the records of a run's taps.
@@ -124,9 +124,7 @@ impl Observer {
             records: self.records.as_fd(),
             counts: self.counts.as_fd(),
         };
-        let whole = function
-            .behind(&around(number, watched, output))
-            .map_err(|error| TapError::System("load the program's BTF", error))?;
+        let whole = function.behind(&around(number, watched, output));
         let kind = match watched {
             Watched::Xdp { .. } => bpf_prog_type::BPF_PROG_TYPE_XDP,
             Watched::Skb => bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
