@@ -62,13 +62,13 @@ fn single(random: &mut Random) -> Insn {
         13 => insn(0x61, dst, 10, slot(random, 4), 0),
         14 => insn(0x79, dst, 10, slot(random, 8), 0),
         15 => {
-            let code = random.pick(&[0x71, 0x69, 0x61]);
+            let code = random.pick(&[0x71, 0x69, 0x61, 0x79]);
             // Seldom outside of the memory.
             insn(code, dst, 1, random.below(66) as i16, 0)
         }
         16 => insn(0xdc, dst, 0, 0, random.pick(&[16, 32])),
         17 => insn(
-            random.pick(&[0x16, 0x56, 0x15]),
+            random.pick(&[0x16, 0x56, 0x15, 0x55]),
             dst,
             0,
             random.below(4) as i16,

@@ -35,6 +35,7 @@ impl Call<'_> {
     }
 
     /// On whose behalf a pointer argument is followed.
+    #[inline]
     fn by(&self, number: u8) -> By {
         By {
             at: self.at,
@@ -46,6 +47,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// The fault that ends the run.
+    #[inline]
     pub fn range(&mut self, number: u8, len: u32, access: Access) -> Checked<u32> {
         let (pointer, by) = (Pointer(self.arg(number)), self.by(number));
         self.machine.memory.check(pointer, len, access, by)

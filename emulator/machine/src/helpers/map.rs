@@ -135,6 +135,7 @@ fn take(call: &mut Call<'_>, remove: bool) -> Checked<u64> {
 }
 
 /// Address and length of the key of `map` behind a pointer argument.
+#[inline]
 fn key(call: &mut Call<'_>, number: u8, map: MapId) -> Checked<(u32, u32)> {
     let len = call.machine.maps[map].def().key_size;
     Ok((call.range(number, len, Access::Read)?, len))

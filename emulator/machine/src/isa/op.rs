@@ -46,6 +46,7 @@ pub enum Code {
     StoreFrame32XStoreFrame32X, StoreFrame64XStoreFrame64X, StoreFrame32XLoadFrame32,
     StoreFrame32XLoadFrame64, StoreFrame32XLoad16, Load16StoreFrame32X, LoadFrame64StoreFrame32X,
     LoadFrame64Add64X, LoadFrame32Jeq32K, LoadFrame32Jne32K, Load8Jeq32K, Load8Jne32K,
+    Load8Jeq64K, Load8Jne64K, Load16Jeq64K, Load16Jne64K, Load64Add64K,
     Load16Be16, Load32Be32, Load32Load32, Load16Load16, Mov32KMov32K, Mov64KMov64K, Mov64XMov64X,
     /// `dst = src op imm`: a move and what follows on the same register.
     MovAdd64, MovAnd64, MovLsh64, MovRsh64, MovAnd32, MovLsh32, MovRsh32,

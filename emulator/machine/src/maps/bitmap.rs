@@ -42,6 +42,12 @@ impl<const WORDS: usize, T: Copy> Sparse<WORDS, T> {
         self.bits.has(number)
     }
 
+    /// Which of the elements below 64 exist.
+    #[inline]
+    pub(super) fn first_word(&self) -> u64 {
+        self.bits.0[0]
+    }
+
     #[inline]
     pub(super) fn get(&self, number: usize) -> Option<T> {
         self.has(number).then(|| self.items[self.bits.rank(number)])

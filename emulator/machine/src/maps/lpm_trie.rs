@@ -8,6 +8,7 @@
 
 use super::bitmap::Sparse;
 use super::pool::Slot;
+use super::table::word_of;
 
 /// A prefix: how many leading bits of the bytes count.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +30,7 @@ impl<'a> Prefix<'a> {
     pub(super) fn trusted(key: &'a [u8]) -> Self {
         let (bits, bytes) = key.split_at(4);
         Self {
-            bits: bits
-                .iter()
-                .rev()
-                .fold(0, |sum, byte| sum << 8 | u32::from(*byte)),
+            bits: word_of(bits),
             bytes,
         }
     }
@@ -148,11 +146,7 @@ impl Trie {
             }
             let byte = rest[skip];
             bits -= skip * 8;
-            let mut at = number(byte, bits.min(8));
-            while at > 1 && !node.prefixes.has(at) {
-                at >>= 1;
-            }
-            if at > 1 {
+            if let Some(at) = node.longest(number(byte, bits.min(8))) {
                 best = Some((node, at));
             }
             if bits <= 8 {
@@ -434,6 +428,19 @@ impl Trie {
 }
 
 impl Node {
+    /// The longest prefix of the node that covers the prefix of this number.
+    #[inline]
+    fn longest(&self, mut number: usize) -> Option<usize> {
+        while number >= SHORT {
+            if self.prefixes.has(number) {
+                return Some(number);
+            }
+            number /= 2;
+        }
+        let covering = self.prefixes.first_word() & COVERING[number];
+        (covering != 0).then(|| covering.ilog2() as usize)
+    }
+
     fn child(&self, byte: u8) -> Option<Below> {
         self.children.get(usize::from(byte)).map(Child::below)
     }
@@ -442,6 +449,20 @@ impl Node {
         self.prefixes.is_empty() && self.children.is_empty()
     }
 }
+
+/// Prefixes of up to five bits have numbers below, and fill the bitmap's first word.
+const SHORT: usize = 64;
+
+/// The numbers of a prefix and of those that cover it, as bits, by its number.
+const COVERING: [u64; SHORT] = {
+    let mut covering = [0; SHORT];
+    let mut number = 2;
+    while number < SHORT {
+        covering[number] = covering[number / 2] | 1 << number;
+        number += 1;
+    }
+    covering
+};
 
 fn common(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()

@@ -218,8 +218,9 @@ pub(super) fn jenkins(key: &[u8], seed: u32) -> u32 {
     finish(state)
 }
 
+/// The number that at most four bytes are, little-endian.
 #[inline]
-fn word_of(bytes: &[u8]) -> u32 {
+pub(super) fn word_of(bytes: &[u8]) -> u32 {
     match bytes.try_into() {
         Ok(word) => u32::from_le_bytes(word),
         Err(_) => bytes

@@ -84,6 +84,7 @@ impl Stack {
         self.level
     }
 
+    #[inline]
     pub(super) fn slot(&self, depth: usize) -> usize {
         self.level * RUN_FRAMES + depth
     }
@@ -124,6 +125,12 @@ impl Stack {
     pub(super) fn is_written(&self, slot: usize, offset: u32, len: u32) -> bool {
         // SAFETY: as in `Stack::mark`.
         let bits = unsafe { self.bits(slot).as_ref() };
+        let (word, first) = (offset as usize / 64 % bits.len(), offset % 64);
+        if (1..=64 - first).contains(&len) {
+            // Most ranges are short and lie in one word.
+            let mask = u64::MAX >> (64 - len) << first;
+            return bits[word] & mask == mask;
+        }
         words(offset, len).all(|(word, mask)| bits[word] & mask == mask)
     }
 }
@@ -158,6 +165,21 @@ fn words(offset: u32, len: u32) -> impl Iterator<Item = (usize, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_marked_is_written_and_nothing_beside_it() {
+        for offset in 0..FRAME_SIZE {
+            for len in 1..=(FRAME_SIZE - offset).min(130) {
+                let mut stack = Stack::new(0);
+                stack.mark(0, offset, len);
+                assert!(stack.is_written(0, offset, len), "{offset} {len}");
+                let beside = [offset.checked_sub(1), Some(offset)].into_iter().flatten();
+                for start in beside.filter(|start| start + len < FRAME_SIZE) {
+                    assert!(!stack.is_written(0, start, len + 1), "{offset} {len}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn words_have_a_bit_for_each_byte() {

@@ -227,6 +227,12 @@ pub(super) fn execute<const SINGLE: bool>(
         (Add32X, $op:ident) => {
             alu32!($op, src!($op), |a, b| a.wrapping_add(b))
         };
+        (Jeq64K, $op:ident) => {
+            jump!($op, dst!($op) == $op.imm)
+        };
+        (Jne64K, $op:ident) => {
+            jump!($op, dst!($op) != $op.imm)
+        };
         (Jeq32K, $op:ident) => {
             jump!($op, dst!($op) as u32 == $op.imm as u32)
         };
@@ -241,6 +247,9 @@ pub(super) fn execute<const SINGLE: bool>(
         };
         (Load32, $op:ident) => {
             dst!($op) = load!($op, 4)
+        };
+        (Load64, $op:ident) => {
+            dst!($op) = load!($op, 8)
         };
         (LoadFrame32, $op:ident) => {
             load_frame!($op, 4)
@@ -337,9 +346,9 @@ pub(super) fn execute<const SINGLE: bool>(
             Code::Imm64 => dst!(op) = op.imm,
 
             Code::Jump => goto!(op),
-            Code::Jeq64K => jump!(op, dst!(op) == op.imm),
+            Code::Jeq64K => step!(Jeq64K, op),
             Code::Jeq64X => jump!(op, dst!(op) == src!(op)),
-            Code::Jne64K => jump!(op, dst!(op) != op.imm),
+            Code::Jne64K => step!(Jne64K, op),
             Code::Jne64X => jump!(op, dst!(op) != src!(op)),
             Code::Jgt64K => jump!(op, dst!(op) > op.imm),
             Code::Jgt64X => step!(Jgt64X, op),
@@ -389,7 +398,7 @@ pub(super) fn execute<const SINGLE: bool>(
             Code::Load8 => step!(Load8, op),
             Code::Load16 => step!(Load16, op),
             Code::Load32 => step!(Load32, op),
-            Code::Load64 => dst!(op) = load!(op, 8),
+            Code::Load64 => step!(Load64, op),
             Code::LoadSx8 => dst!(op) = load!(op, 1) as i8 as u64,
             Code::LoadSx16 => dst!(op) = load!(op, 2) as i16 as u64,
             Code::LoadSx32 => dst!(op) = load!(op, 4) as i32 as u64,
@@ -465,6 +474,11 @@ pub(super) fn execute<const SINGLE: bool>(
             Code::LoadFrame32Jne32K => sequence!(op, LoadFrame32, Jne32K),
             Code::Load8Jeq32K => sequence!(op, Load8, Jeq32K),
             Code::Load8Jne32K => sequence!(op, Load8, Jne32K),
+            Code::Load8Jeq64K => sequence!(op, Load8, Jeq64K),
+            Code::Load8Jne64K => sequence!(op, Load8, Jne64K),
+            Code::Load16Jeq64K => sequence!(op, Load16, Jeq64K),
+            Code::Load16Jne64K => sequence!(op, Load16, Jne64K),
+            Code::Load64Add64K => sequence!(op, Load64, Add64K),
             Code::Load16Be16 => sequence!(op, Load16, Be16),
             Code::Load32Be32 => sequence!(op, Load32, Be32),
             Code::Load32Load32 => sequence!(op, Load32, Load32),

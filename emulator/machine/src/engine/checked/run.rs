@@ -54,17 +54,16 @@ impl Run<'_> {
         arguments: [u64; 5],
     ) -> Result<u64, Box<Fault>> {
         let base = self.frames.depth();
-        let mut registers = Registers::default();
-        registers.set_arguments(arguments);
         let mut function = Function {
             program,
             base,
             state: State {
-                registers,
+                registers: Registers::default(),
                 pc: entry,
                 frame: self.machine.memory.push_frame(base),
             },
         };
+        function.state.registers.set_arguments(arguments);
         function.enter();
         loop {
             if let Some(result) = self.advance(&mut function)? {
