@@ -7,6 +7,7 @@ mod maps;
 mod mistakes;
 mod orders;
 mod remains;
+mod repetition;
 mod replay;
 mod stack;
 mod styles;

@@ -25,7 +25,7 @@ use crate::support::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Set for the tests that are run alone in a process, by another.
-const CHILD: &str = "TWINPATH_TEST_CHILD";
+pub const CHILD: &str = "TWINPATH_TEST_CHILD";
 
 /// Something of everything.
 fn varied() -> Plan {
@@ -62,7 +62,7 @@ fn text(recording: &Recording) -> String {
 }
 
 /// Ids of programs, maps and links.
-fn loaded() -> BTreeSet<(u8, u32)> {
+pub fn loaded() -> BTreeSet<(u8, u32)> {
     [IdKind::Program, IdKind::Map, IdKind::Link]
         .into_iter()
         .zip(0..)
@@ -74,7 +74,7 @@ fn loaded() -> BTreeSet<(u8, u32)> {
 }
 
 /// Waits until none of these is there any more; the kernel takes its time to clean up.
-fn assert_gone(ids: &BTreeSet<(u8, u32)>) {
+pub fn assert_gone(ids: &BTreeSet<(u8, u32)>) {
     let start = Instant::now();
     while !loaded().is_disjoint(ids) {
         assert!(
@@ -101,7 +101,7 @@ fn held_by(process: u32) -> BTreeSet<(u8, u32)> {
     held
 }
 
-fn child(test: &str) -> Child {
+pub fn child(test: &str) -> Child {
     Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", test, "--ignored", "--nocapture"])
         .env(CHILD, "")
@@ -114,7 +114,7 @@ fn child(test: &str) -> Child {
 /// What this process has open and what is around it: descriptors, threads, its namespace and the devices there,
 /// mounts, control groups.
 #[derive(Debug, PartialEq, Eq)]
-struct Surroundings {
+pub struct Surroundings {
     descriptors: usize,
     threads: usize,
     namespace: PathBuf,
@@ -123,7 +123,7 @@ struct Surroundings {
     cgroups: BTreeSet<PathBuf>,
 }
 
-fn surroundings() -> Surroundings {
+pub fn surroundings() -> Surroundings {
     let count = |path: &str| fs::read_dir(path).expect("a directory").count();
     let devices = if_nameindex().expect("devices");
     let names = devices.iter().map(|device| device.name().to_string_lossy());
