@@ -334,7 +334,7 @@ fn use_maps(insns: &mut Vec<Insn>, (action, sock_addr): (Action, bool), maps: Ma
 }
 
 /// `struct bpf_sock_tuple`
-fn tuple(to: SocketAddr, from: SocketAddr) -> Vec<u8> {
+pub fn tuple(to: SocketAddr, from: SocketAddr) -> Vec<u8> {
     let mut bytes = Vec::new();
     for end in [from, to] {
         match end.ip() {

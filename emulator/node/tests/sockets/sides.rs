@@ -144,7 +144,7 @@ pub fn in_kernel(cgroup: i32, script: &Script) -> Lines {
     lines
 }
 
-fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step: Step) -> String {
+pub fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step: Step) -> String {
     const EBADF: i32 = 9;
     if let Step::Open(slot, family, protocol) = step {
         sockets.remove(&slot);
@@ -365,7 +365,7 @@ pub fn in_emulator(script: &Script) -> Lines {
     lines
 }
 
-fn emulator_step(
+pub fn emulator_step(
     emulated: &mut Emulated,
     sockets: &mut BTreeMap<Slot, SocketId>,
     ports: &mut Ports,
