@@ -106,8 +106,9 @@ struct LoadAttr {
 const FUNC_INFO: u32 = 8;
 /// Bytes of `struct bpf_line_info`.
 const LINE_INFO: u32 = 16;
-/// Enough for the log of a program that is refused early, which is what happens to small ones.
-const LOG_SIZE: usize = 1 << 20;
+/// Sizes of the log, one tried after another: kernels before 6.4 keep its beginning when it does not fit, and the
+/// reason stands at its end.
+const LOG_SIZES: [usize; 3] = [1 << 20, 1 << 24, 1 << 27];
 
 impl Program {
     /// Loads a program.
@@ -115,15 +116,24 @@ impl Program {
     /// # Errors
     /// The kernel's refusal with the verifier's log.
     pub fn load(source: &ProgramSource<'_>) -> Result<Self, Refusal> {
-        Self::load_without_log(source).or_else(|_| {
-            let mut log = vec![0; LOG_SIZE];
-            try_load(source, &mut log).map_err(|error| {
-                let end = log.iter().position(|byte| *byte == 0).unwrap_or(LOG_SIZE);
-                Refusal {
-                    error,
-                    log: String::from_utf8_lossy(&log[..end]).into_owned(),
-                }
-            })
+        let error = match Self::load_without_log(source) {
+            Ok(program) => return Ok(program),
+            Err(error) => error,
+        };
+        let mut log = Vec::new();
+        for size in LOG_SIZES {
+            log = vec![0; size];
+            match try_load(source, &mut log) {
+                Ok(program) => return Ok(program),
+                // The log, not the program, is what was refused.
+                Err(full) if full.raw_os_error() == Some(libc::ENOSPC) => {}
+                Err(_) => break,
+            }
+        }
+        let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+        Err(Refusal {
+            error,
+            log: String::from_utf8_lossy(&log[..end]).into_owned(),
         })
     }
 

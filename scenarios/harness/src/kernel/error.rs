@@ -245,6 +245,13 @@ fn log_end(log: &str) -> String {
         text += &format!(" ({hidden} lines before it)");
     }
     text.push(':');
+    // Where in the source it was, when that is further up.
+    let is_source = |line: &&&str| line.starts_with("; ");
+    if !lines[hidden..].iter().any(|line| is_source(&line))
+        && let Some(line) = lines[..hidden].iter().rev().find(is_source)
+    {
+        text += &format!("\n  {line}\n  ...");
+    }
     for line in &lines[hidden..] {
         text += "\n  ";
         text += line;
@@ -305,6 +312,21 @@ mod tests {
         ), "{text}");
         assert!(text.ends_with("\n  line 29"), "{text}");
         assert_eq!(error.verifier_log(), Some(log.as_str()));
+    }
+
+    #[test]
+    fn a_refusal_shows_the_source_line_before_the_end_of_the_log() {
+        let lines = |count: usize| "0: (b7) r0 = 0\n".repeat(count);
+        let log = format!("; a @ a.c:1\n; b @ a.c:2\n{}", lines(30));
+        let shown = log_end(&log);
+        assert!(
+            shown.starts_with(
+                "the end of the verifier's log (12 lines before it):\n  ; b @ a.c:2\n  ...\n  0:"
+            ),
+            "{shown}"
+        );
+        let shown = log_end(&format!("{}; c @ a.c:3\n{}", lines(30), lines(3)));
+        assert!(!shown.contains("..."), "{shown}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::error::Error;
 use super::namespace::Namespace;
+use super::readiness::Readiness;
 use super::sys::ethtool::disable_offloads;
 use super::sys::packet::PacketSocket;
 use super::sysctl;
@@ -87,7 +88,8 @@ impl Links {
             .map_err(Error::netlink(format!("bring device {ifindex} up")))
     }
 
-    /// Gives a device its addresses. The thread must be in the device's namespace.
+    /// Gives a device its addresses, and returns when it takes in what is for them. The thread must be in the
+    /// device's namespace, and both ends of the device must be up.
     ///
     /// # Errors
     /// The kernel's.
@@ -99,6 +101,7 @@ impl Links {
         {
             sysctl::allow_ipv6(device.name.as_str())?;
         }
+        let mut ready = Readiness::of(device)?;
         for address in &device.addresses {
             self.handle
                 .address()
@@ -110,7 +113,10 @@ impl Links {
                     device.name
                 )))?;
         }
-        Ok(())
+        ready.wait().await.map_err(Error::system(format!(
+            "wait for the IPv6 addresses of device `{}`",
+            device.name
+        )))
     }
 }
 

@@ -41,6 +41,7 @@ mod node;
 mod object;
 mod probe;
 mod quiet;
+mod readiness;
 mod run;
 mod sys;
 mod sysctl;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::chatter::is_unsolicited;
 use super::edge::Edge;
 use super::error::Error;
+use super::events::Room;
 use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
 use super::node::{Node, Untapped};
 use super::quiet::SILENT_CYCLES;
@@ -278,11 +279,18 @@ impl<'a> World<'a> {
         let mut events = Vec::new();
         for source in self.nodes.iter_mut().flat_map(|node| &mut node.events) {
             let drained = source.drain(&mut events);
-            drained.map_err(|count| Error::Lost {
+            let room = drained.map_err(|count| Error::Lost {
                 number,
                 count,
                 what: format!("records of map {}", source.map()),
             })?;
+            if room == Room::Full {
+                self.notices.push(format!(
+                    "ring buffer {} was full after packet {}: records may be missing",
+                    source.map(),
+                    number + 1,
+                ));
+            }
         }
         Ok(events)
     }
