@@ -9,6 +9,7 @@
 #[allow(dead_code, clippy::trivially_copy_pass_by_ref)] // The machine's tests use all of it.
 mod asm;
 
+mod advised;
 mod asked;
 mod calls;
 mod cases;
