@@ -1,10 +1,11 @@
 //! An object in the kernel, loaded by libbpf.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use twinpath_bpf::{BpfFs, Map, Program, TestInput, open_pinned};
+use twinpath_bpf::{Map, Program, TestInput, open_pinned};
 use twinpath_machine::MapType;
 
 use super::{Contents, Ran};
@@ -14,23 +15,38 @@ pub struct KernelObject {
     maps: BTreeMap<String, Map>,
 }
 
+/// Loads an object and pins all of it in a BPF file system that nobody else sees, where libbpf also has the maps that
+/// pin themselves; then waits to be looked into.
+const LOAD: &str = "mount -t bpf bpf /sys/fs/bpf &&
+    bpftool prog loadall \"$1\" /sys/fs/bpf/programs pinmaps /sys/fs/bpf &&
+    echo loaded && read line";
+
 impl KernelObject {
-    /// Loads an object, or gives bpftool's words why not.
+    /// Loads an object, or gives the last of bpftool's words why not.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let pins = BpfFs::new().map_err(|error| error.to_string())?;
-        let (programs, maps) = (pins.path().join("programs"), pins.path().join("maps"));
-        let bpftool = Command::new("bpftool")
-            .args(["prog", "loadall"])
-            .args([path, &programs])
-            .arg("pinmaps")
-            .arg(&maps)
-            .output()
-            .map_err(|error| error.to_string())?;
-        if !bpftool.status.success() {
-            return Err(String::from_utf8_lossy(&bpftool.stderr).into_owned());
-        }
-        let programs = pinned(&programs)?.into_iter();
-        let maps = pinned(&maps)?.into_iter().map(|(name, fd)| {
+        let mut loader = Command::new("unshare")
+            .args(["--mount", "sh", "-c", &format!("{{ {LOAD}; }} 2>&1"), "sh"])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("unshare: {error}"))?;
+        let lines = BufReader::new(loader.stdout.take().unwrap()).lines();
+        let said = lines
+            .map_while(Result::ok)
+            .take_while(|line| line != "loaded");
+        let said: Vec<_> = said.collect();
+        let root = format!("/proc/{}/root/sys/fs/bpf", loader.id());
+        let object = Self::pinned_in(Path::new(&root));
+        drop(loader.stdin.take());
+        loader.wait().unwrap();
+        let last = &said[said.len().saturating_sub(4)..];
+        object.map_err(|error| format!("{}\n{error}", last.join("\n")))
+    }
+
+    fn pinned_in(root: &Path) -> Result<Self, String> {
+        let programs = pinned(&root.join("programs"))?.into_iter();
+        let maps = pinned(root)?.into_iter().map(|(name, fd)| {
             let map = Map::from_fd(fd).map_err(|error| error.to_string())?;
             Ok((name, map))
         });
@@ -42,13 +58,19 @@ impl KernelObject {
         })
     }
 
-    /// What a map holds, by its name in the object; that of global data has the section's name behind the
-    /// beginning of the object's.
-    pub fn contents(&self, name: &str) -> Option<Contents> {
+    /// A map by its name in the object; that of global data has the section's name behind the beginning of the
+    /// object's.
+    pub fn map(&self, name: &str) -> Option<&Map> {
         let pinned = name.replace('.', "_");
         let global = |other: &str| name.starts_with('.') && other.ends_with(&pinned);
         let mut maps = self.maps.iter();
-        let (_, map) = maps.find(|(other, _)| **other == pinned || global(other))?;
+        let found = maps.find(|(other, _)| **other == pinned || global(other));
+        found.map(|(_, map)| map)
+    }
+
+    /// What a map holds. Queues and stacks are empty afterwards.
+    pub fn contents(&mut self, name: &str) -> Option<Contents> {
+        let map = self.map(name)?;
         if map.shape().key_size == 0 {
             return Some(taken(map));
         }
@@ -67,14 +89,16 @@ fn taken(map: &Map) -> Contents {
     contents
 }
 
-/// What has a name in a folder of a BPF file system.
+/// What is pinned in a folder of a BPF file system. The kernel's own files there have a dot in their names.
 fn pinned(folder: &Path) -> Result<Vec<(String, std::os::fd::OwnedFd)>, String> {
-    let files = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     let mut pinned = Vec::new();
-    for file in files {
-        let file = file.map_err(|error| error.to_string())?;
-        let fd = open_pinned(&file.path()).map_err(|error| error.to_string())?;
-        pinned.push((file.file_name().to_string_lossy().into_owned(), fd));
+    for file in std::fs::read_dir(folder).map_err(failed)? {
+        let file = file.map_err(failed)?;
+        let name = file.file_name().to_string_lossy().into_owned();
+        if file.file_type().map_err(failed)?.is_file() && !name.contains('.') {
+            pinned.push((name, open_pinned(&file.path()).map_err(failed)?));
+        }
     }
     Ok(pinned)
 }

@@ -3,28 +3,35 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use twinpath_machine::engine::Checked;
-use twinpath_machine::{LoadOptions, Loaded, MachineOptions, Object};
+use twinpath_machine::engine::Engine;
+use twinpath_machine::{LoadOptions, Loaded, MachineOptions, MapDef, Object, Placement};
 use twinpath_node::{Helpers, NodeId, TestRun, TestRunError, World};
 
 use super::kernel::holds_bytes;
 use super::{Contents, Ran};
 
 pub struct WorldObject {
+    pub engine: &'static str,
     world: World,
     node: NodeId,
     loaded: Loaded,
 }
 
 impl WorldObject {
-    pub fn load(path: &Path) -> Result<Self, String> {
+    pub fn load<E: Engine + Default + 'static>(
+        path: &Path,
+        placement: Placement,
+    ) -> Result<Self, String> {
         let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
         let object = Object::parse(&bytes).map_err(|error| error.to_string())?;
         let options = MachineOptions {
             cpus: twinpath_bpf::possible_cpus().unwrap(),
+            placement,
+            // Tests in many threads share the addresses below 4 GiB.
+            memory: 64 << 20,
             ..MachineOptions::default()
         };
-        let mut world = World::new(options, Box::new(|| Box::<Checked>::default())).unwrap();
+        let mut world = World::new(options, Box::new(|| Box::<E>::default())).unwrap();
         let node = world.add_node();
         let options = LoadOptions {
             kconfig: kconfig(),
@@ -33,6 +40,7 @@ impl WorldObject {
         let loaded = world.machine.load(&object, &options, &Helpers);
         let loaded = loaded.map_err(|error| error.to_string())?;
         Ok(Self {
+            engine: E::default().name(),
             world,
             node,
             loaded,
@@ -61,13 +69,27 @@ impl WorldObject {
     }
 
     /// All maps of plain bytes, by name.
-    pub fn maps(&mut self) -> Vec<(String, Contents)> {
-        let machine = &mut self.world.machine;
+    pub fn maps(&self) -> Vec<(String, MapDef)> {
         let maps = self.loaded.maps.iter();
-        let maps = maps.filter(|(_, id)| holds_bytes(machine.maps[**id].def().kind));
-        let maps: Vec<_> = maps.map(|(name, id)| (name.clone(), *id)).collect();
+        let maps =
+            maps.map(|(name, id)| (name.clone(), self.world.machine.maps[*id].def().clone()));
+        maps.filter(|(_, def)| holds_bytes(def.kind)).collect()
+    }
+
+    pub fn update(&mut self, name: &str, key: &[u8], value: &[u8]) {
+        let machine = &mut self.world.machine;
+        let map = &mut machine.maps[self.loaded.maps[name]];
+        map.user_update(&mut machine.memory, key, value, 0).unwrap();
+    }
+
+    /// What all maps of plain bytes hold. Queues and stacks are empty afterwards.
+    pub fn contents(&mut self) -> Vec<(String, Contents)> {
+        let maps = self.maps().into_iter();
+        let maps = maps.map(|(name, _)| (self.loaded.maps[&name], name));
+        let maps: Vec<_> = maps.collect();
+        let machine = &mut self.world.machine;
         let mut all = Vec::new();
-        for (name, id) in maps {
+        for (id, name) in maps {
             let map = &mut machine.maps[id];
             let mut contents = Contents::new();
             if map.def().key_size == 0 {
