@@ -123,7 +123,7 @@ fn program(random: &mut Random) -> Vec<Insn> {
 fn run(insns: &[Insn], traced: bool) -> String {
     let options = MachineOptions {
         placement: Placement::Anywhere,
-        memory: 1 << 20,
+        memory: 4 << 20,
         ..MachineOptions::default()
     };
     let mut machine = Machine::new(options).expect("guest memory");

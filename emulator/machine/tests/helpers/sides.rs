@@ -68,7 +68,7 @@ pub struct Ours {
 impl Ours {
     pub fn new(body: &[Insn], data: usize, constants: &[u8]) -> Self {
         let options = MachineOptions {
-            memory: 1 << 20,
+            memory: 4 << 20,
             ..MachineOptions::default()
         };
         let mut machine = Machine::new(options).unwrap();

@@ -82,6 +82,10 @@ fn outcome(plan: &Plan) -> Result<&'static str, String> {
     Ok("the same")
 }
 
+/// A frame's way in by a veth pair keeps the packet socket that sent it as `skb->sk`, up to the stack; a frame from a wire
+/// has none, and so have the emulator's.
+const SEES_THE_SENDER: [(&str, &str); 1] = [("opaque.bpf.o", "uses")];
+
 #[test]
 fn what_both_take_they_run_alike() {
     needs_kernel!();
@@ -92,6 +96,9 @@ fn what_both_take_they_run_alike() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let object = Object::parse(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         for program in object.programs() {
+            if SEES_THE_SENDER.contains(&(&*name, program.name.as_str())) {
+                continue;
+            }
             let kind = match program.kind {
                 ProgramType::Xdp => HookKind::Xdp,
                 ProgramType::SchedCls => HookKind::TcIngress,
