@@ -84,7 +84,7 @@ fn outcome(plan: &Plan) -> Result<&'static str, String> {
 
 /// A frame's way in by a veth pair keeps the packet socket that sent it as `skb->sk`, up to the stack; a frame from a wire
 /// has none, and so have the emulator's.
-const SEES_THE_SENDER: [(&str, &str); 1] = [("opaque.bpf.o", "uses")];
+const SEES_THE_SENDER: [(&str, &str); 2] = [("opaque.bpf.o", "uses"), ("opaque.bpf.o", "forgets")];
 
 #[test]
 fn what_both_take_they_run_alike() {
