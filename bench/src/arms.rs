@@ -3,9 +3,10 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use twinpath::kernel::test_run::{self, Map, MapShape, Program, ProgramKind};
-use twinpath_machine::Placement;
+use twinpath::kernel::test_run;
+use twinpath_bpf::{Map, MapShape, Program, ProgramSource, Refusal};
 use twinpath_machine::isa::{Insn, LD_IMM64, pseudo};
+use twinpath_machine::{Placement, ProgramType};
 
 use crate::datapath::{Datapath, engine};
 use crate::kernel::TestRun;
@@ -133,7 +134,7 @@ fn in_kernel(bench: &Bench) -> (Program, Vec<Map>) {
         }
     }
     let bytes: Vec<u8> = insns.into_iter().flat_map(Insn::to_bytes).collect();
-    let program = Program::from_instructions(ProgramKind::BPF_PROG_TYPE_XDP, &bytes);
+    let program = load(&bytes);
     (program.expect("the kernel takes the program"), maps)
 }
 
@@ -144,5 +145,10 @@ pub fn has_kernel() -> bool {
         Insn::from_bytes([0x95, 0, 0, 0, 0, 0, 0, 0]),
     ];
     let bytes: Vec<u8> = exit.into_iter().flat_map(Insn::to_bytes).collect();
-    Program::from_instructions(ProgramKind::BPF_PROG_TYPE_XDP, &bytes).is_ok()
+    load(&bytes).is_ok()
+}
+
+fn load(instructions: &[u8]) -> Result<Program, Refusal> {
+    let kind = ProgramType::Xdp as u32;
+    Program::load(&ProgramSource::new("bench", kind, instructions))
 }

@@ -137,6 +137,14 @@ impl Program {
         })
     }
 
+    /// A second handle of the program.
+    ///
+    /// # Errors
+    /// When the process may have no more descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self::from_fd(self.fd.try_clone()?))
+    }
+
     /// Takes a program that was loaded elsewhere.
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self { fd, _freed: Freed }

@@ -2,35 +2,31 @@
 
 use std::io;
 
-use aya_obj::generated::bpf_map_type::{self, *};
 use twinpath_bpf::Map;
+use twinpath_machine::MapType;
 
 use super::error::Error;
 use crate::recording::MapContents;
 
 /// Kinds of maps whose elements are plain bytes, by key.
-const PLAIN: [bpf_map_type; 7] = [
-    BPF_MAP_TYPE_ARRAY,
-    BPF_MAP_TYPE_HASH,
-    BPF_MAP_TYPE_LRU_HASH,
-    BPF_MAP_TYPE_LPM_TRIE,
-    BPF_MAP_TYPE_PERCPU_ARRAY,
-    BPF_MAP_TYPE_PERCPU_HASH,
-    BPF_MAP_TYPE_LRU_PERCPU_HASH,
+const PLAIN: [MapType; 7] = [
+    MapType::Array,
+    MapType::Hash,
+    MapType::LruHash,
+    MapType::LpmTrie,
+    MapType::PerCpuArray,
+    MapType::PerCpuHash,
+    MapType::LruPerCpuHash,
 ];
 /// Kinds whose values user space writes as bytes but which hold something else.
-const WRITTEN: [bpf_map_type; 3] = [
-    BPF_MAP_TYPE_DEVMAP,
-    BPF_MAP_TYPE_DEVMAP_HASH,
-    BPF_MAP_TYPE_CPUMAP,
-];
-const ARRAYS: [bpf_map_type; 2] = [BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY];
+const WRITTEN: [MapType; 3] = [MapType::DevMap, MapType::DevMapHash, MapType::CpuMap];
+const ARRAYS: [MapType; 2] = [MapType::Array, MapType::PerCpuArray];
 /// `BPF_F_RDONLY_PROG`: constants, which no program changes.
 const CONSTANT: u32 = 1 << 7;
 /// Elements to read with one system call.
 const BATCH: usize = 1024;
 
-fn is_one_of(map: &Map, kinds: &[bpf_map_type]) -> bool {
+fn is_one_of(map: &Map, kinds: &[MapType]) -> bool {
     kinds.iter().any(|kind| *kind as u32 == map.shape().kind)
 }
 

@@ -125,16 +125,6 @@ pub enum Error {
         /// The section.
         section: String,
     },
-    /// A kind of program that the backend cannot load.
-    #[error("load program `{program}` of {}: programs of type {kind} are not supported", path.display())]
-    UnsupportedProgram {
-        /// The program.
-        program: String,
-        /// Where the object was read from.
-        path: PathBuf,
-        /// Its type, as the kernel calls it.
-        kind: String,
-    },
     /// A program at a hook of another kind.
     #[error("attach program `{program}` at {hook}: it is of type {kind}")]
     WrongHook {

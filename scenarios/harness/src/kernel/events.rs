@@ -3,8 +3,8 @@
 use aya::maps::perf::{PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{MapData, PerfEventArray, RingBuf};
 use aya::util::online_cpus;
-use aya_obj::generated::bpf_map_type;
 use twinpath_bpf::Map;
+use twinpath_machine::MapType;
 
 use super::error::Error;
 use super::object::{LoadedObject, for_aya};
@@ -64,12 +64,9 @@ impl EventSource {
         name: &ObjectName,
     ) -> Result<Vec<Self>, Error> {
         let is_stream = |map: &Map| {
-            [
-                bpf_map_type::BPF_MAP_TYPE_RINGBUF,
-                bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY,
-            ]
-            .iter()
-            .any(|kind| *kind as u32 == map.shape().kind)
+            [MapType::RingBuf, MapType::PerfEventArray]
+                .iter()
+                .any(|kind| *kind as u32 == map.shape().kind)
         };
         let streams = object.maps().iter().filter(|(_, map)| is_stream(map));
         streams

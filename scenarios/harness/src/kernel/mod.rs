@@ -54,8 +54,8 @@ use std::time::Duration;
 
 pub use error::Error;
 pub use probe::{Capability, Feature, Missing, missing};
-pub use sys::bpf::{IdKind, loaded_ids};
 pub use tap::TapError;
+pub use twinpath_bpf::{IdKind, loaded_ids};
 
 use crate::backend::Backend;
 use crate::plan::Plan;

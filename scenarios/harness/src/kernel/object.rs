@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::maps::MapData;
@@ -16,7 +16,8 @@ use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya_obj::programs::XdpAttachType;
 use twinpath_bpf::{
-    Map, MapShape, MapSource, Program, ProgramSource, Types as MapTypes, load_btf, possible_cpus,
+    Map, MapShape, MapSource, Program, ProgramSource, Types as MapTypes, load_btf, pin,
+    possible_cpus,
 };
 use twinpath_machine::{
     AttachType, Call, Checked, Environment, FaultKind, HelperId, LoadError, LoadOptions, Loaded,
@@ -25,7 +26,6 @@ use twinpath_machine::{
 
 use super::code::{Function, Whole};
 use super::error::Error;
-use super::sys::program::pin;
 use super::tap::{Observer, TapError, Watched};
 use super::types::Types;
 use crate::plan::{Hook, HookKind, ObjectPlan};
@@ -236,15 +236,15 @@ impl LoadedObject {
         id.ok_or_else(|| unknown_program(&self.path, &self.object, name))
     }
 
-    /// Has a program verified, unless that was done before, and gives its descriptor.
+    /// Has a program verified, unless that was done before, and gives it.
     ///
     /// # Errors
     /// When the object lacks it, or the verifier refuses it.
-    pub fn verify(&mut self, name: &str) -> Result<BorrowedFd<'_>, Error> {
+    pub fn verify(&mut self, name: &str) -> Result<&Program, Error> {
         self.verify_program(self.id(name)?)
     }
 
-    fn verify_program(&mut self, id: ProgramId) -> Result<BorrowedFd<'_>, Error> {
+    fn verify_program(&mut self, id: ProgramId) -> Result<&Program, Error> {
         if !self.programs.contains_key(&id) {
             let function = self.function_of(id)?;
             let whole = function.alone();
@@ -265,7 +265,7 @@ impl LoadedObject {
             })?;
             self.programs.insert(id, program);
         }
-        Ok(self.programs[&id].as_fd())
+        Ok(&self.programs[&id])
     }
 
     fn program_of(&self, function: &Function) -> Option<&ObjectProgram> {
@@ -303,7 +303,7 @@ impl LoadedObject {
     ///
     /// # Errors
     /// When there can be no tap on the program.
-    pub fn tap(&self, name: &str, number: u32, observer: &Observer) -> Result<OwnedFd, TapError> {
+    pub fn tap(&self, name: &str, number: u32, observer: &Observer) -> Result<Program, TapError> {
         let function = self.function(name).ok_or(TapError::NoPackets)?;
         let watched = match function.kind {
             ProgramType::Xdp => Watched::Xdp {
@@ -323,7 +323,7 @@ impl LoadedObject {
         &mut self,
         at: &Place<'_>,
         name: &str,
-        tapped: Option<OwnedFd>,
+        tapped: Option<Program>,
     ) -> Result<Attached, Error> {
         let kind = self.machine.program(self.id(name)?);
         let kind = kind.map_or(ProgramType::Unspecified, |program| program.kind);
@@ -331,7 +331,7 @@ impl LoadedObject {
             Some(tapped) => tapped,
             None => self
                 .verify(name)?
-                .try_clone_to_owned()
+                .try_clone()
                 .map_err(Error::system("duplicate a descriptor"))?,
         };
         at.attach(&program, kind).map_err(|error| match error {
@@ -469,7 +469,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn attach(&self, program: &OwnedFd, kind: ProgramType) -> Result<Attached, ProgramError> {
+    fn attach(&self, program: &Program, kind: ProgramType) -> Result<Attached, ProgramError> {
         // aya takes a program that it has not loaded by a name only.
         let path = self.pins.path().join("program");
         pin(program.as_fd(), &path)?;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
-use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE, bpf_attach_type, bpf_prog_type};
+use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE};
 use rtnetlink::LinkVeth;
 
 use super::error::Error;
@@ -14,9 +14,9 @@ use super::links::Links;
 use super::namespace::Namespace;
 use super::run::apart;
 use super::sys::packet::{ALL, PacketSocket};
-use super::sys::program::{ProgramSource, link, load};
 use super::tap::Observer;
-use twinpath_bpf::BpfFs;
+use twinpath_bpf::{BpfFs, Program, ProgramSource, link};
+use twinpath_machine::{AttachType, ProgramType};
 
 /// Something that the kernel backend needs and this process has not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -201,20 +201,15 @@ async fn add_veth() -> Result<u32, Error> {
 fn try_xdp(ifindex: u32) -> Result<(), String> {
     // r0 = XDP_PASS; exit
     let pass = [0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-    let program = load(&ProgramSource {
-        attach_type: Some(bpf_attach_type::BPF_XDP),
+    let hook = AttachType::Xdp as u32;
+    let program = Program::load(&ProgramSource {
         flags: BPF_F_XDP_HAS_FRAGS,
-        ..ProgramSource::new(PROBE, bpf_prog_type::BPF_PROG_TYPE_XDP, &pass)
+        ..ProgramSource::new(PROBE, ProgramType::Xdp as u32, &pass).for_hook(hook)
     })
     .map_err(|refusal| refusal.error.to_string())?;
-    link(
-        program.as_fd(),
-        ifindex,
-        bpf_attach_type::BPF_XDP,
-        XDP_FLAGS_DRV_MODE,
-    )
-    .map(drop)
-    .map_err(|error| error.to_string())
+    link(program.as_fd(), ifindex, hook, XDP_FLAGS_DRV_MODE)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// What runs rtnetlink and the waiting.

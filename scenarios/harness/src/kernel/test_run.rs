@@ -1,36 +1,31 @@
 //! Single programs over single packets, by `BPF_PROG_TEST_RUN`.
 //!
-//! No device and no namespace is needed, and any object will do. A program can also be given as instructions,
-//! which lets a test hold an interpreter to the kernel, instruction by instruction.
+//! No device and no namespace is needed, and any object will do.
 //!
 //! ```no_run
 //! use twinpath::kernel::test_run::{Object, TestInput};
 //!
 //! let bytes = std::fs::read("program.o")?;
 //! let mut object = Object::load("program.o", bytes, &Default::default())?;
-//! let output = object.program("entry")?.run(TestInput::packet(&[0; 64]))?;
+//! let output = object.program("entry")?.test_run(TestInput::packet(&[0; 64]))?;
 //! println!("returned {} and {} bytes", output.code, output.packet.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use twinpath_machine::ProgramType;
 
-pub use aya_obj::generated::{bpf_map_type as MapKind, bpf_prog_type as ProgramKind};
-pub use twinpath_bpf::{Map, MapShape};
+pub use twinpath_bpf::{Map, Program, TestInput, TestOutput};
 
 use super::contents::{self, Cpus};
 use super::error::Error;
 use super::namespace::Namespace;
 use super::object::{LoadedObject, Pinned, Wanted};
 use super::run::{self, raise_memory_limit};
-use super::sys::program::{ProgramSource, load, test_run};
-pub use super::sys::program::{Refusal, TestInput, TestOutput};
 use crate::plan::{ObjectName, ObjectPlan};
 use crate::recording::MapContents;
 
@@ -38,20 +33,6 @@ use crate::recording::MapContents;
 #[derive(Debug)]
 pub struct Object {
     object: LoadedObject,
-}
-
-/// A program that the kernel has verified.
-#[derive(Debug)]
-pub struct Program(OwnedFd);
-
-impl<'a> TestInput<'a> {
-    /// A packet, from the link-layer header on, to be run over once.
-    pub fn packet(packet: &'a [u8]) -> Self {
-        Self {
-            packet,
-            ..Self::default()
-        }
-    }
 }
 
 impl Object {
@@ -81,9 +62,8 @@ impl Object {
     /// # Errors
     /// When the object lacks it, it is of a type that is not supported, or the verifier refuses it.
     pub fn program(&mut self, name: &str) -> Result<Program, Error> {
-        let fd = self.object.verify(name)?.try_clone_to_owned();
-        fd.map(Program)
-            .map_err(Error::system("duplicate a descriptor"))
+        let program = self.object.verify(name)?.try_clone();
+        program.map_err(Error::system("duplicate a descriptor"))
     }
 
     /// One of the object's maps.
@@ -95,37 +75,7 @@ impl Object {
     }
 }
 
-impl Program {
-    /// Has instructions verified as a program of a kind, under the GPL. Each has eight bytes, and a map is
-    /// loaded by the number of its descriptor ([`AsFd`]).
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    ///
-    /// # Panics
-    /// When the length is not a multiple of eight.
-    pub fn from_instructions(kind: ProgramKind, instructions: &[u8]) -> Result<Self, Refusal> {
-        load(&ProgramSource::new("test_run", kind, instructions)).map(Self)
-    }
-
-    /// Runs the program over a packet. Where the context names no device, the packet's is the loopback device of
-    /// this thread's namespace.
-    ///
-    /// # Errors
-    /// The kernel's: `EINVAL` for a packet that is shorter than an Ethernet header or longer than the kind of
-    /// program takes, `ENOTSUPP` (524) for a kind of program that cannot be run.
-    pub fn run(&self, input: TestInput<'_>) -> io::Result<TestOutput> {
-        test_run(self.as_fd(), input)
-    }
-}
-
-impl AsFd for Program {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// A program of any type that a test run takes, of any object, with its maps.
+/// A program of any object, with its maps.
 #[derive(Debug)]
 pub struct Loaded {
     program: Program,
@@ -137,7 +87,7 @@ impl Loaded {
     /// variables. The path is for messages.
     ///
     /// # Errors
-    /// When the object cannot be loaded, the type is one that no test run takes, or the kernel refuses.
+    /// When the object cannot be loaded, or the kernel refuses.
     pub fn load(
         path: impl Into<PathBuf>,
         bytes: impl Into<Arc<[u8]>>,
@@ -152,24 +102,14 @@ impl Loaded {
             bytes: bytes.into(),
             globals: globals.clone(),
         };
-        if !takes_packet(kind) {
-            return Err(Error::UnsupportedProgram {
-                program: name.to_owned(),
-                path: plan.path,
-                kind: kind.to_string(),
-            });
-        }
         let wanted = Wanted {
             programs: Some(BTreeSet::from([name.to_owned()])),
             types: BTreeMap::from([(name.to_owned(), kind)]),
         };
         let mut object = LoadedObject::load(&plan, wanted, &mut Pinned::new())?;
-        let program = object.verify(name)?.try_clone_to_owned();
+        let program = object.verify(name)?.try_clone();
         let program = program.map_err(Error::system("duplicate a descriptor"))?;
-        Ok(Self {
-            program: Program(program),
-            object,
-        })
+        Ok(Self { program, object })
     }
 
     /// The program.
@@ -199,25 +139,10 @@ where
     })
 }
 
-/// Whether programs of a type take a packet in a test run (`net/bpf/test_run.c`).
-const fn takes_packet(kind: ProgramType) -> bool {
-    matches!(
-        kind,
-        ProgramType::Xdp
-            | ProgramType::SchedCls
-            | ProgramType::SchedAct
-            | ProgramType::SocketFilter
-            | ProgramType::CgroupSkb
-            | ProgramType::LwtIn
-            | ProgramType::LwtOut
-            | ProgramType::LwtXmit
-    )
-}
-
 /// Runs a program of an object over packets, one after another, on the same maps.
 ///
 /// # Errors
-/// As for [`Object::load`], [`Object::program`] and [`Program::run`].
+/// As for [`Object::load`], [`Object::program`] and [`Program::test_run`].
 pub fn run_packets<'a>(
     path: impl Into<PathBuf>,
     bytes: impl Into<Arc<[u8]>>,
@@ -229,7 +154,7 @@ pub fn run_packets<'a>(
     packets
         .into_iter()
         .map(|packet| {
-            let output = verified.run(TestInput::packet(packet));
+            let output = verified.test_run(TestInput::packet(packet));
             output.map_err(Error::system(format!("run program `{program}`")))
         })
         .collect()

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use twinpath_machine::object::btf::Btf;
+use twinpath_machine::object::btf::{Btf, number as kind, word_at};
 
 /// Types for the kernel, to which some can be added.
 #[derive(Debug, Clone)]
@@ -19,27 +19,6 @@ pub struct Types {
     added: BTreeMap<String, u32>,
     /// Functions, by name.
     functions: BTreeMap<String, u32>,
-}
-
-/// Kinds of types (`BTF_KIND_*` of `linux/btf.h`).
-mod kind {
-    pub const INT: u32 = 1;
-    pub const PTR: u32 = 2;
-    pub const ARRAY: u32 = 3;
-    pub const STRUCT: u32 = 4;
-    pub const UNION: u32 = 5;
-    pub const ENUM: u32 = 6;
-    pub const FWD: u32 = 7;
-    pub const TYPEDEF: u32 = 8;
-    pub const VOLATILE: u32 = 9;
-    pub const CONST: u32 = 10;
-    pub const RESTRICT: u32 = 11;
-    pub const FUNC: u32 = 12;
-    pub const FUNC_PROTO: u32 = 13;
-    pub const VAR: u32 = 14;
-    pub const DATASEC: u32 = 15;
-    pub const DECL_TAG: u32 = 17;
-    pub const ENUM64: u32 = 19;
 }
 
 const MAGIC: u16 = 0xeb9f;
@@ -55,16 +34,9 @@ fn info(kind: u32, count: u32) -> u32 {
     kind << 24 | count
 }
 
-fn word(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..)
-        .and_then(<[u8]>::first_chunk)
-        .map_or(0, |word| u32::from_le_bytes(*word))
-}
-
 /// Kind, and how many members, values or parameters there are.
 fn parts(encoded: &[u8]) -> (u32, u32) {
-    let info = word(encoded, 4);
+    let info = word_at(encoded, 4);
     (info >> 24 & 0x1f, info & 0xffff)
 }
 
@@ -94,7 +66,7 @@ impl Types {
             return;
         }
         let mut words: Vec<u32> = (0..encoded.len() / 4)
-            .map(|at| word(encoded, 4 * at))
+            .map(|at| word_at(encoded, 4 * at))
             .collect();
         // Where the names of members, values and parameters stand, and how far apart.
         let (first, step) = match kind {
@@ -205,7 +177,7 @@ impl Types {
 /// Whether the kernel takes a type, apart from its name.
 fn is_kept(encoded: &[u8], all: &[&[u8]]) -> bool {
     let target = || {
-        let number = word(encoded, 8) as usize;
+        let number = word_at(encoded, 8) as usize;
         number.checked_sub(1).and_then(|index| all.get(index))
     };
     match parts(encoded) {
@@ -221,7 +193,8 @@ fn has_named_parameters(signature: &[u8]) -> bool {
     let (kind, count) = parts(signature);
     let mut parameters = (0..count as usize).map(|nth| 12 + 8 * nth);
     kind == kind::FUNC_PROTO
-        && parameters.all(|at| word(signature, at) != NO_NAME || word(signature, at + 4) == VOID)
+        && parameters
+            .all(|at| word_at(signature, at) != NO_NAME || word_at(signature, at + 4) == VOID)
 }
 
 /// A name of letters, digits and underscores (`btf_name_valid_identifier`).

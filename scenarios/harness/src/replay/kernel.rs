@@ -41,7 +41,7 @@ where
 
 impl Replayer for InKernel<'_> {
     fn packet(&mut self, _: Duration, bytes: &[u8]) -> Result<Ran, ReplayError> {
-        let output = match self.loaded.program().run(TestInput::packet(bytes)) {
+        let output = match self.loaded.program().test_run(TestInput::packet(bytes)) {
             Ok(output) => output,
             Err(error) if is_about_the_packet(&error) => {
                 return Ok(Ran::stopped(Stop::Refused(error.to_string())));

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 use std::os::fd::{AsFd, AsRawFd};
-use twinpath::kernel::test_run::{
-    Map, MapShape, Object, Program, ProgramKind, TestInput, read_map, run_packets,
-};
+use twinpath::kernel::test_run::{Object, TestInput, read_map, run_packets};
+use twinpath_bpf::{Map, MapShape, Program, ProgramSource};
+use twinpath_machine::ProgramType;
 
 use crate::needs_kernel;
 use crate::support::*;
@@ -38,7 +37,7 @@ fn maps_last_from_run_to_run() {
     let program = object.program("from_device").unwrap();
     let frame = Order::just(0).frame(60);
     for _ in 0..3 {
-        assert_eq!(program.run(TestInput::packet(&frame)).unwrap().code, 0);
+        assert_eq!(program.test_run(TestInput::packet(&frame)).unwrap().code, 0);
     }
     let map = object.map("by_device_of_the_frame").unwrap();
     let contents = read_map(map).unwrap().unwrap();
@@ -46,6 +45,10 @@ fn maps_last_from_run_to_run() {
         contents.entries[&1u32.to_ne_bytes().to_vec()],
         [15u64.to_ne_bytes()]
     );
+}
+
+fn source(kind: ProgramType, instructions: &[u8]) -> ProgramSource<'_> {
+    ProgramSource::new("test_run", kind as u32, instructions)
 }
 
 #[test]
@@ -59,15 +62,14 @@ fn contexts_go_in_and_out() {
         [0x63, 0x21, 8, 0, 0, 0, 0, 0],
         [0x95, 0, 0, 0, 0, 0, 0, 0],
     ];
-    let program =
-        Program::from_instructions(ProgramKind::BPF_PROG_TYPE_SCHED_CLS, &code.concat()).unwrap();
+    let program = Program::load(&source(ProgramType::SchedCls, &code.concat())).unwrap();
     let mut context = [0; 192];
     context[8..12].copy_from_slice(&41u32.to_ne_bytes());
     let input = TestInput {
         context: &context,
         ..TestInput::packet(&[0; 14])
     };
-    let output = program.run(input).unwrap();
+    let output = program.test_run(input).unwrap();
     assert_eq!(output.code, 41);
     assert_eq!(output.context[8..12], 42u32.to_ne_bytes());
 }
@@ -75,14 +77,7 @@ fn contexts_go_in_and_out() {
 #[test]
 fn instructions_can_use_maps() {
     needs_kernel!();
-    let shape = MapShape {
-        kind: BPF_MAP_TYPE_ARRAY as u32,
-        key_size: 4,
-        value_size: 8,
-        max_entries: 1,
-        flags: 0,
-    };
-    let map = Map::create("test", shape).unwrap();
+    let map = Map::create("test", MapShape::array(8, 1)).unwrap();
     map.update(&[0; 4], &7u64.to_ne_bytes(), 0).unwrap();
     // r1 = value of the map; r0 = *r1; *r1 = 9; exit
     let mut code = vec![0x18, 0x21, 0, 0];
@@ -91,9 +86,11 @@ fn instructions_can_use_maps() {
     code.extend([0x79, 0x10, 0, 0, 0, 0, 0, 0]);
     code.extend([0x7a, 0x01, 0, 0, 9, 0, 0, 0]);
     code.extend([0x95, 0, 0, 0, 0, 0, 0, 0]);
-    let program =
-        Program::from_instructions(ProgramKind::BPF_PROG_TYPE_SOCKET_FILTER, &code).unwrap();
-    assert_eq!(program.run(TestInput::packet(&[0; 14])).unwrap().code, 7);
+    let program = Program::load(&source(ProgramType::SocketFilter, &code)).unwrap();
+    assert_eq!(
+        program.test_run(TestInput::packet(&[0; 14])).unwrap().code,
+        7
+    );
     assert_eq!(map.lookup(&[0; 4]).unwrap().unwrap(), 9u64.to_ne_bytes());
     map.delete(&[0; 4]).unwrap_err();
     assert_eq!(map.next_key(None).unwrap().unwrap(), [0; 4]);
@@ -104,14 +101,14 @@ fn instructions_can_use_maps() {
 fn what_the_verifier_refuses_says_why() {
     needs_kernel!();
     let exit = [0x95, 0, 0, 0, 0, 0, 0, 0];
-    let refusal = Program::from_instructions(ProgramKind::BPF_PROG_TYPE_XDP, &exit).unwrap_err();
+    let refusal = Program::load(&source(ProgramType::Xdp, &exit)).unwrap_err();
     assert!(refusal.log.contains("R0 !read_ok"), "{}", refusal.log);
     let frame = [0; 13];
     let pass = [[0xb7, 0, 0, 0, 2, 0, 0, 0], exit].concat();
-    let program = Program::from_instructions(ProgramKind::BPF_PROG_TYPE_XDP, &pass).unwrap();
+    let program = Program::load(&source(ProgramType::Xdp, &pass)).unwrap();
     assert_eq!(
         program
-            .run(TestInput::packet(&frame))
+            .test_run(TestInput::packet(&frame))
             .unwrap_err()
             .raw_os_error(),
         Some(libc::EINVAL)

@@ -11,6 +11,7 @@ mod types;
 
 pub use read::BtfError;
 pub use types::{Composite, EnumValue, Int, Kind, Linkage, Member, Type, TypeId, Variable};
+pub use types::{number, word_at};
 
 pub(super) use ext::Ext;
 pub(crate) use ext::{CoreKind, CoreRelocation};

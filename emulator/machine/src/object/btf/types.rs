@@ -322,8 +322,9 @@ impl<'a> Composite<'a> {
     }
 }
 
-/// `BTF_KIND_*`
-pub(super) mod number {
+/// The numbers of kinds, `BTF_KIND_*` of `linux/btf.h`.
+#[allow(missing_docs, reason = "the kernel's names")]
+pub mod number {
     pub const INT: u32 = 1;
     pub const PTR: u32 = 2;
     pub const ARRAY: u32 = 3;
@@ -346,7 +347,7 @@ pub(super) mod number {
 }
 
 /// Bytes of `struct btf_type`.
-pub(super) const HEADER: usize = 12;
+pub const HEADER: usize = 12;
 
 /// Bytes of a type with all that follows it; none for an unknown kind.
 pub(super) fn encoded_size(info: u32) -> Option<usize> {
@@ -363,7 +364,7 @@ pub(super) fn encoded_size(info: u32) -> Option<usize> {
 }
 
 /// The little-endian word at an offset; 0 beyond the end.
-pub(super) fn word_at(bytes: &[u8], at: usize) -> u32 {
+pub fn word_at(bytes: &[u8], at: usize) -> u32 {
     let word = bytes.get(at..).and_then(<[u8]>::first_chunk);
     word.map_or(0, |word| u32::from_le_bytes(*word))
 }

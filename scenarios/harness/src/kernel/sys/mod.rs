@@ -1,6 +1,4 @@
 //! The system calls that no crate wraps, each behind a safe function. `unsafe` stands here and nowhere else.
 
-pub mod bpf;
 pub mod ethtool;
 pub mod packet;
-pub mod program;

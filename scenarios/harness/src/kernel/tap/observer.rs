@@ -6,15 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use aya::maps::perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{MapData, MapError, PerfEventArray};
 use aya::util::online_cpus;
-use aya_obj::generated::{
-    BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE, bpf_attach_type, bpf_map_type, bpf_prog_type,
-};
-use twinpath_bpf::{Map, MapShape};
+use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE};
+use twinpath_bpf::{Map, MapShape, Program, ProgramSource, Refusal, link};
+use twinpath_machine::{AttachType, MapType, ProgramType};
 
 use super::program::{Output, Watched, around, far_end};
 use super::record::Record;
 use crate::kernel::code::Function;
-use crate::kernel::sys::program::{ProgramSource, Refusal, link, load};
 
 /// Collects the records of a run's taps.
 pub struct Observer {
@@ -22,7 +20,7 @@ pub struct Observer {
     counts: Map,
     /// The run's CPU first.
     buffers: Vec<PerfEventArrayBuffer<MapData>>,
-    far_end: OwnedFd,
+    far_end: Program,
 }
 
 /// Why there is no tap.
@@ -59,7 +57,7 @@ impl Observer {
     /// When the kernel refuses one of the parts.
     pub fn new(cpu: usize) -> Result<Self, TapError> {
         let cpus = aya::util::nr_cpus().map_err(|(what, error)| TapError::System(what, error))?;
-        let array = |kind: bpf_map_type, value_size, max_entries| MapShape {
+        let array = |kind: MapType, value_size, max_entries| MapShape {
             kind: kind as u32,
             key_size: 4,
             value_size,
@@ -72,25 +70,17 @@ impl Observer {
         };
         let records = make(
             "twinpath_taps",
-            array(bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, cpus as u32),
+            array(MapType::PerfEventArray, 4, cpus as u32),
         )?;
-        let counts = make(
-            "twinpath_counts",
-            array(bpf_map_type::BPF_MAP_TYPE_ARRAY, 16, 1),
-        )?;
+        let counts = make("twinpath_counts", array(MapType::Array, 16, 1))?;
         let buffers = open_buffers(records.as_fd(), cpu)?;
         let output = Output {
             records: records.as_fd(),
             counts: counts.as_fd(),
         };
-        let far_end = load(&ProgramSource {
-            attach_type: Some(bpf_attach_type::BPF_XDP),
+        let far_end = Program::load(&ProgramSource {
             flags: BPF_F_XDP_HAS_FRAGS,
-            ..ProgramSource::new(
-                "twinpath_far",
-                bpf_prog_type::BPF_PROG_TYPE_XDP,
-                &far_end(output),
-            )
+            ..xdp("twinpath_far", &far_end(output))
         })
         .map_err(refused)?;
         Ok(Self {
@@ -106,8 +96,8 @@ impl Observer {
     /// # Errors
     /// The kernel's, for a device without native XDP.
     pub fn watch_device(&self, ifindex: u32) -> io::Result<OwnedFd> {
-        let kind = bpf_attach_type::BPF_XDP;
-        link(self.far_end.as_fd(), ifindex, kind, XDP_FLAGS_DRV_MODE)
+        let hook = AttachType::Xdp as u32;
+        link(self.far_end.as_fd(), ifindex, hook, XDP_FLAGS_DRV_MODE)
     }
 
     /// Loads a program together with a tap, to be attached in its place. The tap's records carry the number.
@@ -119,24 +109,23 @@ impl Observer {
         number: u32,
         watched: Watched,
         function: &Function,
-    ) -> Result<OwnedFd, TapError> {
+    ) -> Result<Program, TapError> {
         let output = Output {
             records: self.records.as_fd(),
             counts: self.counts.as_fd(),
         };
         let whole = function.behind(&around(number, watched, output));
-        let kind = match watched {
-            Watched::Xdp { .. } => bpf_prog_type::BPF_PROG_TYPE_XDP,
-            Watched::Skb => bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+        let (name, instructions) = (&function.name, &whole.instructions);
+        let mut source = match watched {
+            Watched::Xdp { .. } => xdp(name, instructions),
+            Watched::Skb => ProgramSource::new(name, ProgramType::SchedCls as u32, instructions),
         };
-        let mut source = ProgramSource::new(&function.name, kind, &whole.instructions);
         source.license = &function.license;
         source.debug = whole.debug.as_ref().map(|debug| debug.borrow());
         if let Watched::Xdp { fragments } = watched {
-            source.attach_type = Some(bpf_attach_type::BPF_XDP);
             source.flags = if fragments { BPF_F_XDP_HAS_FRAGS } else { 0 };
         }
-        load(&source).map_err(refused)
+        Program::load(&source).map_err(refused)
     }
 
     /// Takes the records that have come since the last time, in order. Behind those of the run's CPU come those of
@@ -177,6 +166,10 @@ impl Observer {
             _ => u64::MAX,
         }
     }
+}
+
+fn xdp<'a>(name: &'a str, instructions: &'a [u8]) -> ProgramSource<'a> {
+    ProgramSource::new(name, ProgramType::Xdp as u32, instructions).for_hook(AttachType::Xdp as u32)
 }
 
 fn open_buffers(
