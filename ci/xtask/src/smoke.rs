@@ -96,9 +96,9 @@ fn event(ebpf: &mut Ebpf, case: &Case) -> Result<Option<DropReason>, Error> {
         case,
         "event type",
         NotifyType::Drop as u8,
-        record.notify.r#type,
+        record.notify.head.r#type,
     )?;
-    Ok(DropReason::from_code(record.notify.subtype))
+    Ok(DropReason::from_code(record.notify.head.subtype))
 }
 
 fn expect<T: PartialEq + std::fmt::Debug>(

@@ -97,6 +97,41 @@ impl Identity {
     pub const HOST: Self = Self(1);
     /// Anything outside the cluster.
     pub const WORLD: Self = Self(2);
+    /// Endpoints that Cilium does not manage.
+    pub const UNMANAGED: Self = Self(3);
+    /// Health checks.
+    pub const HEALTH: Self = Self(4);
+    /// Endpoints whose labels are not known yet.
+    pub const INIT: Self = Self(5);
+    /// Other nodes.
+    pub const REMOTE_NODE: Self = Self(6);
+    /// The API server.
+    pub const KUBE_APISERVER: Self = Self(7);
+    /// Ingress proxies.
+    pub const INGRESS: Self = Self(8);
+    /// Anything outside the cluster, by IPv4, where the families are told apart.
+    pub const WORLD_IPV4: Self = Self(9);
+    /// The same, by IPv6.
+    pub const WORLD_IPV6: Self = Self(10);
+
+    /// The lowest identity of the cluster's scope.
+    const CLUSTER_SCOPE: u32 = 256;
+    /// The bit of identities that only this node knows: those of address ranges.
+    const LOCAL_SCOPE: u32 = 1 << 24;
+
+    /// Whether it is somebody outside the cluster: the world, or a range of addresses.
+    #[inline(always)]
+    pub const fn is_outside(self) -> bool {
+        matches!(self, Self::WORLD | Self::WORLD_IPV4 | Self::WORLD_IPV6)
+            || self.0 & Self::LOCAL_SCOPE != 0
+    }
+
+    /// Whether it is an endpoint's with labels of its own, or a health check's.
+    #[inline(always)]
+    pub const fn is_endpoint(self) -> bool {
+        matches!(self, Self::HEALTH | Self::INIT | Self::UNMANAGED)
+            || self.0 >= Self::CLUSTER_SCOPE && self.0 & Self::LOCAL_SCOPE == 0
+    }
 
     /// The name of a reserved identity.
     pub const fn reserved_name(self) -> Option<&'static str> {
@@ -132,6 +167,13 @@ impl fmt::Display for Ifindex {
     }
 }
 
+impl EndpointId {
+    /// No endpoint.
+    pub const NONE: Self = Self(0);
+    /// The node itself, whose policy is the host firewall.
+    pub const HOST: Self = Self(u16::MAX);
+}
+
 impl fmt::Display for EndpointId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -149,6 +191,8 @@ impl Protocol {
     pub const UDP: Self = Self(17);
     /// ICMPv6.
     pub const ICMPV6: Self = Self(58);
+    /// SCTP.
+    pub const SCTP: Self = Self(132);
 }
 
 impl fmt::Display for Protocol {
@@ -159,6 +203,7 @@ impl fmt::Display for Protocol {
             Self::TCP => f.pad("tcp"),
             Self::UDP => f.pad("udp"),
             Self::ICMPV6 => f.pad("icmpv6"),
+            Self::SCTP => f.pad("sctp"),
             Self(other) => fmt::Display::fmt(&other, f),
         }
     }

@@ -25,7 +25,7 @@ records! {
         pub lxc_id: EndpointId,
         /// Always 0.
         pub reserved: u16,
-        /// None yet.
+        /// What is particular about it.
         pub flags: EndpointFlags,
         /// The endpoint's identity.
         pub sec_id: Identity,
@@ -51,12 +51,17 @@ records! {
         pub sec_id: Identity,
         /// The endpoint's number.
         pub lxc_id: EndpointId,
-        /// Which addresses it has: [`DeviceEndpoint::HAS_V4`], [`DeviceEndpoint::HAS_V6`].
+        /// What it has: [`DeviceEndpoint::HAS_V4`], [`DeviceEndpoint::HAS_V6`],
+        /// [`DeviceEndpoint::AUDIT`].
         pub flags: u16,
+        /// The endpoint's own Ethernet address: the source of what it sends.
+        pub mac: Mac,
+        /// The Ethernet address of the node's end: that of its gateway.
+        pub node_mac: Mac,
     }
 }
 
-sizes!(EndpointKey = 20, EndpointInfo = 32, DeviceEndpoint = 40);
+sizes!(EndpointKey = 20, EndpointInfo = 32, DeviceEndpoint = 52);
 
 impl EndpointKey {
     /// The key of an address in this cluster.
@@ -76,11 +81,26 @@ impl EndpointKey {
     }
 }
 
+impl EndpointFlags {
+    /// An address of the node itself (Cilium's `ENDPOINT_F_HOST`).
+    pub const HOST: Self = Self(1);
+    /// Its policy is in audit mode: what that denies is reported and goes on.
+    pub const AUDIT: Self = Self(1 << 8);
+
+    /// Whether all of these are set.
+    #[inline(always)]
+    pub const fn has(self, flags: Self) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+}
+
 impl DeviceEndpoint {
     /// [`DeviceEndpoint::ipv4`] is the endpoint's address.
     pub const HAS_V4: u16 = 1;
     /// [`DeviceEndpoint::ipv6`] is the endpoint's address.
     pub const HAS_V6: u16 = 2;
+    /// Its policy is in audit mode: what that denies is reported and goes on.
+    pub const AUDIT: u16 = 4;
 
     /// The endpoint's address of one family.
     pub fn address(&self, family: Family) -> Option<IpAddr> {

@@ -7,13 +7,20 @@
 //! | map | kind | key | value | written by |
 //! |---|---|---|---|---|
 //! | [`lxc`](map::LXC) | hash | [`EndpointKey`] (20) | [`EndpointInfo`] (32) | user space |
-//! | [`lxc_device`](map::LXC_DEVICE) | hash | [`Ifindex`] (4) | [`DeviceEndpoint`] (40) | user space |
+//! | [`lxc_device`](map::LXC_DEVICE) | hash | [`Ifindex`] (4) | [`DeviceEndpoint`] (52) | user space |
 //! | [`prefilter`](map::PREFILTER) | LPM trie | [`PrefixKey`] (24) | [`PrefilterRule`] (4) | user space |
+//! | [`ipcache`](map::IPCACHE) | LPM trie | [`PrefixKey`] (24) | [`RemoteEndpoint`] (24) | user space |
+//! | [`policy`](map::POLICY) | LPM trie | [`PolicyKey`] (16) | [`PolicyEntry`] (12) | user space |
+//! | [`ct`](map::CT) | LRU hash | [`CtTuple`] (40) | [`CtEntry`] (56) | programs |
+//! | [`snat`](map::SNAT) | LRU hash | [`SnatTuple`] (40) | [`SnatEntry`] (40) | programs |
+//! | [`ipmasq`](map::IPMASQ) | LPM trie | [`PrefixKey`] (24) | [`MasqueradeRule`] (4) | user space |
+//! | [`fragments`](map::FRAGMENTS) | LRU hash | [`FragmentKey`] (40) | [`FragmentPorts`] (4) | programs |
+//! | [`calls`](map::CALLS) | program array | [`TailCall`] (4) | | the object |
 //! | [`lb_services`](map::LB_SERVICES) | hash | [`ServiceKey`] (24) | [`ServiceValue`] (12) | user space |
 //! | [`lb_backends`](map::LB_BACKENDS) | hash | [`BackendId`] (4) | [`Backend`] (32) | user space |
 //! | [`lb_maglev`](map::LB_MAGLEV) | hash | [`RevNatIndex`] (2) | [`MaglevTable`] (4084) | user space |
 //! | [`metrics`](map::METRICS) | per-CPU hash | [`MetricsKey`] (8) | [`MetricsValue`] (16) | programs |
-//! | [`events`](map::EVENTS) | ring buffer | | [`DropRecord`] (176) | programs |
+//! | [`events`](map::EVENTS) | ring buffer | | [`DropRecord`] (176), [`TraceRecord`] (184), [`VerdictRecord`] (168), [`DebugNotify`] (20) | programs |
 //! | [`seams`](map::SEAMS) | array | [`Seam`] (4) | `u64` (8) | user space |
 //!
 //! Numbers in brackets are sizes in bytes. Integers are in the byte order of the machine unless the
@@ -25,7 +32,7 @@
 //! | program | section | hook | does |
 //! |---|---|---|---|
 //! | [`xdp_entry`](program::XDP_ENTRY) | `xdp` | XDP | deny list, services by Maglev and DNAT, out again |
-//! | [`from_container`](program::FROM_CONTAINER) | `classifier` | tc ingress | anti-spoofing, local delivery |
+//! | [`from_container`](program::FROM_CONTAINER) | `classifier` | tc ingress of an endpoint's device | anti-spoofing, gateway, policy, conntrack, delivery |
 //!
 //! # Use
 //!
@@ -42,23 +49,43 @@
 #![no_std]
 
 mod addr;
+mod call;
 mod config;
+mod conntrack;
 mod endpoint;
 mod event;
+mod fragment;
 mod hash;
+mod ipcache;
 pub mod map;
+mod mark;
 mod metrics;
+mod nat;
+mod policy;
 mod prefix;
 pub mod program;
 mod reason;
 mod service;
 
 pub use addr::{Address, EndpointId, Family, Identity, Ifindex, Mac, MacError, Port, Protocol};
-pub use config::{Seam, global};
+pub use call::TailCall;
+pub use config::{Aggregation, Seam, global};
+pub use conntrack::{CtEntry, CtFlags, CtTuple, CtTupleFlags, lifetime};
 pub use endpoint::{DeviceEndpoint, EndpointFlags, EndpointInfo, EndpointKey};
-pub use event::{CAPTURE_LEN, DropNotify, DropRecord, NotifyFlags, NotifyType, SourceFile};
+pub use event::{
+    CAPTURE_LEN, DebugNotify, DebugPoint, DropNotify, DropRecord, NotifyCapture, NotifyFlags,
+    NotifyHead, NotifyType, PolicyMatch, SourceFile, TraceNotify, TracePoint, TraceReason,
+    TraceRecord, VerdictFlags, VerdictNotify, VerdictRecord,
+};
+pub use fragment::{FragmentKey, FragmentPorts};
 pub use hash::{FlowTuple, jhash2};
+pub use ipcache::{RemoteEndpoint, RemoteFlags};
+pub use mark::Mark;
 pub use metrics::{Direction, MetricsKey, MetricsValue, Verdict};
+pub use nat::{MasqueradeRule, SNAT_PORTS, SNAT_RETRIES, SnatEntry, SnatTuple};
+pub use policy::{
+    POLICY_FULL_BITS, POLICY_STATIC_BITS, PolicyData, PolicyEntry, PolicyFlags, PolicyKey,
+};
 pub use prefix::{PREFIX_STATIC_BITS, PrefilterRule, PrefixData, PrefixKey};
 pub use reason::{DropReason, ForwardReason, reason_text};
 pub use service::{

@@ -6,6 +6,20 @@ pub const LXC: &str = "lxc";
 pub const LXC_DEVICE: &str = "lxc_device";
 /// The CIDR deny list, matched against source addresses.
 pub const PREFILTER: &str = "prefilter";
+/// Identities and tunnel endpoints by address (Cilium's `ipcache`).
+pub const IPCACHE: &str = "ipcache";
+/// Policies of all endpoints.
+pub const POLICY: &str = "policy";
+/// Connections.
+pub const CT: &str = "ct";
+/// Translations of what is masqueraded.
+pub const SNAT: &str = "snat";
+/// Destinations that are not masqueraded.
+pub const IPMASQ: &str = "ipmasq";
+/// Ports of packets that come in fragments.
+pub const FRAGMENTS: &str = "fragments";
+/// Programs for tail calls; the object itself fills it.
+pub const CALLS: &str = "calls";
 /// Services by virtual IP, port and protocol.
 pub const LB_SERVICES: &str = "lb_services";
 /// Backends by number.
@@ -16,7 +30,7 @@ pub const LB_MAGLEV: &str = "lb_maglev";
 pub const METRICS: &str = "metrics";
 /// Events for user space.
 pub const EVENTS: &str = "events";
-/// Values that the programs take in place of the kernel's clock.
+/// Values that the programs take in place of the kernel's clock and randomness.
 pub const SEAMS: &str = "seams";
 
 /// How many entries each map holds at most.
@@ -27,6 +41,18 @@ pub mod max_entries {
     pub const LXC_DEVICE: usize = 2048;
     /// [`super::PREFILTER`].
     pub const PREFILTER: usize = 16384;
+    /// [`super::IPCACHE`].
+    pub const IPCACHE: usize = 65536;
+    /// [`super::POLICY`].
+    pub const POLICY: usize = 65536;
+    /// [`super::CT`].
+    pub const CT: usize = 65536;
+    /// [`super::SNAT`].
+    pub const SNAT: usize = 65536;
+    /// [`super::IPMASQ`].
+    pub const IPMASQ: usize = 1024;
+    /// [`super::FRAGMENTS`].
+    pub const FRAGMENTS: usize = 8192;
     /// [`super::LB_SERVICES`].
     pub const LB_SERVICES: usize = 4096;
     /// [`super::LB_BACKENDS`].

@@ -1,9 +1,10 @@
 //! Counters of what became of packets.
 
-use crate::{DropReason, ForwardReason, reason_text, records, sizes};
+use crate::{DropReason, ForwardReason, Ifindex, reason_text, records, sizes};
 
 records! {
-    /// Key of [`map::METRICS`](crate::map::METRICS) (Cilium's `metrics_key`, and the verdict).
+    /// Key of [`map::METRICS`](crate::map::METRICS) (Cilium's `metrics_key`, with verdict and
+    /// device where it has the source line).
     pub struct MetricsKey {
         /// A [`DropReason`] or a [`ForwardReason`].
         pub reason: u8,
@@ -13,8 +14,8 @@ records! {
         pub verdict: u8,
         /// Always 0.
         pub reserved: u8,
-        /// Always 0.
-        pub reserved2: u32,
+        /// The device whose program counted.
+        pub ifindex: Ifindex,
     }
 
     /// Value of [`map::METRICS`](crate::map::METRICS), one for each CPU.
@@ -97,24 +98,24 @@ impl Verdict {
 impl MetricsKey {
     /// The counter of dropped packets.
     #[inline(always)]
-    pub const fn dropped(reason: DropReason, dir: Direction) -> Self {
-        Self::new(reason as u8, dir, Verdict::Drop)
+    pub const fn dropped(reason: DropReason, dir: Direction, ifindex: Ifindex) -> Self {
+        Self::new(reason as u8, dir, Verdict::Drop, ifindex)
     }
 
     /// The counter of packets that went on.
     #[inline(always)]
-    pub const fn forwarded(verdict: Verdict, dir: Direction) -> Self {
-        Self::new(ForwardReason::Forwarded as u8, dir, verdict)
+    pub const fn forwarded(verdict: Verdict, dir: Direction, ifindex: Ifindex) -> Self {
+        Self::new(ForwardReason::Forwarded as u8, dir, verdict, ifindex)
     }
 
     #[inline(always)]
-    const fn new(reason: u8, dir: Direction, verdict: Verdict) -> Self {
+    const fn new(reason: u8, dir: Direction, verdict: Verdict, ifindex: Ifindex) -> Self {
         Self {
             reason,
             dir: dir as u8,
             verdict: verdict as u8,
             reserved: 0,
-            reserved2: 0,
+            ifindex,
         }
     }
 

@@ -21,7 +21,8 @@ records! {
         pub ip: Address,
     }
 
-    /// Key of [`map::PREFILTER`](crate::map::PREFILTER) (the kernel's `bpf_lpm_trie_key`).
+    /// Key of [`map::PREFILTER`](crate::map::PREFILTER), [`map::IPCACHE`](crate::map::IPCACHE) and
+    /// [`map::IPMASQ`](crate::map::IPMASQ) (the kernel's `bpf_lpm_trie_key`).
     pub struct PrefixKey {
         /// How many bits of [`PrefixKey::data`] count: [`PREFIX_STATIC_BITS`] and those of the
         /// address.

@@ -39,6 +39,8 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
+    130 InvalidSourceMac "Invalid source mac"
+    131 InvalidDestinationMac "Invalid destination mac"
     132 InvalidSourceIp "Invalid source ip"
     133 PolicyDenied "Policy denied"
     134 InvalidPacket "Invalid packet"

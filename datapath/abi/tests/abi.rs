@@ -4,9 +4,11 @@
 use core::net::IpAddr;
 
 use twinpath_abi::{
-    Address, Direction, DropReason, EndpointKey, Family, FlowTuple, FromBytes as _, IntoBytes as _,
-    Mac, MetricsKey, Port, PrefixKey, Protocol, ServiceKey, SourceFile, Verdict, jhash2,
-    reason_text,
+    Address, CtTuple, CtTupleFlags, DebugPoint, Direction, DropReason, EndpointId, EndpointKey,
+    Family, FlowTuple, FromBytes as _, Identity, Ifindex, IntoBytes as _, Mac, Mark, MetricsKey,
+    NotifyType, POLICY_FULL_BITS, POLICY_STATIC_BITS, PolicyData, PolicyKey, PolicyMatch, Port,
+    PrefixKey, Protocol, RemoteEndpoint, ServiceKey, SourceFile, TracePoint, TraceReason, Verdict,
+    VerdictFlags, jhash2, reason_text,
 };
 
 fn ip(text: &str) -> IpAddr {
@@ -31,8 +33,8 @@ fn keys_are_laid_out_as_documented() {
             192, 0, 2, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x1f, 0x90, 0, 0, 6, 0, 1, 0
         ]
     );
-    let metrics = MetricsKey::dropped(DropReason::PolicyDeny, Direction::Egress);
-    assert_eq!(metrics.as_bytes(), [181, 2, 2, 0, 0, 0, 0, 0]);
+    let metrics = MetricsKey::dropped(DropReason::PolicyDeny, Direction::Egress, Ifindex(7));
+    assert_eq!(metrics.as_bytes(), [181, 2, 2, 0, 7, 0, 0, 0]);
 }
 
 #[test]
@@ -90,11 +92,16 @@ fn numbers_and_names_agree() {
         assert!(reason.code() >= 130);
     }
     assert!(DropReason::ALL.windows(2).all(|pair| pair[0] < pair[1]));
-    assert_eq!(DropReason::from_code(131), None);
+    assert_eq!(DropReason::from_code(129), None);
     for code in 0..=u8::MAX {
         assert!(Verdict::from_code(code).is_none_or(|verdict| verdict as u8 == code));
         assert!(Direction::from_code(code).is_none_or(|direction| direction as u8 == code));
         assert!(SourceFile::from_code(code).is_none_or(|file| file as u8 == code));
+        assert!(TracePoint::from_code(code).is_none_or(|point| point as u8 == code));
+        assert!(TraceReason::from_code(code).is_none_or(|reason| reason as u8 == code));
+        assert!(DebugPoint::from_code(code).is_none_or(|point| point as u8 == code));
+        assert!(PolicyMatch::from_code(code).is_none_or(|found| found as u8 == code));
+        assert!(NotifyType::from_code(code).is_none_or(|kind| kind as u8 == code));
     }
 }
 
@@ -144,5 +151,99 @@ fn a_flow_is_all_of_its_five_values() {
     assert_ne!(flow.hash(7), flow.hash(8));
     for other in others {
         assert_ne!(other.hash(7), flow.hash(7), "{other:?}");
+    }
+}
+
+#[test]
+fn a_policy_key_counts_the_protocol_and_then_the_port() {
+    let data = PolicyData::new(
+        EndpointId(7),
+        Direction::Egress,
+        Identity(0x0102_0304),
+        Protocol::TCP,
+        Port::new(0x1f90),
+    );
+    let key = PolicyKey::new(data, 24);
+    assert_eq!(key.prefix_len, POLICY_FULL_BITS);
+    let bytes = data.as_bytes();
+    let (fixed, layer4) = bytes.split_at(POLICY_STATIC_BITS as usize / 8);
+    assert_eq!(layer4, [6, 0x1f, 0x90]);
+    if cfg!(target_endian = "little") {
+        assert_eq!(fixed, [7, 0, 1, 0, 4, 3, 2, 1, 0]);
+    }
+}
+
+#[test]
+fn a_mark_carries_an_identity_of_24_bits() {
+    for identity in [1, 256, 0xffff, 0x1_0000, 0xff_1234] {
+        let identity = Identity(identity);
+        for mark in [
+            Mark::identity(identity),
+            Mark::snat_done(identity),
+            Mark::overlay(identity),
+            Mark::proxy_ingress(identity),
+            Mark::proxy_egress(identity),
+        ] {
+            assert_eq!(mark.sender(), Some(identity), "{mark:?}");
+        }
+    }
+    assert_eq!(Mark::identity(Identity(0x12_3456)), Mark(0x3456_0f12));
+    assert_eq!(Mark::to_proxy(Port::new(0x1234)).sender(), None);
+    assert_eq!(Mark(0).sender(), None);
+    assert_eq!(Mark::host().sender(), Some(Identity::HOST));
+}
+
+#[test]
+fn identities_have_scopes() {
+    let cases = [
+        (Identity::UNKNOWN, false, false),
+        (Identity::HOST, false, false),
+        (Identity::WORLD, true, false),
+        (Identity::REMOTE_NODE, false, false),
+        (Identity::WORLD_IPV6, true, false),
+        (Identity::HEALTH, false, true),
+        (Identity(1001), false, true),
+        (Identity(0xff_0100), false, true),
+        (Identity(1 << 24 | 1), true, false),
+    ];
+    for (identity, outside, endpoint) in cases {
+        assert_eq!(identity.is_outside(), outside, "{identity}");
+        assert_eq!(identity.is_endpoint(), endpoint, "{identity}");
+    }
+}
+
+#[test]
+fn verdict_flags_are_read_as_they_are_made() {
+    for direction in [Direction::Ingress, Direction::Egress] {
+        for found in (0..7).filter_map(PolicyMatch::from_code) {
+            for (ipv6, audited) in [(false, false), (false, true), (true, false), (true, true)] {
+                let flags = VerdictFlags::new(direction, ipv6, found, audited);
+                assert_eq!(flags.direction(), Some(direction));
+                assert_eq!(flags.found(), Some(found));
+                assert_eq!((flags.is_ipv6(), flags.is_audited()), (ipv6, audited));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_reversed_twice_is_itself() {
+    let flow = FlowTuple {
+        saddr: ip("10.0.0.1").into(),
+        daddr: ip("10.0.0.2").into(),
+        sport: Port::new(1234),
+        dport: Port::new(80),
+        proto: Protocol::TCP,
+    };
+    let tuple = CtTuple::new(&flow, Family::V4, CtTupleFlags::IN);
+    let reversed = tuple.reversed();
+    assert_eq!((reversed.saddr, reversed.sport), (flow.daddr, flow.dport));
+    assert_eq!(reversed.reversed(), tuple);
+}
+
+#[test]
+fn a_remote_endpoint_is_on_its_node() {
+    for node in [None, Some(ip("192.0.2.2")), Some(ip("2001:db8::2"))] {
+        assert_eq!(RemoteEndpoint::new(Identity(1001), node).node(), node);
     }
 }

@@ -3,6 +3,9 @@
 //! Each function knows the maps of the datapath by name and returns `None` for another map, or for
 //! bytes which are not of its size.
 
+mod connection;
+mod policy;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
@@ -10,9 +13,9 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use twinpath_abi::{
     Address, Backend, BackendId, DeviceEndpoint, Direction, DropReason, EndpointInfo, EndpointKey,
-    Family, Ifindex, MaglevTable, MetricsKey, MetricsValue, PREFIX_STATIC_BITS, Port,
-    PrefilterRule, PrefixKey, Protocol, Record, RevNatIndex, ServiceKey, ServiceValue, Verdict,
-    map,
+    Family, Ifindex, MaglevTable, MasqueradeRule, MetricsKey, MetricsValue, PREFIX_STATIC_BITS,
+    Port, PrefilterRule, PrefixKey, Protocol, Record, RemoteEndpoint, RemoteFlags, RevNatIndex,
+    Seam, ServiceKey, ServiceValue, Verdict, map,
 };
 
 /// Named values of a record, in the record's order.
@@ -36,7 +39,10 @@ pub fn key(map: &str, bytes: &[u8]) -> Option<Fields> {
             vec![("", address(key.ip, key.family))]
         }
         map::LXC_DEVICE => vec![("ifindex", read::<Ifindex>(bytes)?.to_string())],
-        map::PREFILTER => vec![("", prefix(&read(bytes)?))],
+        map::PREFILTER | map::IPCACHE | map::IPMASQ => vec![("", prefix(&read(bytes)?))],
+        map::POLICY => policy::key(&read(bytes)?),
+        map::CT | map::SNAT => vec![("", connection::tuple(&read(bytes)?))],
+        map::FRAGMENTS => connection::fragment(&read(bytes)?),
         map::LB_SERVICES => vec![("", frontend(&read(bytes)?))],
         map::LB_BACKENDS => vec![("backend", read::<BackendId>(bytes)?.0.to_string())],
         map::LB_MAGLEV => vec![("service", read::<RevNatIndex>(bytes)?.0.to_string())],
@@ -52,6 +58,12 @@ pub fn value(map: &str, bytes: &[u8]) -> Option<Fields> {
         map::LXC => endpoint(&read(bytes)?),
         map::LXC_DEVICE => sender(&read(bytes)?),
         map::PREFILTER => vec![("rule", read::<PrefilterRule>(bytes)?.rule.to_string())],
+        map::IPCACHE => remote(&read(bytes)?),
+        map::IPMASQ => vec![("rule", read::<MasqueradeRule>(bytes)?.rule.to_string())],
+        map::POLICY => policy::value(&read(bytes)?),
+        map::CT => connection::entry(&read(bytes)?),
+        map::SNAT => connection::translation(&read(bytes)?),
+        map::FRAGMENTS => connection::ports(&read(bytes)?),
         map::LB_SERVICES => service(&read(bytes)?),
         map::LB_BACKENDS => backend(&read(bytes)?),
         map::LB_MAGLEV => maglev(&read(bytes)?),
@@ -152,6 +164,15 @@ fn sender(sender: &DeviceEndpoint) -> Fields {
     fields
 }
 
+fn remote(remote: &RemoteEndpoint) -> Fields {
+    let mut fields = vec![("identity", remote.sec_identity.to_string())];
+    fields.extend(remote.node().map(|node| ("tunnel", node.to_string())));
+    if remote.flags.has(RemoteFlags::SKIP_TUNNEL) {
+        fields.push(("", "skips the tunnel".to_owned()));
+    }
+    fields
+}
+
 fn service(value: &ServiceValue) -> Fields {
     vec![
         ("service", value.rev_nat_index.0.to_string()),
@@ -192,6 +213,7 @@ fn metrics(key: &MetricsKey) -> Fields {
     let mut fields = vec![
         ("", named(direction, key.dir)),
         ("", named(verdict, key.verdict)),
+        ("ifindex", key.ifindex.to_string()),
     ];
     if key.reason != 0 {
         let reason = DropReason::from_code(key.reason);
@@ -204,10 +226,10 @@ fn metrics(key: &MetricsKey) -> Fields {
 }
 
 fn seam(index: u32) -> String {
-    if index == twinpath_abi::Seam::Now as u32 {
-        "now".to_owned()
-    } else {
-        index.to_string()
+    match index {
+        index if index == Seam::Now as u32 => "now".to_owned(),
+        index if index == Seam::Random as u32 => "random".to_owned(),
+        index => index.to_string(),
     }
 }
 

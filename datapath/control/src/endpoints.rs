@@ -129,6 +129,8 @@ fn sending(endpoint: &Endpoint, id: NonZeroU16, device: Device) -> Entry {
         lxc_id: EndpointId(id.get()),
         flags: flag(endpoint.ipv4.is_some(), DeviceEndpoint::HAS_V4)
             | flag(endpoint.ipv6.is_some(), DeviceEndpoint::HAS_V6),
+        mac: endpoint.mac,
+        node_mac: device.mac,
     };
     Entry::new(map::LXC_DEVICE, &device.ifindex, &sender)
 }

@@ -56,12 +56,12 @@ impl DropEvent {
             expected: size_of::<DropRecord>(),
             found: bytes.len(),
         })?;
-        if record.notify.r#type != NotifyType::Drop as u8 {
-            return Err(EventError::Type(record.notify.r#type));
+        if record.notify.head.r#type != NotifyType::Drop as u8 {
+            return Err(EventError::Type(record.notify.head.r#type));
         }
-        if record.notify.version != DropNotify::VERSION {
+        if record.notify.capture.version != DropNotify::VERSION {
             return Err(EventError::Version {
-                found: record.notify.version,
+                found: record.notify.capture.version,
             });
         }
         Ok(Self { record })
@@ -69,19 +69,19 @@ impl DropEvent {
 
     /// Why the packet was dropped, if this version knows the number.
     pub fn reason(&self) -> Option<DropReason> {
-        DropReason::from_code(self.record.notify.subtype)
+        DropReason::from_code(self.record.notify.head.subtype)
     }
 
     /// The reason in words, or its number.
     pub fn reason_text(&self) -> String {
-        let code = self.record.notify.subtype;
+        let code = self.record.notify.head.subtype;
         self.reason()
             .map_or_else(|| code.to_string(), |reason| reason.text().to_owned())
     }
 
     /// The endpoint that sent the packet, if it was one of this node.
     pub fn source(&self) -> Option<EndpointId> {
-        let id = self.record.notify.source;
+        let id = self.record.notify.head.source;
         (id.0 != 0).then_some(id)
     }
 
@@ -110,17 +110,17 @@ impl DropEvent {
         vec![
             (
                 "reason",
-                format!("{} ({})", notify.subtype, self.reason_text()),
+                format!("{} ({})", notify.head.subtype, self.reason_text()),
             ),
-            ("flow", format!("{:#x}", notify.hash)),
-            ("source-endpoint", notify.source.to_string()),
+            ("flow", format!("{:#x}", notify.head.hash)),
+            ("source-endpoint", notify.head.source.to_string()),
             ("destination-endpoint", notify.dst_id.to_string()),
             ("source-identity", notify.src_label.to_string()),
             ("destination-identity", notify.dst_label.to_string()),
             ("ifindex", notify.ifindex.to_string()),
             ("place", self.place()),
-            ("length", notify.len_orig.to_string()),
-            ("captured", notify.len_cap.to_string()),
+            ("length", notify.capture.len_orig.to_string()),
+            ("captured", notify.capture.len_cap.to_string()),
             ("time", format!("{}ns", notify.timestamp)),
             ("packet", summary(self.packet())),
         ]
@@ -134,7 +134,7 @@ impl fmt::Display for DropEvent {
             f,
             "xx drop ({}) flow {:#x} to endpoint {}, ifindex {}, file {}, identity {}->{}: {}",
             self.reason_text(),
-            notify.hash,
+            notify.head.hash,
             notify.dst_id,
             notify.ifindex,
             self.place(),

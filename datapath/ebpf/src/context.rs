@@ -36,10 +36,10 @@ pub trait Context {
     /// `to` is valid for writes of `len` bytes.
     unsafe fn load(&self, to: *mut c_void, len: u32);
 
-    /// Fills a record: `notify`, then the packet's first `notify.len_cap` bytes, then zeroes.
+    /// Fills a record: `notify`, then the packet's first `notify.capture.len_cap` bytes, then zeroes.
     #[inline(always)]
     fn capture(&self, record: *mut DropRecord, notify: DropNotify) {
-        let len = u32::from(notify.len_cap);
+        let len = u32::from(notify.capture.len_cap);
         // SAFETY: the record is the ring buffer's own memory, aligned to 8 and as large as the type;
         // the payload has CAPTURE_LEN bytes.
         unsafe {

@@ -1,7 +1,8 @@
 //! Events for user space.
 
 use twinpath_abi::{
-    CAPTURE_LEN, DropNotify, EndpointId, Family, FlowTuple, Identity, NotifyFlags, NotifyType,
+    CAPTURE_LEN, DropNotify, EndpointId, Family, FlowTuple, Identity, NotifyCapture, NotifyFlags,
+    NotifyHead, NotifyType,
 };
 
 use crate::context::Context;
@@ -48,14 +49,18 @@ pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
     };
     let record = entry.as_mut_ptr();
     let notify = DropNotify {
-        r#type: NotifyType::Drop as u8,
-        subtype: drop.reason.code(),
-        source: flow.source,
-        hash,
-        len_orig: len,
-        len_cap: len.min(CAPTURE_LEN as u32) as u16,
-        version: DropNotify::VERSION,
-        ext_version: 0,
+        head: NotifyHead {
+            r#type: NotifyType::Drop as u8,
+            subtype: drop.reason.code(),
+            source: flow.source,
+            hash,
+        },
+        capture: NotifyCapture {
+            len_orig: len,
+            len_cap: len.min(CAPTURE_LEN as u32) as u16,
+            version: DropNotify::VERSION,
+            ext_version: 0,
+        },
         src_label: flow.src_label,
         dst_label: flow.dst_label,
         dst_id: u32::from(flow.dst_id.0),

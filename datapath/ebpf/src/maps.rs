@@ -21,6 +21,10 @@ use twinpath_abi::{
 #[unsafe(no_mangle)]
 static SEAM_NOW: Global<u32> = Global::new(0);
 
+/// Not 0: randomness is a sequence whose state is in the map of seams.
+#[unsafe(no_mangle)]
+static SEAM_RANDOM: Global<u32> = Global::new(0);
+
 /// The seed of the flow hash.
 #[unsafe(no_mangle)]
 static HASH_SEED: Global<u32> = Global::new(global::HASH_SEED_DEFAULT);
@@ -134,6 +138,7 @@ pub fn reserve_event() -> Option<RingBufEntry<DropRecord>> {
 pub fn seam(seam: Seam) -> Option<u64> {
     let flag = match seam {
         Seam::Now => SEAM_NOW.load(),
+        Seam::Random => SEAM_RANDOM.load(),
     };
     if flag == 0 {
         return None;

@@ -97,11 +97,11 @@ fn a_packet_that_does_as_it_should_is_not_told_of() {
         ),
         (
             "FINAL",
-            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit\"\nvalue = { packets = 1, bytes = 54 }",
+            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit, ifindex 10\"\nvalue = { packets = 1, bytes = 54 }",
         ),
         (
             "FINAL",
-            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, pass\"\nabsent = true",
+            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, pass, ifindex 10\"\nabsent = true",
         ),
     ] {
         assert_eq!(told(place, expectation), [""; 0], "{expectation}");
@@ -200,19 +200,19 @@ fn a_packet_that_does_something_else_is_told_of() {
         ),
         (
             "FINAL",
-            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit\"\nvalue = { packets = 3 }",
-            "map twinpath/metrics, key ingress, transmit: packets 3 | 1",
+            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit, ifindex 10\"\nvalue = { packets = 3 }",
+            "map twinpath/metrics, key ingress, transmit, ifindex 10: packets 3 | 1",
         ),
         (
             "FINAL",
-            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, pass\"\nvalue = { packets = 2 }",
-            "map twinpath/metrics, key ingress, pass: keys ingress, pass | ingress, transmit; \
-             ingress, drop, reason 181 (Policy denied by denylist)",
+            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, pass, ifindex 10\"\nvalue = { packets = 2 }",
+            "map twinpath/metrics, key ingress, pass, ifindex 10: keys ingress, pass, ifindex 10 | ingress, transmit, ifindex 10; \
+             ingress, drop, ifindex 10, reason 181 (Policy denied by denylist)",
         ),
         (
             "FINAL",
-            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit\"\nabsent = true",
-            "map twinpath/metrics, key ingress, transmit: entry - | packets 1, bytes 54",
+            "[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress, transmit, ifindex 10\"\nabsent = true",
+            "map twinpath/metrics, key ingress, transmit, ifindex 10: entry - | packets 1, bytes 54",
         ),
     ] {
         let told = told(place, expectation);

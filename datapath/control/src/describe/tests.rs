@@ -91,15 +91,20 @@ fn entries_read_well() {
             bytes(&MetricsKey::dropped(
                 DropReason::PolicyDeny,
                 Direction::Ingress,
+                Ifindex(10),
             )),
             bytes(&count),
-            "ingress, drop, reason 181 (Policy denied by denylist): packets 3, bytes 180",
+            "ingress, drop, ifindex 10, reason 181 (Policy denied by denylist): packets 3, bytes 180",
         ),
         (
             map::METRICS,
-            bytes(&MetricsKey::forwarded(Verdict::Redirect, Direction::Egress)),
+            bytes(&MetricsKey::forwarded(
+                Verdict::Redirect,
+                Direction::Egress,
+                Ifindex(11),
+            )),
             bytes(&count),
-            "egress, redirect: packets 3, bytes 180",
+            "egress, redirect, ifindex 11: packets 3, bytes 180",
         ),
         (map::SEAMS, bytes(&0u32), bytes(&5u64), "now: 5"),
     ];
@@ -122,7 +127,7 @@ fn impossible_records_are_shown_as_they_are() {
 
     let key = [250, 9, 77, 0, 0, 0, 0, 0];
     let text = join(&self::key(map::METRICS, &key).unwrap());
-    assert_eq!(text, "9, 77, reason 250 (unknown)");
+    assert_eq!(text, "9, 77, ifindex 0, reason 250 (unknown)");
 }
 
 #[test]

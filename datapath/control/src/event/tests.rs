@@ -1,5 +1,8 @@
 use etherparse::PacketBuilder;
-use twinpath_abi::{CAPTURE_LEN, DropRecord, Identity, Ifindex, IntoBytes as _, NotifyFlags};
+use twinpath_abi::{
+    CAPTURE_LEN, DropRecord, Identity, Ifindex, IntoBytes as _, NotifyCapture, NotifyFlags,
+    NotifyHead,
+};
 
 use super::*;
 
@@ -9,14 +12,18 @@ fn record(frame: &[u8]) -> DropRecord {
     payload[..cap].copy_from_slice(&frame[..cap]);
     DropRecord {
         notify: DropNotify {
-            r#type: NotifyType::Drop as u8,
-            subtype: DropReason::PolicyDenied.code(),
-            source: EndpointId(12),
-            hash: 0xfddd_76f6,
-            len_orig: frame.len() as u32,
-            len_cap: cap as u16,
-            version: DropNotify::VERSION,
-            ext_version: 0,
+            head: NotifyHead {
+                r#type: NotifyType::Drop as u8,
+                subtype: DropReason::PolicyDenied.code(),
+                source: EndpointId(12),
+                hash: 0xfddd_76f6,
+            },
+            capture: NotifyCapture {
+                len_orig: frame.len() as u32,
+                len_cap: cap as u16,
+                version: DropNotify::VERSION,
+                ext_version: 0,
+            },
             src_label: Identity(48447),
             dst_label: Identity::WORLD,
             dst_id: 0,
@@ -63,9 +70,9 @@ fn a_drop_reads_as_in_cilium_monitor() {
 #[test]
 fn numbers_from_elsewhere_stay_numbers() {
     let mut record = record(&[]);
-    record.notify.subtype = 255;
+    record.notify.head.subtype = 255;
     record.notify.file = 200;
-    record.notify.source = EndpointId(0);
+    record.notify.head.source = EndpointId(0);
     let event = DropEvent::parse(record.as_bytes()).unwrap();
     assert_eq!(event.reason(), None);
     assert_eq!(event.reason_text(), "255");
@@ -77,7 +84,7 @@ fn numbers_from_elsewhere_stay_numbers() {
 #[test]
 fn a_length_beyond_the_record_is_cut() {
     let mut record = record(&syn());
-    record.notify.len_cap = u16::MAX;
+    record.notify.capture.len_cap = u16::MAX;
     let event = DropEvent::parse(record.as_bytes()).unwrap();
     assert_eq!(event.packet().len(), CAPTURE_LEN);
 }

@@ -49,7 +49,7 @@ pub struct FinalExpect {
 pub struct EntryExpect {
     /// The map's name; `object:map` when several objects have one of this name.
     pub map: Located<String>,
-    /// The key as reports print it: "egress, drop, reason 132 (Invalid source ip)".
+    /// The key as reports print it: "egress, drop, ifindex 10, reason 132 (Invalid source ip)".
     pub key: String,
     /// Fields of the value, in a per-CPU map of the sum over the CPUs: `{ packets = 2 }`.
     pub value: Option<Fields>,
