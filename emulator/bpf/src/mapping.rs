@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The kernel's pages on x86-64 and most others.
 pub const PAGE: usize = 4096;
@@ -47,17 +48,21 @@ impl Mapping {
         (at..at + len).map(|at| self.byte(at)).collect()
     }
 
+    /// A word; what the kernel wrote before it is then seen too.
     pub fn word(&self, at: usize) -> u64 {
-        let mut word = [0; 8];
-        word.copy_from_slice(&self.bytes(at, 8));
-        u64::from_ne_bytes(word)
+        self.atomic(at).load(Ordering::Acquire)
     }
 
-    /// Writes a word to a mapping that may be written.
+    /// Writes a word to a mapping that may be written; the kernel then sees what was read before it as read.
     pub fn set_word(&self, at: usize, value: u64) {
+        self.atomic(at).store(value, Ordering::Release);
+    }
+
+    fn atomic(&self, at: usize) -> &AtomicU64 {
         assert!(at + 8 <= self.len && at.is_multiple_of(8));
-        // SAFETY: inside the mapping and aligned, since mappings start at a page.
-        unsafe { self.start.add(at).cast::<u64>().write_volatile(value) };
+        // SAFETY: inside the mapping, which outlives the result, and aligned, since mappings start at a page. Words
+        // that the kernel writes meanwhile are read in this way only.
+        unsafe { AtomicU64::from_ptr(self.start.add(at).cast()) }
     }
 }
 

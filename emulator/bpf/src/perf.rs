@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::mapping::{Mapping, PAGE};
 
-/// User space's end of one CPU's events, which is read while its programs do not run.
+/// User space's end of one CPU's events. Its descriptor is readable when there are some.
 #[derive(Debug)]
 pub struct PerfReader {
     fd: OwnedFd,

@@ -2,8 +2,9 @@
 //!
 //! Each node of a plan becomes a network namespace, each of its devices one end of a veth pair with the plan's
 //! name, index, address and MTU. The other ends are in one more namespace, the edge: there stimuli enter, by a
-//! packet socket, and there a tap sees what leaves. The plan's programs are read by the emulator's loader, and attached with aya; around
-//! each of them a tap records what it returned and how it left the packet (`tap/`). One frame is sent at a time,
+//! packet socket, and there a tap sees what leaves. The plan's programs are read by the emulator's loader, and attached with aya;
+//! around each of them a tap records what it returned and how it left the packet (`tap/`). What programs write for
+//! user space is read as it comes (`events.rs`). One frame is sent at a time,
 //! and the next one only when the nodes have become quiet (`quiet.rs`). What was seen until then is the frame's
 //! journey (`journey.rs`, `ends.rs`).
 //!

@@ -11,7 +11,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use aya::maps::MapData;
 use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya_obj::programs::XdpAttachType;
@@ -364,16 +363,6 @@ impl LoadedObject {
     pub fn maps(&self) -> &BTreeMap<String, Map> {
         &self.maps
     }
-}
-
-/// A second handle of a map, as aya has them.
-///
-/// # Errors
-/// The kernel's.
-pub fn for_aya(map: &Map) -> io::Result<aya::maps::Map> {
-    let data = MapData::from_fd(map.as_fd().try_clone_to_owned()?);
-    let map = data.and_then(aya::maps::Map::from_map_data);
-    map.map_err(io::Error::other)
 }
 
 fn failed(path: &Path, source: impl StdError + Send + Sync + 'static) -> Error {

@@ -28,6 +28,7 @@ use std::io;
 use tokio::io::unix::AsyncFd;
 
 use super::links::LOOPBACK;
+use super::sys::awaitable::awaitable;
 use super::sys::packet::PacketSocket;
 
 /// IEEE 802 "local experimental 1".
@@ -53,7 +54,7 @@ impl Barrier {
     pub fn open() -> io::Result<Self> {
         let socket = PacketSocket::listen(ETHERTYPE, Some(LOOPBACK))?;
         Ok(Self {
-            socket: socket.awaitable()?,
+            socket: awaitable(socket)?,
             number: 0,
         })
     }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::chatter::is_unsolicited;
 use super::edge::Edge;
 use super::error::Error;
-use super::events::Room;
+use super::events::{Room, take_while};
 use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
 use super::node::{Node, Untapped};
 use super::quiet::SILENT_CYCLES;
@@ -69,6 +69,7 @@ impl<'a> World<'a> {
         }
         // What the kernel had to say about its new devices belongs to no stimulus.
         world.settle(0).await?;
+        world.events(0)?;
         Ok(world)
     }
 
@@ -160,7 +161,10 @@ impl<'a> World<'a> {
         let mut all = Observations::default();
         let mut silent = 0;
         while silent < SILENT_CYCLES {
-            let cycle = timeout_at(deadline, self.edge.barrier.cycle()).await;
+            let events = self.nodes.iter_mut().flat_map(|node| &mut node.events);
+            let cycle = timeout_at(deadline, self.edge.barrier.cycle());
+            let cycle = take_while(events, cycle).await;
+            let cycle = cycle.map_err(Error::system("wait for events"))?;
             let Ok(cycle) = cycle else {
                 return Err(Error::NotQuiet { number, limit });
             };
@@ -278,13 +282,16 @@ impl<'a> World<'a> {
     fn events(&mut self, number: usize) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         for source in self.nodes.iter_mut().flat_map(|node| &mut node.events) {
-            let drained = source.drain(&mut events);
-            let room = drained.map_err(|count| Error::Lost {
-                number,
-                count,
-                what: format!("records of map {}", source.map()),
-            })?;
-            if room == Room::Full {
+            let taken = source.finish();
+            if taken.lost > 0 {
+                return Err(Error::Lost {
+                    number,
+                    count: taken.lost,
+                    what: format!("records of map {}", source.map()),
+                });
+            }
+            events.extend(taken.events);
+            if taken.room == Room::Full {
                 self.notices.push(format!(
                     "ring buffer {} was full after packet {}: records may be missing",
                     source.map(),

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
 
+mod events;
 mod journeys;
 mod maps;
 mod mistakes;

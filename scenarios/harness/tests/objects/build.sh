@@ -10,3 +10,4 @@ here="-fdebug-compilation-dir=. -ffile-prefix-map=$PWD=."
 "$clang" $here -target bpf -mcpu=v3 -O2 -Wall -I"$headers" -c plain.bpf.c -o plain.bpf.o
 "$clang" $here -target bpf -mcpu=v3 -O2 -g -Wall -I"$headers" -c wild.bpf.c -o wild.bpf.o
 "$clang" $here -target bpf -mcpu=v3 -O2 -g -Wall -I"$headers" -c orders.bpf.c -o orders.bpf.o
+"$clang" $here -target bpf -mcpu=v3 -O2 -g -Wall -I"$headers" -c records.bpf.c -o records.bpf.o

@@ -8,9 +8,6 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-
 /// A raw `AF_PACKET` socket of the namespace in which it was opened. Never blocks.
 #[derive(Debug)]
 pub struct PacketSocket(OwnedFd);
@@ -79,15 +76,6 @@ impl PacketSocket {
             return Err(io::Error::last_os_error());
         }
         Ok(socket)
-    }
-
-    /// Lets tokio wait for frames.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn awaitable(self) -> io::Result<AsyncFd<Self>> {
-        // SAFETY: the socket owns its descriptor, and hands it to nobody who could close it.
-        Ok(unsafe { AsyncFd::register_with_interest(self, Interest::READABLE)? })
     }
 
     fn set(&self, level: c_int, option: c_int, value: c_int) -> io::Result<()> {

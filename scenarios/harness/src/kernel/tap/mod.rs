@@ -17,7 +17,7 @@
 //! A record is lost when the buffer is full or when the packet is longer than a perf record can be. That is counted,
 //! and a run with a count that is not zero fails.
 
-mod asm;
+pub mod asm;
 mod observer;
 mod program;
 pub mod record;

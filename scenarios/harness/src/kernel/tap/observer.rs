@@ -1,13 +1,11 @@
 //! The buffer that all taps of a run write into, and the taps themselves.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use aya::maps::perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer};
-use aya::maps::{MapData, MapError, PerfEventArray};
 use aya::util::online_cpus;
 use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE};
-use twinpath_bpf::{Map, MapShape, Program, ProgramSource, Refusal, link};
+use twinpath_bpf::{Map, MapShape, PerfReader, PerfRecord, Program, ProgramSource, Refusal, link};
 use twinpath_machine::{AttachType, MapType, ProgramType};
 
 use super::program::{Output, Watched, around, far_end};
@@ -19,7 +17,7 @@ pub struct Observer {
     records: Map,
     counts: Map,
     /// The run's CPU first.
-    buffers: Vec<PerfEventArrayBuffer<MapData>>,
+    buffers: Vec<PerfReader>,
     far_end: Program,
 }
 
@@ -29,9 +27,6 @@ pub enum TapError {
     /// A system call failed.
     #[error("{0}: {1}")]
     System(&'static str, #[source] io::Error),
-    /// The perf buffer could not be set up.
-    #[error("set up the perf buffer: {0}")]
-    Buffer(String),
     /// The program is of a kind without packets.
     #[error("the program is of a kind without packets")]
     NoPackets,
@@ -73,7 +68,7 @@ impl Observer {
             array(MapType::PerfEventArray, 4, cpus as u32),
         )?;
         let counts = make("twinpath_counts", array(MapType::Array, 16, 1))?;
-        let buffers = open_buffers(records.as_fd(), cpu)?;
+        let buffers = open_buffers(&records, cpu)?;
         let output = Output {
             records: records.as_fd(),
             counts: counts.as_fd(),
@@ -135,23 +130,14 @@ impl Observer {
     /// With the number of records lost, when any were.
     pub fn drain(&mut self, mut take: impl FnMut(Record)) -> Result<(), u64> {
         let mut lost = 0;
-        for buffer in &mut self.buffers {
-            buffer.for_each(|event| match event {
-                PerfEvent::Sample { head, tail } => {
-                    let joined;
-                    let sample = if tail.is_empty() {
-                        head
-                    } else {
-                        joined = [head, tail].concat();
-                        &joined
-                    };
-                    match Record::parse(sample) {
-                        Some(record) => take(record),
-                        None => lost += 1,
-                    }
-                }
-                PerfEvent::Lost { count } => lost += count,
-            });
+        for record in self.buffers.iter().flat_map(PerfReader::take) {
+            match record {
+                PerfRecord::Sample(sample) => match Record::parse(&sample) {
+                    Some(record) => take(record),
+                    None => lost += 1,
+                },
+                PerfRecord::Lost(count) => lost += count,
+            }
         }
         lost += self.uncounted();
         if lost == 0 { Ok(()) } else { Err(lost) }
@@ -172,21 +158,15 @@ fn xdp<'a>(name: &'a str, instructions: &'a [u8]) -> ProgramSource<'a> {
     ProgramSource::new(name, ProgramType::Xdp as u32, instructions).for_hook(AttachType::Xdp as u32)
 }
 
-fn open_buffers(
-    map: BorrowedFd<'_>,
-    cpu: usize,
-) -> Result<Vec<PerfEventArrayBuffer<MapData>>, TapError> {
-    let fd = map
-        .try_clone_to_owned()
-        .map_err(|error| TapError::System("duplicate a descriptor", error))?;
-    let failed = |error: MapError| TapError::Buffer(error.to_string());
-    let data = MapData::from_fd(fd).map_err(failed)?;
-    let map = aya::maps::Map::from_map_data(data).map_err(failed)?;
-    let mut array = PerfEventArray::try_from(map).map_err(failed)?;
-    let mut open = |cpu, pages| {
-        array
-            .open(cpu, Some(pages))
-            .map_err(|error: PerfBufferError| TapError::Buffer(error.to_string()))
+fn open_buffers(records: &Map, cpu: usize) -> Result<Vec<PerfReader>, TapError> {
+    let open = |cpu: u32, pages| {
+        let reader = PerfReader::new(cpu, pages)?;
+        let value = reader.as_raw_fd().to_ne_bytes();
+        records.update(&cpu.to_ne_bytes(), &value, 0)?;
+        Ok(reader)
+    };
+    let open = |cpu, pages| {
+        open(cpu, pages).map_err(|error| TapError::System("set up the perf buffer", error))
     };
     let mut buffers = vec![open(cpu as u32, PAGES)?];
     let online = online_cpus().map_err(|(what, error)| TapError::System(what, error))?;
