@@ -26,7 +26,7 @@ pub use link::{attach_to_cgroup, link, open_pinned, pin};
 pub use map::{Map, MapShape, MapSource};
 pub use mount::BpfFs;
 pub use perf::{PerfReader, PerfRecord};
-pub use program::{DebugInfo, Program, ProgramSource, Refusal};
+pub use program::{DebugInfo, Program, ProgramInfo, ProgramSource, Refusal};
 pub use ring::{RingReader, RingRecord};
 pub use test_run::{TestInput, TestOutput};
 pub use tests::{missing, missing_with, one_process_at_a_time};

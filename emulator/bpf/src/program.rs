@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::call::{Command, address, address_mut, bpf_fd, object_name};
 use super::freed::Freed;
+use super::ids::read_info;
 
 /// A program as instructions.
 #[derive(Debug)]
@@ -67,6 +68,17 @@ pub struct Refusal {
     pub error: io::Error,
     /// What the verifier said, as far as it got.
     pub log: String,
+}
+
+/// What the kernel says of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgramInfo {
+    /// Its number among all that are loaded on this machine.
+    pub id: u32,
+    /// Instructions that the verifier went through, each as often as it did; 0 before Linux 5.16.
+    pub verified: u32,
+    /// Bytes of machine code; 0 where programs are interpreted.
+    pub machine_code: u32,
 }
 
 /// A program that the kernel has verified and loaded; dropped, it is closed, and freed unless something holds it.
@@ -134,6 +146,28 @@ impl Program {
         Err(Refusal {
             error,
             log: String::from_utf8_lossy(&log[..end]).into_owned(),
+        })
+    }
+
+    /// What the kernel says of it (`struct bpf_prog_info`).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn info(&self) -> io::Result<ProgramInfo> {
+        const ID: usize = 4;
+        const MACHINE_CODE: usize = 16;
+        const VERIFIED: usize = 216;
+        // The kernel writes as much as it knows, and asks for no more of what it does not than to be zero.
+        let mut info = [0; 232];
+        read_info(self.as_fd(), &mut info)?;
+        let word = |at: usize| {
+            let word = info[at..].first_chunk();
+            word.map_or(0, |word| u32::from_ne_bytes(*word))
+        };
+        Ok(ProgramInfo {
+            id: word(ID),
+            verified: word(VERIFIED),
+            machine_code: word(MACHINE_CODE),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Parts of a recording as one line each, the same in every report.
 
 use crate::frame;
-use crate::recording::{Cost, DropReason, End, Hop};
+use crate::recording::{Cost, DropReason, End, Hop, ProgramLoad};
 
 /// A hop: where, which program, what it returned, and the frame after it.
 pub fn hop(hop: &Hop) -> String {
@@ -47,4 +47,20 @@ pub fn cost(cost: Cost) -> String {
         "{} instructions, {} helper calls, {} map operations",
         cost.instructions, cost.helpers, cost.map_operations
     )
+}
+
+/// What the kernel made of a program.
+pub fn load(load: &ProgramLoad) -> String {
+    let mut text = format!(
+        "{} in {:.1} ms",
+        load.program,
+        load.time.as_secs_f64() * 1e3
+    );
+    if let Some(verified) = load.verified {
+        text += &format!(", {verified} instructions verified");
+    }
+    if let Some(bytes) = load.machine_code {
+        text += &format!(", {bytes} bytes of machine code");
+    }
+    text
 }

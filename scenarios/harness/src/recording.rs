@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
 
@@ -14,8 +15,27 @@ pub struct Recording {
     pub journeys: Vec<Journey>,
     /// The maps at the end of the run.
     pub maps: BTreeMap<MapRef, MapContents>,
+    /// The programs as they were loaded, node by node, in order; none by the emulator. Two honest runs differ in these.
+    pub loads: Vec<ProgramLoad>,
     /// What the backend could not record, a sentence each: a reader must know that it is not there.
     pub notices: Vec<String>,
+}
+
+/// A program that the kernel took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramLoad {
+    /// The node.
+    pub node: NodeName,
+    /// The program's object.
+    pub object: ObjectName,
+    /// The program.
+    pub program: String,
+    /// How long the kernel took to verify and to compile it, on the wall's clock.
+    pub time: Duration,
+    /// Instructions that the verifier went through, each as often as it did; none where the kernel does not say.
+    pub verified: Option<u32>,
+    /// Bytes of machine code; none where the kernel interprets programs.
+    pub machine_code: Option<u32>,
 }
 
 /// All that one stimulus caused.

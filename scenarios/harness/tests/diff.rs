@@ -52,6 +52,7 @@ fn map(name: &str) -> MapRef {
 
 fn recording(journey: Journey) -> Recording {
     Recording {
+        loads: Vec::new(),
         journeys: vec![journey],
         notices: Vec::new(),
         maps: BTreeMap::new(),

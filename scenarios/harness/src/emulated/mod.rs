@@ -141,6 +141,7 @@ impl Backend for EmulatedBackend {
         Ok(Recording {
             journeys,
             maps: emulation.contents(),
+            loads: Vec::new(),
             notices: Vec::new(),
         })
     }

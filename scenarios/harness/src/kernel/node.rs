@@ -20,7 +20,7 @@ use super::tap::{Observer, TapError};
 use crate::plan::{
     Attachment, DeviceName, DevicePlan, Hook, HookKind, NodeName, NodePlan, ObjectName,
 };
-use crate::recording::{MapContents, MapRef};
+use crate::recording::{MapContents, MapRef, ProgramLoad};
 use twinpath_bpf::BpfFs;
 
 /// A node in the kernel. Dropping it takes everything apart.
@@ -219,6 +219,21 @@ impl<'a> Node<'a> {
         let nanoseconds = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         let now = nanoseconds.to_ne_bytes();
         contents::write(map, &cell.map, &cell.key, &now, Cpus::All)
+    }
+
+    /// How the programs were loaded, object by object.
+    pub fn loads(&self) -> impl Iterator<Item = ProgramLoad> {
+        let known = |number: u32| (number > 0).then_some(number);
+        self.objects.iter().flat_map(move |(name, object)| {
+            object.loads().iter().map(move |load| ProgramLoad {
+                node: self.plan.name.clone(),
+                object: name.clone(),
+                program: load.program.clone(),
+                time: load.time,
+                verified: known(load.info.verified),
+                machine_code: known(load.info.machine_code),
+            })
+        })
     }
 
     /// What stands in the objects' maps.

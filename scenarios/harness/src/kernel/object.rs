@@ -10,13 +10,14 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya_obj::programs::XdpAttachType;
 use twinpath_bpf::{
-    Map, MapShape, MapSource, Program, ProgramSource, Types as MapTypes, load_btf, pin,
-    possible_cpus,
+    Map, MapShape, MapSource, Program, ProgramInfo, ProgramSource, Types as MapTypes, load_btf,
+    pin, possible_cpus,
 };
 use twinpath_machine::{
     AttachType, Call, Checked, Environment, FaultKind, HelperId, LoadError, LoadOptions, Loaded,
@@ -41,6 +42,19 @@ pub struct LoadedObject {
     maps: BTreeMap<String, Map>,
     types: Option<Types>,
     programs: BTreeMap<ProgramId, Program>,
+    /// How they were loaded, in order.
+    loads: Vec<Load>,
+}
+
+/// How a program was loaded.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// The program.
+    pub program: String,
+    /// How long the kernel took.
+    pub time: Duration,
+    /// What it says of the program.
+    pub info: ProgramInfo,
 }
 
 /// What is to be loaded of an object.
@@ -134,6 +148,7 @@ impl LoadedObject {
             loaded,
             maps: BTreeMap::new(),
             programs: BTreeMap::new(),
+            loads: Vec::new(),
         };
         new.create_maps(pinned)?;
         new.fill_maps()?;
@@ -247,6 +262,7 @@ impl LoadedObject {
         if !self.programs.contains_key(&id) {
             let function = self.function_of(id)?;
             let whole = function.alone();
+            let mut start = Instant::now();
             let described = load(&function, self.program_of(&function), &whole);
             // A description that the kernel does not take is no fault of the program.
             let loaded = described.or_else(|refusal| {
@@ -254,6 +270,7 @@ impl LoadedObject {
                     debug: None,
                     ..whole
                 };
+                start = Instant::now();
                 load(&function, self.program_of(&function), &whole).map_err(|_| refusal)
             });
             let program = loaded.map_err(|refusal| Error::Refused {
@@ -262,6 +279,13 @@ impl LoadedObject {
                 error: refusal.error,
                 log: refusal.log,
             })?;
+            let time = start.elapsed();
+            let what = format!("read the kernel's description of `{}`", function.name);
+            self.loads.push(Load {
+                program: function.name,
+                time,
+                info: program.info().map_err(Error::system(what))?,
+            });
             self.programs.insert(id, program);
         }
         Ok(&self.programs[&id])
@@ -357,6 +381,11 @@ impl LoadedObject {
             path: self.path.clone(),
             has: self.maps.keys().cloned().collect(),
         })
+    }
+
+    /// How the programs were loaded, in order, without those that were loaded with a tap.
+    pub fn loads(&self) -> &[Load] {
+        &self.loads
     }
 
     /// All maps of the object, by name.

@@ -109,6 +109,7 @@ impl<'a> World<'a> {
         }
         for node in &self.nodes {
             recording.maps.extend(node.maps()?);
+            recording.loads.extend(node.loads());
         }
         recording.notices = self.notices.clone();
         Ok(recording)

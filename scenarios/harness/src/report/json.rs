@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::decode::{Decoder, hex};
 use crate::diff::{Diff, Difference, PacketDiff, Values};
 use crate::plan::{Stimulus, StimulusKind};
-use crate::recording::{Cost, End, Event, Hop, Journey, Recording, Verdict};
+use crate::recording::{Cost, End, Event, Hop, Journey, ProgramLoad, Recording, Verdict};
 use crate::runner::{Outcome, Run, Status};
 use crate::scenario::Source;
 
@@ -26,6 +26,8 @@ struct RunPart {
     backend: &'static str,
     error: Option<String>,
     notices: Vec<String>,
+    /// As the kernel loaded them.
+    programs: Vec<LoadPart>,
     packets: Vec<PacketPart>,
     unexpected: DiffPart,
 }
@@ -36,6 +38,17 @@ struct ComparisonPart {
     right: &'static str,
     #[serde(flatten)]
     diff: DiffPart,
+}
+
+/// A program that the kernel took.
+#[derive(Debug, Serialize)]
+struct LoadPart {
+    node: String,
+    object: String,
+    program: String,
+    load_nanoseconds: u128,
+    verified_instructions: Option<u32>,
+    machine_code_bytes: Option<u32>,
 }
 
 /// One packet's journey.
@@ -165,6 +178,7 @@ impl RunPart {
             backend: run.arm.name(),
             error: run.result.as_ref().err().map(|error| chain(error.as_ref())),
             notices: recording.notices.clone(),
+            programs: recording.loads.iter().map(LoadPart::new).collect(),
             packets: stimuli
                 .zip(&recording.journeys)
                 .zip(1..)
@@ -173,6 +187,19 @@ impl RunPart {
                 })
                 .collect(),
             unexpected: DiffPart::new(&run.unexpected),
+        }
+    }
+}
+
+impl LoadPart {
+    fn new(load: &ProgramLoad) -> Self {
+        Self {
+            node: load.node.to_string(),
+            object: load.object.to_string(),
+            program: load.program.clone(),
+            load_nanoseconds: load.time.as_nanos(),
+            verified_instructions: load.verified,
+            machine_code_bytes: load.machine_code,
         }
     }
 }

@@ -38,6 +38,7 @@ pub fn outcome(
     headline(out, outcome)?;
     if options.packets {
         packets(out, outcome)?;
+        loads(out, outcome)?;
     }
     let report = Report {
         outcome,
@@ -158,6 +159,18 @@ fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
     for (index, (stimulus, journey)) in outcome.case.plan.stimuli.iter().zip(journeys).enumerate() {
         writeln!(out, "{:>7}  {}", index + 1, arrival(stimulus))?;
         writeln!(out, "{:9}{}", "", Styled(FAINT, fate(journey)))?;
+    }
+    Ok(())
+}
+
+/// What the kernel made of the programs, a line each.
+fn loads(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
+    for run in &outcome.runs {
+        let loads = run.result.iter().flat_map(|recording| &recording.loads);
+        for load in loads {
+            let line = format_args!("{} loaded {}", run.arm, describe::load(load));
+            writeln!(out, "{:9}{}", "", Styled(FAINT, line))?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 mod events;
 mod journeys;
+mod machine;
 mod maps;
 mod mistakes;
 mod orders;

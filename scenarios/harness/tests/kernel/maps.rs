@@ -122,6 +122,24 @@ fn per_cpu_values_are_those_of_the_emulator() {
 }
 
 #[test]
+fn programs_are_recorded_as_they_were_loaded() {
+    needs_kernel!();
+    let recording = run(&busy());
+    let loads = recording.loads.iter();
+    let names: Vec<_> = loads.clone().map(|load| load.program.as_str()).collect();
+    assert_eq!(names, ["entry", "from_device"]);
+    for load in loads {
+        assert!(!load.time.is_zero());
+        // Each has more than fifty instructions; old kernels do not say how many they verified.
+        assert!(load.verified.is_none_or(|count| count > 50), "{load:?}");
+        assert!(
+            load.machine_code.is_none_or(|bytes| bytes > 100),
+            "{load:?}"
+        );
+    }
+}
+
+#[test]
 fn globals_are_set() {
     needs_kernel!();
     let mut plan = busy();

@@ -6,24 +6,23 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::net::if_::if_nameindex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twinpath::backend::Backend;
-use twinpath::kernel::{IdKind, KernelBackend, loaded_ids};
+use twinpath::kernel::KernelBackend;
 use twinpath::plan::HookKind::{TcEgress, TcIngress, Xdp, XdpGeneric};
 use twinpath::plan::Plan;
 use twinpath::recording::Recording;
 
+use crate::machine::*;
 use crate::needs_kernel;
 use crate::support::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Set for the tests that are run alone in a process, by another.
 pub const CHILD: &str = "TWINPATH_TEST_CHILD";
 
@@ -57,48 +56,13 @@ fn storm() -> Plan {
         .frame("a", Order::with(0, REDIRECT_INGRESS, 5).frame(60))
 }
 
+/// All of a recording but how long it took to load the programs.
 fn text(recording: &Recording) -> String {
+    let mut recording = recording.clone();
+    for load in &mut recording.loads {
+        load.time = Duration::ZERO;
+    }
     format!("{recording:#?}")
-}
-
-/// Ids of programs, maps and links.
-pub fn loaded() -> BTreeSet<(u8, u32)> {
-    [IdKind::Program, IdKind::Map, IdKind::Link]
-        .into_iter()
-        .zip(0..)
-        .flat_map(|(kind, number)| {
-            let ids = loaded_ids(kind).expect("ids");
-            ids.into_iter().map(move |id| (number, id))
-        })
-        .collect()
-}
-
-/// Waits until none of these is there any more; the kernel takes its time to clean up.
-pub fn assert_gone(ids: &BTreeSet<(u8, u32)>) {
-    let start = Instant::now();
-    while !loaded().is_disjoint(ids) {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "left: {:?}",
-            loaded().intersection(ids)
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// What a process holds, by the kernel's own account.
-fn held_by(process: u32) -> BTreeSet<(u8, u32)> {
-    let directory = format!("/proc/{process}/fdinfo");
-    let infos = fs::read_dir(directory).into_iter().flatten().flatten();
-    let texts = infos.filter_map(|info| fs::read_to_string(info.path()).ok());
-    let mut held = BTreeSet::new();
-    for text in texts {
-        for (number, name) in (0..).zip(["prog_id:", "map_id:", "link_id:"]) {
-            let ids = text.lines().filter_map(|line| line.strip_prefix(name));
-            held.extend(ids.filter_map(|id| Some((number, id.trim().parse().ok()?))));
-        }
-    }
-    held
 }
 
 pub fn child(test: &str) -> Child {
@@ -109,42 +73,6 @@ pub fn child(test: &str) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .expect("a child")
-}
-
-/// What this process has open and what is around it: descriptors, threads, its namespace and the devices there,
-/// mounts, control groups.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Surroundings {
-    descriptors: usize,
-    threads: usize,
-    namespace: PathBuf,
-    devices: Vec<String>,
-    mounts: String,
-    cgroups: BTreeSet<PathBuf>,
-}
-
-pub fn surroundings() -> Surroundings {
-    let count = |path: &str| fs::read_dir(path).expect("a directory").count();
-    let devices = if_nameindex().expect("devices");
-    let names = devices.iter().map(|device| device.name().to_string_lossy());
-    let mut cgroups = BTreeSet::new();
-    folders(Path::new("/sys/fs/cgroup"), &mut cgroups);
-    Surroundings {
-        descriptors: count("/proc/self/fd"),
-        threads: count("/proc/self/task"),
-        namespace: fs::read_link("/proc/thread-self/ns/net").expect("a link"),
-        devices: names.map(|name| name.into_owned()).collect(),
-        mounts: fs::read_to_string("/proc/self/mountinfo").expect("mounts"),
-        cgroups,
-    }
-}
-
-fn folders(path: &Path, all: &mut BTreeSet<PathBuf>) {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        folders(&entry.path(), all);
-        all.insert(entry.path());
-    }
 }
 
 #[test]
@@ -192,8 +120,7 @@ fn child_that_runs() {
     }
     // The first run finds out what the kernel can do, and keeps that.
     run(&varied());
-    let before = surroundings();
-    let known = loaded();
+    let (before, around) = (own(), things());
     for _ in 0..2 {
         run(&varied());
         refuse(&plan().attach("unchecked", "a", Xdp));
@@ -203,8 +130,8 @@ fn child_that_runs() {
             .run(&storm());
         storm.expect_err("it never ends");
     }
-    assert_eq!(surroundings(), before);
-    assert_gone(&loaded().difference(&known).copied().collect());
+    assert_eq!(own(), before);
+    assert_gone_since(&around);
 }
 
 #[test]
@@ -225,8 +152,7 @@ fn child_that_panics() {
         return;
     }
     run(&varied());
-    let before = surroundings();
-    let known = loaded();
+    let (before, known) = (own(), loaded());
     for last in [1, 5] {
         let mut held = BTreeSet::new();
         let mut journeys = 0;
@@ -234,14 +160,14 @@ fn child_that_panics() {
             KernelBackend::default().run_and_show(&varied(), &mut |_| {
                 journeys += 1;
                 if journeys == last {
-                    held = loaded().difference(&known).copied().collect();
+                    held = loaded().difference(&known).cloned().collect();
                     panic!("in the middle of it");
                 }
             })
         }));
         assert!(run.is_err(), "it panicked");
         assert!(held.len() > 10, "everything was there: {held:?}");
-        assert_eq!(surroundings(), before);
+        assert_eq!(own(), before);
         assert_gone(&held);
     }
 }
@@ -267,7 +193,7 @@ fn a_killed_process_leaves_nothing() {
         // A program is attached when the storm can blow: the object's, the far end's, and the tap.
         let held = loop {
             let held = held_by(child.id());
-            if held.iter().filter(|(kind, _)| *kind == 0).count() >= 3 {
+            if held.iter().filter(|held| held.starts_with(PROGRAM)).count() >= 3 {
                 break held;
             }
             assert!(
