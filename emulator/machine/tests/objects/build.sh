@@ -38,3 +38,7 @@ compile "$old_clang" legacy legacy_old
 compile "$old_clang" styles styles_old -mcpu=v2
 compile "$old_clang" globals globals_old
 compile "$clang" legacy legacy
+
+# Too plain for the options of `compile`.
+"$clang" -target bpf -c unnamed.bpf.s -o unnamed.bpf.o
+echo unnamed.bpf.o

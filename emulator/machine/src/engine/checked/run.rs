@@ -164,6 +164,11 @@ impl Run<'_> {
         let depth = self.frames.depth();
         let state = &mut function.state;
         if depth == function.base {
+            // Callbacks may have no jump, at which the loop would look at the budget.
+            if self.limits.instructions < 0 {
+                let budget = self.budget;
+                return Err(Box::new(FaultKind::Budget { budget }));
+            }
             if depth == 0 {
                 self.machine.references.settled()?;
             }

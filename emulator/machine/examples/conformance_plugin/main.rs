@@ -3,16 +3,20 @@
 //! `conformance_plugin [MEMORY] [--program HEX] [--elf] [--debug] [--engine checked|rbpf]`
 //!
 //! MEMORY is hex bytes, spaces allowed. The program comes as hex bytes, 8 a slot, on standard input or
-//! after `--program`; with `--elf` they are an object file's, of which the first program runs. r1 holds
+//! after `--program`; with `--elf` they are an object file's, of which the first program runs. Bytes may
+//! stand apart or together, in either case, with or without `0x` before each word. r1 holds
 //! the memory's address or 0, r2 its length, r10 the top of the stack. Helper 5 and the machine's other
 //! helpers are callable. A program that is refused or faults: the reason on standard error, exit 1; a
 //! wrong argument: exit 2.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It is a command.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::Read;
 use std::process::ExitCode;
 
-use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Rbpf};
+use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Outcome, Rbpf};
 use twinpath_machine::isa;
 use twinpath_machine::{
     Alone, Cpu, LoadOptions, Machine, MachineOptions, Object, Placement, Program, ProgramId,
@@ -30,9 +34,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
-        Ok(result) => {
-            println!("{result:x}");
+    match run(&options, &mut std::io::stdin()) {
+        Ok(outcome) => {
+            if options.debug {
+                eprintln!("{:?}", outcome.cost);
+            }
+            println!("{:x}", outcome.result);
             ExitCode::SUCCESS
         }
         Err(problem) => {
@@ -95,12 +102,12 @@ impl Options {
     }
 
     /// The program's bytes.
-    fn program(&self) -> Result<Vec<u8>, String> {
+    fn program(&self, input: &mut dyn Read) -> Result<Vec<u8>, String> {
         let mut text = String::new();
         let text = match &self.program {
             Some(program) => program,
             None => {
-                let read = std::io::stdin().read_to_string(&mut text);
+                let read = input.read_to_string(&mut text);
                 read.map_err(|error| format!("read the program: {error}"))?;
                 &text
             }
@@ -110,9 +117,9 @@ impl Options {
 }
 
 fn hex(text: &str) -> Result<Vec<u8>, String> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
+    let words = text.split_whitespace();
+    let digits: Vec<u8> = words
+        .flat_map(|word| word.trim_start_matches("0x").chars())
         .map(|c| c.to_digit(16).map(|digit| digit as u8))
         .collect::<Option<_>>()
         .ok_or("something that is no hexadecimal digit")?;
@@ -124,8 +131,8 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-fn run(options: &Options) -> Result<u64, String> {
-    let bytes = options.program()?;
+fn run(options: &Options, input: &mut dyn Read) -> Result<Outcome, String> {
+    let bytes = options.program(input)?;
     let mut machine = Machine::new(MachineOptions {
         placement: if options.rbpf {
             Placement::Identity
@@ -154,15 +161,7 @@ fn run(options: &Options) -> Result<u64, String> {
         Box::new(Checked::default())
     };
     let outcome = engine.run(&mut machine, &mut Alone, &invocation);
-    match outcome {
-        Ok(outcome) => {
-            if options.debug {
-                eprintln!("{:?}", outcome.cost);
-            }
-            Ok(outcome.result)
-        }
-        Err(fault) => Err(fault.report(&machine).to_string()),
-    }
+    outcome.map_err(|fault| fault.report(&machine).to_string())
 }
 
 /// Copies the program's memory into the machine.
