@@ -44,6 +44,7 @@ impl Program {
             name: name.to_owned(),
             section: String::new(),
             kind,
+            attach: None,
             insns,
             decoded,
             lines: Vec::new(),

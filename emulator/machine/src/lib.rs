@@ -21,7 +21,9 @@ pub use clock::{Clock, Random};
 pub use errno::Errno;
 pub use fault::{Access, Fault, FaultKind, FaultPlace, Note, Register, Report};
 pub use helpers::{AskedSlice, Call, Dynptr, DynptrData, Dynptrs, HelperId, Task};
-pub use load::{LoadError, LoadOptions, Loaded, Missing, Place, RefusedBy, TargetBtf};
+pub use load::{
+    LoadError, LoadOptions, Loaded, Missing, Place, RefusedBy, TargetBtf, running_kconfig,
+};
 pub use machine::{Alone, Cost, Cpu, Environment, Machine, MachineOptions, Printed, SocketRef};
 pub use maps::{
     CgroupKey, Entry, Map, MapDef, MapError, MapFlags, MapId, MapType, Maps, Record, SocketId,

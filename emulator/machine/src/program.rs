@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::isa::{Decoded, Insn};
+use crate::object::AttachType;
 
 /// A program of a machine, by order of loading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +18,8 @@ pub struct Program {
     pub section: String,
     /// The type, which decides context, helpers and verdicts.
     pub kind: ProgramType,
+    /// The place that the section's name gives it, such as an entry of a devmap.
+    pub attach: Option<AttachType>,
     /// The instructions; pseudo sources refer to the machine's maps by [`MapId`](crate::MapId).
     pub insns: Vec<Insn>,
     /// The same for the checked engine.

@@ -244,7 +244,7 @@ fn kernel_configuration() {
     };
     assert_eq!(
         refused("CONFIG_BPF_SYSCALL", "m"),
-        "CONFIG_BPF_SYSCALL: is `m`, expected y or n"
+        "CONFIG_BPF_SYSCALL: is `m`, expected y or n, or 1 or 0"
     );
     assert_eq!(
         refused("CONFIG_HZ", "many"),
@@ -580,4 +580,77 @@ fn styles() {
             assert_eq!(test.run("enters"), expected, "{name} {mark}");
         }
     }
+}
+
+/// A devmap belongs to programs of one kind, a program array to those for one place.
+#[test]
+fn owners_of_maps() {
+    let load = |programs: &[&str]| {
+        let options = LoadOptions {
+            programs: only(programs),
+            ..Default::default()
+        };
+        let machine = Machine::new(MachineOptions::default());
+        let loaded = machine.unwrap().load(&object("owners"), &options, &Helping);
+        loaded.map(drop).map_err(|error| error.to_string())
+    };
+    for together in [
+        &["plain", "alike"][..],
+        &["fragments"],
+        &["classifier"],
+        &["connect", "plain"],
+    ] {
+        assert_eq!(load(together), Ok(()), "{together:?}");
+    }
+    let refused = [
+        &["plain", "fragments"][..],
+        &["classifier", "filter"],
+        &["connect", "connect_too"],
+        &["connect", "filter"],
+    ];
+    let texts = refused.map(|together| load(together).unwrap_err());
+    insta::assert_snapshot!("owners", texts.join("\n"));
+}
+
+/// An environment that has all helpers.
+struct Helping;
+
+impl Environment for Helping {
+    fn provides(&self, _: HelperId, _: ProgramType) -> bool {
+        true
+    }
+
+    fn helper(&mut self, call: &mut Call<'_>) -> Checked<u64> {
+        panic!("{} is not called", call.helper)
+    }
+}
+
+/// Static maps of linked objects may have the same name.
+#[test]
+fn linked_twins() {
+    let mut test = Test::load("twins", LoadOptions::default());
+    assert_eq!([(); 3].map(|()| test.run("first")), [1, 2, 3]);
+    assert_eq!([(); 3].map(|()| test.run("second")), [100, 200, 300]);
+}
+
+/// All that a loader would have filled in is missed at once.
+#[test]
+fn sizes_of_loaders() {
+    let refused = Test::refused("unsized", LoadOptions::default());
+    insta::assert_snapshot!("unsized", refused);
+    let sizes = [("counts", 7), ("events", 5000)];
+    let options = LoadOptions {
+        max_entries: sizes.map(|(name, size)| (name.to_owned(), size)).into(),
+        kconfig: [("CONFIG_TWICE".to_owned(), "1".to_owned())].into(),
+        ..Default::default()
+    };
+    let mut test = Test::load("unsized", options.clone());
+    assert_eq!(test.run("sizes"), 8192);
+    assert_eq!(test.run("has"), 12);
+    let options = LoadOptions {
+        kconfig: [("CONFIG_TWICE".to_owned(), "2".to_owned())].into(),
+        ..options
+    };
+    let refused = Test::refused("unsized", options);
+    assert_eq!(refused, "CONFIG_TWICE: is `2`, expected y or n, or 1 or 0");
 }

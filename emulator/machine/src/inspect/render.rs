@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter, Write};
 
 use super::{Entry, FunctionView, GlobalView, Inspection, MapView, ProgramView};
 use crate::helpers::HelperId;
+use crate::load::RefusedBy;
 use crate::maps::MapFlags;
 
 impl Display for Inspection {
@@ -88,12 +89,22 @@ impl Inspection {
 
     fn write_missing(&self, f: &mut impl Write) -> fmt::Result {
         let programs = self.programs.iter().flat_map(|program| &program.missing);
-        let mut missing = self.missing.iter().chain(programs).peekable();
-        if missing.peek().is_none() {
+        let missing = self.missing.iter().chain(programs);
+        let of = |by| missing.clone().filter(move |missing| missing.by == by);
+        let mut titles = [
+            (RefusedBy::Emulator, "the emulator lacks:"),
+            (RefusedBy::Kernel, "the kernel refuses:"),
+        ]
+        .into_iter()
+        .filter(|(by, _)| of(*by).next().is_some())
+        .peekable();
+        if titles.peek().is_none() {
             return writeln!(f, "\nthe emulator has all that the object needs");
         }
-        writeln!(f, "\nthe emulator lacks:")?;
-        missing.try_for_each(|missing| writeln!(f, "  {missing}"))
+        titles.try_for_each(|(by, title)| {
+            writeln!(f, "\n{title}")?;
+            of(by).try_for_each(|missing| writeln!(f, "  {missing}"))
+        })
     }
 }
 

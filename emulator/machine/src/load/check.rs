@@ -57,7 +57,7 @@ impl<'a> Rules<'a> {
             }
             if let Some(what) = assembly.lacking.get(&slot) {
                 found.push((slot, RefusedBy::Emulator, what.clone()));
-            } else if insn.code == isa::CALL && insn.src == 0 {
+            } else if insn.code == isa::CALL && insn.src == 0 && !core::is_poison(insn) {
                 let helper = HelperId(insn.imm as u32);
                 if !self.provides(helper, draft.kind) {
                     let what = self.named(helper, draft.kind);

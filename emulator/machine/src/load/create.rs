@@ -47,6 +47,17 @@ pub(super) fn maps(
                 what: format!("map {name}: {what}"),
                 wanted_by: None,
             }),
+            Err(LoadError::Map(MapError::Invalid {
+                name,
+                reason,
+                errno,
+                ..
+            })) => missing.push(Missing {
+                by: super::RefusedBy::Kernel,
+                program: String::new(),
+                what: format!("map {name}: {reason} ({errno})"),
+                wanted_by: None,
+            }),
             Err(error) => return Err(error),
         }
     }

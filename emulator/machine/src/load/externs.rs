@@ -53,6 +53,7 @@ fn numbered(assembly: &mut Assembly) {
         let is_helper = insn.code == isa::CALL && insn.src == 0;
         if is_helper
             && helper.is_kernel_function()
+            && !super::core::is_poison(insn)
             && !assembly.references.contains_key(&slot)
             && !assembly.lacking.contains_key(&slot)
         {

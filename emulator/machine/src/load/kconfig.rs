@@ -1,9 +1,14 @@
 //! Values of kernel configuration (`set_kcfg_value_tri`, `set_kcfg_value_str`, `set_kcfg_value_num` in
 //! `tools/lib/bpf/libbpf.c`).
 
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+
 use super::{LoadError, LoadOptions};
 use crate::object::btf::{Btf, Int, Kind, TypeId};
-use crate::object::{Global, Object};
+use crate::object::{ExternKind, Global, Object};
 
 /// The kernel whose behaviour the emulator has: 6.18.0.
 const LINUX_KERNEL_VERSION: u32 = 6 << 16 | 18 << 8;
@@ -15,6 +20,30 @@ enum Shape {
     Char,
     Text,
     Integer { signed: bool },
+}
+
+/// The running kernel's configuration, from where libbpf reads it, for
+/// [`LoadOptions::kconfig`](super::LoadOptions::kconfig); empty if the object asks for none, or there is none.
+pub fn running_kconfig(object: &Object) -> BTreeMap<String, String> {
+    let mut externs = object.externs().iter();
+    if !externs.any(|wanted| wanted.kind == ExternKind::Kconfig) {
+        return BTreeMap::new();
+    }
+    let lines = text_of_running().unwrap_or_default();
+    let values = lines.lines().filter_map(|line| line.split_once('='));
+    let values = values.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    values.collect()
+}
+
+fn text_of_running() -> std::io::Result<String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let boot = format!("/boot/config-{}", release.trim());
+    std::fs::read_to_string(boot).or_else(|_| {
+        let mut text = String::new();
+        let packed = std::fs::File::open("/proc/config.gz")?;
+        MultiGzDecoder::new(packed).read_to_string(&mut text)?;
+        Ok(text)
+    })
 }
 
 /// The value of a configuration, as in a `.config` file.
@@ -65,7 +94,8 @@ fn encode(object: &Object, global: &Global, value: &str) -> Result<Vec<u8>, Stri
         (Shape::Bool, "y") | (Shape::Tristate, "y") => Ok(number(1)),
         (Shape::Bool | Shape::Tristate, "n") => Ok(number(0)),
         (Shape::Tristate, "m") => Ok(number(2)),
-        (Shape::Bool, _) => Err(format!("is `{value}`, expected y or n")),
+        (Shape::Bool, "0" | "1") => Ok(value.bytes().map(|digit| digit - b'0').collect()),
+        (Shape::Bool, _) => Err(format!("is `{value}`, expected y or n, or 1 or 0")),
         (Shape::Tristate, _) => Err(format!("is `{value}`, expected y, n or m")),
         (Shape::Char, "y" | "n" | "m") => Ok(value.as_bytes().to_vec()),
         (Shape::Text, _) => text(value, size),

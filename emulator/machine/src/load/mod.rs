@@ -15,11 +15,13 @@ mod image;
 mod kconfig;
 mod opaque;
 mod options;
+mod owners;
 mod reach;
 mod select;
 mod survey;
 
 pub use error::{LoadError, Missing, Place, RefusedBy};
+pub use kconfig::running_kconfig;
 pub use options::{LoadOptions, Loaded, TargetBtf};
 
 use std::collections::BTreeMap;
@@ -87,6 +89,7 @@ impl Machine {
             let reached = reach::reachable(&draft.assembly, &images);
             rules.check(draft, &reached, &mut missing);
         }
+        owners::check(object, &drafts, &mut missing);
         let created = create::maps(self, object, options, &images, &drafts, &mut missing)?;
         if !missing.is_empty() {
             missing.sort();
@@ -226,6 +229,7 @@ fn finish(
         name: draft.program.name.clone(),
         section: draft.program.section.clone(),
         kind: draft.kind,
+        attach: draft.program.attach,
         insns,
         decoded,
         lines: assembly.lines,

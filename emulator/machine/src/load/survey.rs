@@ -2,7 +2,7 @@
 
 use super::assemble::Assembly;
 use super::image::Images;
-use super::{Draft, LoadError, LoadOptions, Missing, check, create, prepare, reach};
+use super::{Draft, LoadError, LoadOptions, Missing, check, create, owners, prepare, reach};
 use crate::machine::{Environment, Machine, MachineOptions};
 use crate::object::{Object, ObjectProgram};
 use crate::program::ProgramType;
@@ -37,6 +37,7 @@ pub(crate) fn survey<'a>(
         &drafts,
         &mut of_maps,
     )?;
+    owners::check(object, &drafts, &mut of_maps);
     let rules = check::Rules::new(object, options, environment);
     let surveyed = drafts.into_iter().map(|mut draft| {
         let mut of_program: Vec<_> = missing

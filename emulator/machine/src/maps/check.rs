@@ -287,19 +287,23 @@ fn socket_storage(def: &MapDef) -> Result<(), Refusal> {
     invalid(def.max_entries != 0, "the number of entries is not 0")?;
     index_key(def)?;
     no_value(def)?;
-    let large = def.value_size > MAX_SOCKET_VALUE;
+    let large = def.value_size > MAX_LOCAL_VALUE;
     refuse(large, Errno::E2BIG, "the value is too large")
 }
 
 /// `BPF_LOCAL_STORAGE_MAX_VALUE_SIZE`
-const MAX_SOCKET_VALUE: u32 = 65_472;
+const MAX_LOCAL_VALUE: u32 = 65_472;
 
 fn cgroup_storage(def: &MapDef) -> Result<(), Refusal> {
     let key = def.key_size != 8 && def.key_size != 16;
     invalid(key, "the key size is neither 8 nor 16")?;
     no_value(def)?;
     let per_cpu = def.kind == T::PerCpuCgroupStorage;
-    let limit = if per_cpu { MAX_PER_CPU } else { 4096 };
+    let limit = if per_cpu {
+        MAX_PER_CPU
+    } else {
+        MAX_LOCAL_VALUE
+    };
     refuse(
         def.value_size > limit,
         Errno::E2BIG,

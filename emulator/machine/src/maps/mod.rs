@@ -83,6 +83,13 @@ impl Maps {
         }
     }
 
+    /// Removes the values of a cgroup that is gone from all maps.
+    pub fn forget_cgroup(&mut self, cgroup: CgroupKey) {
+        for map in &mut self.0 {
+            map.forget_cgroup(cgroup);
+        }
+    }
+
     /// All maps by their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (MapId, &Map)> {
         (0..).map(MapId).zip(&self.0)

@@ -177,4 +177,13 @@ impl Map {
             _ => None,
         }
     }
+
+    /// Removes the values of a cgroup that is gone.
+    pub fn forget_cgroup(&mut self, cgroup: CgroupKey) {
+        let key = cgroup.bytes();
+        if let (Storage::Local(local), 8 | 16) = (&mut self.storage, self.def.key_size) {
+            // Most maps have none.
+            let _ = local.delete(&key[..self.def.key_size as usize]);
+        }
+    }
 }

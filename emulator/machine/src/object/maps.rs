@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::ObjectError;
-use super::btf::{Btf, Composite, Kind, TypeId};
+use super::btf::{Btf, Composite, Kind, Linkage, TypeId};
 use super::code::Functions;
 use super::elf::{Elf, Relocation};
 use crate::maps::{MapDef, MapFlags, MapType};
@@ -73,20 +73,30 @@ pub(super) fn typed(
         let problem = "has no description in the type information (.BTF)";
         return Err(ObjectError::section(SECTION, problem));
     };
-    let symbols: BTreeMap<_, _> = elf
-        .symbols_of(number)
-        .map(|symbol| (symbol.name, symbol))
-        .collect();
+    let mut symbols: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for symbol in elf.symbols_of(number) {
+        symbols.entry(symbol.name).or_default().push(symbol);
+    }
     let mut maps = Vec::new();
     for variable in variables {
         let kind = btf.get(variable.of);
-        let Kind::Variable { of, .. } = kind.kind else {
+        let Kind::Variable { of, linkage } = kind.kind else {
             return Err(ObjectError::section(
                 SECTION,
                 "describes what is no variable",
             ));
         };
-        let Some(symbol) = symbols.get(kind.name) else {
+        if linkage == Linkage::Extern {
+            let problem =
+                "is defined in another object: link both first, as with `bpftool gen object`";
+            return Err(ObjectError::map(kind.name, problem));
+        }
+        // Linked objects may have static maps of one name, and say in their types where each is.
+        let named = symbols.get(kind.name).map_or(&[][..], Vec::as_slice);
+        let exact = named
+            .iter()
+            .find(|symbol| symbol.value == u64::from(variable.offset));
+        let Some(symbol) = exact.or_else(|| named.first()) else {
             return Err(ObjectError::map(
                 kind.name,
                 "has no symbol in section .maps",

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Compiles the objects beside this script. They are committed: the tests need no compiler.
-# Needs clang-22 and clang-14 (another clang by CLANG and OLD_CLANG) and libbpf's headers (libbpf-dev).
+# Needs clang-22 and clang-14 (another clang by CLANG and OLD_CLANG) and libbpf's headers (libbpf-dev), and
+# bpftool.
 set -eu
 cd "$(dirname "$0")"
 
@@ -38,6 +39,12 @@ compile "$old_clang" legacy legacy_old
 compile "$old_clang" styles styles_old -mcpu=v2
 compile "$old_clang" globals globals_old
 compile "$clang" legacy legacy
+compile "$clang" owners owners -mcpu=v3
+compile "$clang" unsized unsized -mcpu=v3
+compile "$clang" twins twins_first
+compile "$clang" twins twins_second -DSECOND
+bpftool gen object twins.bpf.o twins_first.bpf.o twins_second.bpf.o
+rm twins_first.bpf.o twins_second.bpf.o
 
 # Too plain for the options of `compile`.
 "$clang" -target bpf -c unnamed.bpf.s -o unnamed.bpf.o

@@ -18,7 +18,7 @@ pub use run::Site;
 
 pub(crate) use device::{Direction, Medium};
 pub(crate) use redirect::{NextHop, RedirectInfo, SkbTarget, XdpTarget};
-pub(crate) use run::unsupported;
+pub(crate) use run::{NO_CGROUP, unsupported};
 pub(crate) use subject::{Placed, Subject};
 
 use twinpath_machine::engine::Engine;

@@ -2,7 +2,7 @@
 
 use twinpath_machine::engine::{Context, Engine, Invocation, Outcome};
 use twinpath_machine::{
-    Call, Checked, Environment, Fault, FaultKind, HelperId, Machine, Pointer, ProgramId,
+    Call, CgroupKey, Checked, Environment, Fault, FaultKind, HelperId, Machine, Pointer, ProgramId,
     ProgramType, SocketId, SocketRef,
 };
 
@@ -27,6 +27,13 @@ struct Scope<'a> {
     context: u32,
 }
 
+/// The cgroup of programs on packets, which run as `BPF_PROG_TEST_RUN` runs them: for their values, one that there is
+/// during the run only.
+pub(crate) const NO_CGROUP: CgroupKey = CgroupKey {
+    cgroup: u64::MAX,
+    attach_type: 0,
+};
+
 impl Environment for Scope<'_> {
     fn provides(&self, helper: HelperId, program: ProgramType) -> bool {
         helpers::provides(helper, program)
@@ -46,6 +53,10 @@ impl Environment for Scope<'_> {
 
     fn hold_socket(&mut self, call: &mut Call<'_>, socket: SocketId) -> Checked<u64> {
         Ok(self.net.sockets.hold(call, socket, View::Full))
+    }
+
+    fn cgroup(&mut self, _machine: &Machine) -> Option<CgroupKey> {
+        Some(NO_CGROUP)
     }
 
     fn packet_bytes(&mut self, machine: &Machine, len: u32, into: &mut Vec<u8>) -> bool {

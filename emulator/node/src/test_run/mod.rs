@@ -4,11 +4,11 @@ mod context;
 
 use twinpath_machine::engine::UninitializedStack;
 use twinpath_machine::memory::{Memory, OutOfMemory};
-use twinpath_machine::{Cost, Errno, Fault, ProgramId, ProgramType};
+use twinpath_machine::{AttachType, Cost, Errno, Fault, ProgramId, ProgramType};
 
 use crate::context::SkbField;
 use crate::errno::EBADMSG;
-use crate::net::{DeviceId, NodeId, Subject};
+use crate::net::{DeviceId, NO_CGROUP, NodeId, Subject};
 use crate::packet::checksum::Sum;
 use crate::packet::{Checksum, ETH_HLEN, EtherType, Frame, HEADROOM, Owner, Skb, Xdp};
 use crate::world::World;
@@ -91,7 +91,12 @@ impl World {
     /// When the kernel would refuse the call, or the program faults.
     pub fn test_run(&mut self, run: TestRun<'_>) -> Result<TestResult, TestRunError> {
         let program = self.machine.program(run.program);
-        let kind = program.ok_or(TestRunError::NoProgram(run.program))?.kind;
+        let program = program.ok_or(TestRunError::NoProgram(run.program))?;
+        if let Some(AttachType::XdpDevmap | AttachType::XdpCpumap) = program.attach {
+            let reason = "a program for the entries of a map";
+            return Err(refused(Errno::EINVAL, reason));
+        }
+        let kind = program.kind;
         self.net.begin();
         match kind {
             ProgramType::Xdp => self.test_run_xdp(run),
@@ -204,6 +209,9 @@ impl World {
         let outcome = self
             .net
             .execute(&mut self.machine, run.program, &mut subject);
+        if kind == ProgramType::CgroupSkb {
+            self.machine.maps.forget_cgroup(NO_CGROUP);
+        }
         let outcome = outcome.map_err(TestRunError::Fault)?;
         let Subject::Skb(mut skb) = subject else {
             return Err(TestRunError::Unsupported(kind));

@@ -21,3 +21,10 @@ for source in counters balancer policy traced filter; do
 done
 compile "$clang" traced traced_v4 -mcpu=v4
 compile "$old_clang" balancer balancer_v2 -mcpu=v2
+
+# Two halves, linked as libbpf's users do it: `bpftool gen object`.
+for half in rules entry; do
+	compile "$clang" linked_$half linked_$half -mcpu=v3
+done
+bpftool gen object linked.bpf.o linked_rules.bpf.o linked_entry.bpf.o
+rm linked_rules.bpf.o linked_entry.bpf.o

@@ -1,10 +1,11 @@
 //! An object in a world of the emulator's.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use twinpath_machine::engine::Engine;
-use twinpath_machine::{LoadOptions, Loaded, MachineOptions, MapDef, Object, Placement};
+use twinpath_machine::{
+    LoadOptions, Loaded, MachineOptions, MapDef, Object, Placement, running_kconfig,
+};
 use twinpath_node::{Helpers, NodeId, TestRun, TestRunError, World};
 
 use super::kernel::holds_bytes;
@@ -34,7 +35,7 @@ impl WorldObject {
         let mut world = World::new(options, Box::new(|| Box::<E>::default())).unwrap();
         let node = world.add_node();
         let options = LoadOptions {
-            kconfig: kconfig(),
+            kconfig: running_kconfig(&object),
             ..LoadOptions::default()
         };
         let loaded = world.machine.load(&object, &options, &Helpers);
@@ -108,22 +109,4 @@ impl WorldObject {
         }
         all
     }
-}
-
-/// The running kernel's configuration, as libbpf finds it.
-fn kconfig() -> BTreeMap<String, String> {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let boot = format!("/boot/config-{}", release.trim());
-    let unpacked = std::process::Command::new("zcat")
-        .arg("/proc/config.gz")
-        .output();
-    let text = std::fs::read_to_string(boot).ok().or_else(|| {
-        let output = unpacked.ok().filter(|output| output.status.success())?;
-        String::from_utf8(output.stdout).ok()
-    });
-    let text = text.unwrap_or_default();
-    let values = text.lines().filter_map(|line| line.split_once('='));
-    values
-        .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
-        .collect()
 }

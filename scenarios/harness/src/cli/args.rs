@@ -112,6 +112,9 @@ pub struct ReplayArgs {
     /// Give a global variable a value: a number, or bytes as scenarios write them; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     pub set: Vec<(String, String)>,
+    /// Give a map so many entries, where a loader would; may be repeated
+    #[arg(long, value_name = "MAP=N", value_parser = entries)]
+    pub entries: Vec<(String, u32)>,
     /// The program's type, such as xdp or sched_cls, where its section's name tells none
     #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
     pub kind: Option<ProgramType>,
@@ -150,6 +153,9 @@ pub struct InspectArgs {
     /// The programs' type, such as xdp or sched_cls, where a section's name tells none
     #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
     pub kind: Option<ProgramType>,
+    /// Give a map so many entries, where a loader would; may be repeated
+    #[arg(long, value_name = "MAP=N", value_parser = entries)]
+    pub entries: Vec<(String, u32)>,
     /// Leave the instructions out
     #[arg(long)]
     pub no_disassembly: bool,
@@ -191,6 +197,14 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE, such as mode=2".to_owned()),
+    }
+}
+
+fn entries(text: &str) -> Result<(String, u32), String> {
+    let (name, number) = assignment(text).map_err(|_| "expected MAP=N, such as flows=1024")?;
+    match number.trim().parse() {
+        Ok(number) => Ok((name, number)),
+        Err(_) => Err(format!("expected a number of entries, not `{number}`")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use twinpath_machine::inspect::{Inspection, inspect as look_into};
-use twinpath_machine::{LoadOptions, Object, ProgramType, TargetBtf};
+use twinpath_machine::{LoadOptions, Object, ProgramType, TargetBtf, running_kconfig};
 use twinpath_node::Helpers;
 
 use super::args::InspectArgs;
@@ -58,6 +58,8 @@ fn options(args: &InspectArgs, object: &Object) -> Result<LoadOptions, CliError>
         } else {
             TargetBtf::Own
         },
+        max_entries: object::entries(&args.entries, object, &args.object)?,
+        kconfig: running_kconfig(object),
         ..LoadOptions::default()
     })
 }

@@ -1,5 +1,6 @@
 //! The object file that a user names.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use twinpath_machine::{Object, ObjectProgram};
@@ -37,6 +38,24 @@ pub fn program<'a>(
             let known = || programs.iter().map(|program| program.name.as_str());
             unknown(path, "program", name, known)
         })
+}
+
+/// How many entries maps of the object are to have, by name.
+///
+/// # Errors
+/// When the object has no map of a name.
+pub fn entries(
+    given: &[(String, u32)],
+    object: &Object,
+    path: &Path,
+) -> Result<BTreeMap<String, u32>, CliError> {
+    let names = || object.maps().iter().map(|map| map.name.as_str());
+    for (name, _) in given {
+        if !names().any(|known| known == name) {
+            return Err(unknown(path, "map", name, names));
+        }
+    }
+    Ok(given.iter().cloned().collect())
 }
 
 /// A name that the object does not have.

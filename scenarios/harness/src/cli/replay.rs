@@ -34,6 +34,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         program: args.program.clone(),
         kind: kind(args, &object)?,
         globals: globals(args, &object)?,
+        max_entries: object::entries(&args.entries, &object, &args.object)?,
     };
     match backend(args) {
         BackendChoice::Emulator => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twinpath_machine::engine::{Checked, Rbpf};
 use twinpath_machine::{
-    Cpu, LoadOptions, Loaded, MachineOptions, MapId, MapType, Object, Placement,
+    Cpu, LoadOptions, Loaded, MachineOptions, MapId, MapType, Object, Placement, running_kconfig,
 };
 use twinpath_node::{DeviceOptions, EngineFactory, Helpers, NodeId, World, WorldError};
 
@@ -129,6 +129,7 @@ impl Emulation {
         let options = LoadOptions {
             globals: plan.globals.clone(),
             programs: Some(attached),
+            kconfig: running_kconfig(&object),
             shared: shared.map(|(name, id)| (name.clone(), *id)).collect(),
             ..LoadOptions::default()
         };

@@ -22,6 +22,7 @@ use twinpath_bpf::{
 use twinpath_machine::{
     AttachType, Call, Checked, Environment, FaultKind, HelperId, LoadError, LoadOptions, Loaded,
     Machine, MachineOptions, MapDef, MapId, MapType, Object, ObjectProgram, ProgramId, ProgramType,
+    running_kconfig,
 };
 
 use super::code::{Function, Whole};
@@ -64,6 +65,8 @@ pub struct Wanted {
     pub programs: Option<BTreeSet<String>>,
     /// Types of programs, by name, in place of what their sections tell.
     pub types: BTreeMap<String, ProgramType>,
+    /// Capacities of maps in place of those that the object gives.
+    pub max_entries: BTreeMap<String, u32>,
 }
 
 /// Maps that objects of a node share, by the names under which they want to be pinned.
@@ -121,6 +124,8 @@ impl LoadedObject {
             globals: plan.globals.clone(),
             programs: wanted.programs,
             types: wanted.types,
+            max_entries: wanted.max_entries,
+            kconfig: running_kconfig(&object),
             ..LoadOptions::default()
         };
         let loaded = loop {

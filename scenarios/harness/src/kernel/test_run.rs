@@ -92,6 +92,7 @@ impl Loaded {
         path: impl Into<PathBuf>,
         bytes: impl Into<Arc<[u8]>>,
         globals: &BTreeMap<String, Vec<u8>>,
+        max_entries: &BTreeMap<String, u32>,
         name: &str,
         kind: ProgramType,
     ) -> Result<Self, Error> {
@@ -105,6 +106,7 @@ impl Loaded {
         let wanted = Wanted {
             programs: Some(BTreeSet::from([name.to_owned()])),
             types: BTreeMap::from([(name.to_owned(), kind)]),
+            max_entries: max_entries.clone(),
         };
         let mut object = LoadedObject::load(&plan, wanted, &mut Pinned::new())?;
         let program = object.verify(name)?.try_clone();

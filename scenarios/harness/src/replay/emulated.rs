@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use twinpath_machine::{
     Cpu, LoadOptions, MachineOptions, MapId, MapType, Object, Placement, ProgramId, ProgramType,
+    running_kconfig,
 };
 use twinpath_node::{
     DeviceId, DeviceOptions, DropReason, EndKind, Helpers, HookKind, NodeId, TestRun, TestRunError,
@@ -250,6 +251,8 @@ fn load(
         globals: setup.globals.clone(),
         programs: Some(BTreeSet::from([setup.program.clone()])),
         types: BTreeMap::from([(setup.program.clone(), setup.kind)]),
+        max_entries: setup.max_entries.clone(),
+        kconfig: running_kconfig(&object),
         ..LoadOptions::default()
     };
     let loaded = world.machine.load(&object, &options, &Helpers);

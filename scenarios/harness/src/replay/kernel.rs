@@ -32,6 +32,7 @@ where
             setup.path.clone(),
             setup.bytes.clone(),
             &setup.globals,
+            &setup.max_entries,
             &setup.program,
             setup.kind,
         )?;

@@ -41,6 +41,8 @@ pub struct Setup {
     pub kind: ProgramType,
     /// Values of global variables, by symbol.
     pub globals: BTreeMap<String, Vec<u8>>,
+    /// Capacities of maps in place of those that the object gives.
+    pub max_entries: BTreeMap<String, u32>,
 }
 
 /// What came of a packet.

@@ -52,6 +52,7 @@ fn setup(path: &str, program: &str, kind: Option<ProgramType>) -> Setup {
         program: program.to_owned(),
         kind: kind.unwrap_or(found.kind),
         globals: BTreeMap::new(),
+        max_entries: BTreeMap::new(),
     }
 }
 

@@ -14,7 +14,7 @@ mod matches;
 mod patch;
 mod spec;
 
-pub(super) use patch::poison;
+pub(super) use patch::{is_poison, poison};
 
 use std::collections::{BTreeMap, BTreeSet};
 

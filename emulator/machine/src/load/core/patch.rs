@@ -115,6 +115,11 @@ pub(in crate::load) fn poison(insns: &mut [Insn]) {
     }
 }
 
+/// Whether an instruction stands where one could not be relocated.
+pub(in crate::load) fn is_poison(insn: Insn) -> bool {
+    insn.code == CALL && insn.imm == POISON
+}
+
 /// Puts the new value into the instruction; gives what is lacking if that would change its meaning.
 pub(super) fn apply(
     insns: &mut [Insn],
