@@ -93,7 +93,7 @@ fn a_packet_that_does_as_it_should_is_not_told_of() {
         ),
         (
             "FINAL",
-            "[[expect.map]]\nmap = \"metrics\"\nkey = \"0001030000000000\"\nvalue = [{ u64 = 1 }, { u64 = 54 }]",
+            "[[expect.map]]\nmap = \"metrics\"\nkey = \"000103000a000000\"\nvalue = [{ u64 = 1 }, { u64 = 54 }]",
         ),
         (
             "FINAL",

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -55,9 +56,9 @@ pub struct RunArgs {
     /// Where to run the programs [default: both, or the emulator if the kernel cannot be used]
     #[arg(long, value_enum)]
     pub backend: Option<BackendChoice>,
-    /// The emulator's engine
-    #[arg(long, value_enum, default_value = "checked")]
-    pub engine: EngineChoice,
+    /// The emulator's engine [default: checked]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineChoice>,
     /// Print a JSON object for each scenario, on a line of its own
     #[arg(long)]
     pub json: bool,
@@ -118,21 +119,45 @@ pub struct ReplayArgs {
     /// The program's type, such as xdp or sched_cls, where its section's name tells none
     #[arg(long = "type", value_name = "TYPE", value_parser = program_type)]
     pub kind: Option<ProgramType>,
-    /// The clock at the first packet, such as 90s or 6h
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1h")]
-    pub clock: std::time::Duration,
-    /// Seed of everything random that the program can see
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    /// CPUs that there are, over which flows are spread
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub cpus: u32,
-    /// Largest packet of the device, without the Ethernet header, in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 65535, value_parser = clap::value_parser!(u32).range(68..=262_144))]
-    pub mtu: u32,
-    /// The emulator's engine
-    #[arg(long, value_enum, default_value = "checked")]
-    pub engine: EngineChoice,
+    /// What can be chosen in the emulator only.
+    #[command(flatten)]
+    pub emulator: EmulatorArgs,
+}
+
+/// What can be chosen in the emulator only.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of the emulator")]
+pub struct EmulatorArgs {
+    /// The clock at the first packet, such as 90s or 6h [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub clock: Option<Duration>,
+    /// Seed of everything random that the program can see [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// CPUs that there are, over which flows are spread [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub cpus: Option<u32>,
+    /// Largest packet of the device, without the Ethernet header, in bytes [default: 65535]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=262_144))]
+    pub mtu: Option<u32>,
+    /// The emulator's engine [default: checked]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineChoice>,
+}
+
+impl EmulatorArgs {
+    /// An option that was given.
+    pub fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--clock", self.clock.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--cpus", self.cpus.is_some()),
+            ("--mtu", self.mtu.is_some()),
+            ("--engine", self.engine.is_some()),
+        ];
+        let mut given = given.into_iter().filter(|(_, given)| *given);
+        given.next().map(|(name, _)| name)
+    }
 }
 
 /// `twinpath inspect`.
@@ -176,8 +201,9 @@ pub enum BackendChoice {
 }
 
 /// The emulator's engines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum EngineChoice {
+    #[default]
     /// Twinpath's own: checks every access and counts
     Checked,
     /// The rbpf crate

@@ -36,6 +36,13 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// For an option that says something of the emulator, which does not run.
+    pub fn without_emulator(option: &str) -> Self {
+        Self::Input(format!(
+            "{option} is for the emulator, and only the kernel was asked for: expected --backend emulator or both"
+        ))
+    }
+
     /// Whether the reader of the output went away, which is no error to speak of.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)

@@ -27,6 +27,9 @@ use super::{DIFFERENT, EQUAL, object, width};
 /// Replays a capture through one program, packet by packet: neither the capture nor what comes of it is
 /// held in memory.
 pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
+    if let (BackendChoice::Kernel, Some(option)) = (backend(args), args.emulator.given()) {
+        return Err(CliError::without_emulator(option));
+    }
     let (bytes, object) = object::read(&args.object)?;
     let setup = Setup {
         path: args.object.clone(),
@@ -67,6 +70,9 @@ fn in_kernel(
     Ok(EQUAL)
 }
 
+/// The clock at the first packet: so late that nothing seems to have been before the machine came up.
+const CLOCK: Duration = Duration::from_secs(3600);
+
 const fn backend(args: &ReplayArgs) -> BackendChoice {
     if args.kernel {
         BackendChoice::Kernel
@@ -76,11 +82,12 @@ const fn backend(args: &ReplayArgs) -> BackendChoice {
 }
 
 fn emulated(args: &ReplayArgs, setup: &Setup, test_run: bool) -> Result<Emulated, CliError> {
+    let given = &args.emulator;
     let options = EmulatedOptions {
-        engine: args.engine.into(),
-        cpus: args.cpus,
-        seed: args.seed,
-        mtu: args.mtu,
+        engine: given.engine.unwrap_or_default().into(),
+        cpus: given.cpus.unwrap_or(1),
+        seed: given.seed.unwrap_or(0),
+        mtu: given.mtu.unwrap_or(65_535),
         test_run,
     };
     Ok(Emulated::new(setup, options)?)
@@ -136,12 +143,13 @@ fn session(
     let mut sinks = Sinks::new(args, setup, &capture)?;
     let mut frame = Frame::default();
     let mut first = None;
+    let clock = args.emulator.clock.unwrap_or(CLOCK);
     while capture
         .read_into(&mut frame)
         .map_err(|error| sinks.stop(error))?
     {
         let seen = Duration::from(frame.at);
-        let at = args.clock + seen.saturating_sub(*first.get_or_insert(seen));
+        let at = clock + seen.saturating_sub(*first.get_or_insert(seen));
         let ran = left.packet(at, &frame.bytes)?;
         let other = match &mut right {
             Some(right) => Some(right.packet(at, &frame.bytes)?),
@@ -210,14 +218,14 @@ impl Sinks {
             ran,
             other,
         };
-        self.summary.add(&packet);
+        self.summary.add(&packet, &self.decoder);
         let out = self.screen.writer();
         if self.json {
             serde_json::to_writer(&mut *out, &packet.line(&self.decoder))
                 .map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            packet.write(out, self.width)?;
+            packet.write(out, &self.decoder, self.width)?;
         }
         self.screen.relieve(&self.progress)?;
         match &mut self.capture {

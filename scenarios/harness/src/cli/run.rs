@@ -140,7 +140,10 @@ fn prepare(file: &Path) -> Result<(Scenario, Case), ScenarioError> {
 
 /// The arms that the user asked for, or those that can be had.
 fn arms(args: &RunArgs) -> Result<Vec<Arm>, CliError> {
-    let emulator = Arm::Emulator(args.engine.into());
+    let emulator = Arm::Emulator(args.engine.unwrap_or_default().into());
+    if args.backend == Some(BackendChoice::Kernel) && args.engine.is_some() {
+        return Err(CliError::without_emulator("--engine"));
+    }
     // Who wants no kernel gets none: it is not even asked what it can do.
     if args.backend == Some(BackendChoice::Emulator) {
         return Ok(vec![emulator]);

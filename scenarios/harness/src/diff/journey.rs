@@ -124,6 +124,14 @@ fn end(number: usize, pair: Pair<'_, &End>) -> Option<Difference> {
     }
 }
 
+/// In what the records for user space differ.
+pub(crate) fn events(left: &[Event], right: &[Event], decoder: &Decoder) -> Vec<Difference> {
+    let pairs = pairs(left, right).enumerate();
+    pairs
+        .filter_map(|(index, pair)| event(index + 1, pair, decoder))
+        .collect()
+}
+
 fn event(number: usize, pair: Pair<'_, Event>, decoder: &Decoder) -> Option<Difference> {
     let place = format!("event {number}");
     match pair {

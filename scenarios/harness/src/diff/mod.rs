@@ -9,6 +9,7 @@ mod rule;
 use std::collections::BTreeSet;
 
 pub use difference::{Diff, Difference, PacketDiff, Values};
+pub(crate) use journey::events;
 pub use rule::Rule;
 
 use crate::decode::Decoder;

@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -16,7 +16,7 @@ use twinpath_machine::MapType;
 
 use super::error::Error;
 use super::object::LoadedObject;
-use super::sys::awaitable::{Owner, awaitable};
+use super::sys::awaitable::awaitable;
 use crate::plan::{NodeName, ObjectName};
 use crate::recording::{Event, MapRef};
 
@@ -47,7 +47,7 @@ pub struct Taken {
 
 /// A ring buffer, or the part of a perf event array that is one CPU's. A record of a perf event array ends with the
 /// padding that the kernel adds, up to seven bytes.
-pub struct EventSource {
+pub struct EventReader {
     map: MapRef,
     stream: Stream,
     taken: Taken,
@@ -55,37 +55,29 @@ pub struct EventSource {
 
 enum Stream {
     Ring {
-        reader: AsyncFd<RingReader>,
+        reader: RingReader,
         /// Bytes of the largest record so far, with its header.
         largest: usize,
     },
-    Perf(AsyncFd<PerfReader>),
+    Perf(PerfReader),
 }
 
-impl EventSource {
-    /// The ring buffers and perf event arrays of an object, by name.
+/// A reader that takes records as they come.
+pub struct EventSource(AsyncFd<EventReader>);
+
+impl EventReader {
+    /// The readers of a map; none for a map that is no stream of records.
     ///
     /// # Errors
     /// When the kernel does not hand out their memory.
-    pub fn all_of(
-        object: &LoadedObject,
-        node: &NodeName,
-        name: &ObjectName,
-    ) -> Result<Vec<Self>, Error> {
-        let mut sources = Vec::new();
-        for (map, data) in object.maps() {
-            let streams = Stream::of(data).map_err(Error::system(format!("read map `{map}`")))?;
-            sources.extend(streams.into_iter().map(|stream| Self {
-                map: MapRef {
-                    node: node.clone(),
-                    object: name.clone(),
-                    map: map.clone(),
-                },
-                stream,
-                taken: Taken::default(),
-            }));
-        }
-        Ok(sources)
+    pub fn of(map: &Map, name: &MapRef) -> io::Result<Vec<Self>> {
+        let streams = Stream::of(map)?.into_iter();
+        let readers = streams.map(|stream| Self {
+            map: name.clone(),
+            stream,
+            taken: Taken::default(),
+        });
+        Ok(readers.collect())
     }
 
     /// The map that the records come from.
@@ -107,18 +99,18 @@ impl EventSource {
         };
         match stream {
             Stream::Ring { reader, largest } => {
-                let records = reader.get_ref().take();
+                let records = reader.take();
                 let used = records.iter().map(|record| record.room()).sum();
                 let new = records.iter().map(|record| record.room()).max();
                 *largest = new.unwrap_or(0).max(*largest);
-                if !has_room(used, *largest, reader.get_ref().size()) {
+                if !has_room(used, *largest, reader.size()) {
                     taken.room = Room::Full;
                 }
                 let submitted = records.into_iter().filter_map(|record| record.submitted());
                 taken.events.extend(submitted.map(event));
             }
             Stream::Perf(reader) => {
-                for record in reader.get_ref().take() {
+                for record in reader.take() {
                     match record {
                         PerfRecord::Sample(bytes) => taken.events.push(event(bytes)),
                         PerfRecord::Lost(count) => taken.lost += count,
@@ -127,11 +119,48 @@ impl EventSource {
             }
         }
     }
+}
+
+impl EventSource {
+    /// The ring buffers and perf event arrays of an object, by name.
+    ///
+    /// # Errors
+    /// When the kernel does not hand out their memory.
+    pub fn all_of(
+        object: &LoadedObject,
+        node: &NodeName,
+        name: &ObjectName,
+    ) -> Result<Vec<Self>, Error> {
+        let mut sources = Vec::new();
+        for (map, data) in object.maps() {
+            let name = MapRef {
+                node: node.clone(),
+                object: name.clone(),
+                map: map.clone(),
+            };
+            let readers = EventReader::of(data, &name)
+                .and_then(|readers| readers.into_iter().map(Self::new).collect());
+            let readers: Vec<Self> = readers.map_err(Error::system(format!("read map `{map}`")))?;
+            sources.extend(readers);
+        }
+        Ok(sources)
+    }
+
+    fn new(reader: EventReader) -> io::Result<Self> {
+        awaitable(reader).map(Self)
+    }
+
+    /// The reader, when no program runs any more.
+    pub fn reader(&mut self) -> &mut EventReader {
+        self.0.get_mut()
+    }
 
     /// Takes what there is, and has the task woken up when there is more.
     fn poll_take(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        while self.stream.poll_ready(context)? {
-            self.take();
+        while let Poll::Ready(ready) = self.0.poll_read_ready_mut(context) {
+            let mut ready = ready?;
+            ready.clear_ready();
+            ready.get_inner_mut().take();
         }
         Ok(())
     }
@@ -163,11 +192,10 @@ fn has_room(used: usize, largest: usize, size: usize) -> bool {
 }
 
 impl Stream {
-    /// None for a map that is no stream of records.
     fn of(map: &Map) -> io::Result<Vec<Self>> {
         let is = |kind: MapType| map.shape().kind == kind as u32;
         if is(MapType::RingBuf) {
-            let reader = awaitable(RingReader::new(map)?)?;
+            let reader = RingReader::new(map)?;
             return Ok(vec![Self::Ring { reader, largest: 0 }]);
         }
         if !is(MapType::PerfEventArray) {
@@ -179,27 +207,18 @@ impl Stream {
                 let reader = PerfReader::new(cpu, PAGES)?;
                 let value = reader.as_raw_fd().to_ne_bytes();
                 map.update(&cpu.to_ne_bytes(), &value, 0)?;
-                Ok(Self::Perf(awaitable(reader)?))
+                Ok(Self::Perf(reader))
             })
             .collect()
     }
-
-    /// Whether records may be there; if not, the task is woken up when they are.
-    fn poll_ready(&self, context: &mut Context<'_>) -> io::Result<bool> {
-        match self {
-            Self::Ring { reader, .. } => poll_ready(reader, context),
-            Self::Perf(reader) => poll_ready(reader, context),
-        }
-    }
 }
 
-fn poll_ready<T: Owner>(reader: &AsyncFd<T>, context: &mut Context<'_>) -> io::Result<bool> {
-    match reader.poll_read_ready(context) {
-        Poll::Ready(ready) => {
-            ready?.clear_ready();
-            Ok(true)
+impl AsRawFd for EventReader {
+    fn as_raw_fd(&self) -> RawFd {
+        match &self.stream {
+            Stream::Ring { reader, .. } => reader.as_raw_fd(),
+            Stream::Perf(reader) => reader.as_raw_fd(),
         }
-        Poll::Pending => Ok(false),
     }
 }
 
@@ -274,19 +293,16 @@ mod tests {
             written
         };
         let taken = runtime().expect("a runtime").block_on(async {
-            let stream = Stream::of(&ring).expect("a reader").pop();
-            let mut source = EventSource {
-                map: MapRef {
-                    node: NodeName::new("n"),
-                    object: ObjectName::new("o"),
-                    map: "ring".to_owned(),
-                },
-                stream: stream.expect("a stream"),
-                taken: Taken::default(),
+            let name = MapRef {
+                node: NodeName::new("n"),
+                object: ObjectName::new("o"),
+                map: "ring".to_owned(),
             };
+            let reader = EventReader::of(&ring, &name).expect("readers").pop();
+            let mut source = EventSource::new(reader.expect("one")).expect("it waits");
             let written = take_while([&mut source].into_iter(), write()).await;
-            let as_they_came = source.taken.events.len();
-            let all = source.finish().events.len();
+            let as_they_came = source.reader().taken.events.len();
+            let all = source.reader().finish().events.len();
             assert_eq!(written.expect("it waits"), all);
             as_they_came
         });

@@ -34,7 +34,7 @@ mod contents;
 mod edge;
 mod ends;
 mod error;
-mod events;
+pub(crate) mod events;
 mod journey;
 mod links;
 mod namespace;

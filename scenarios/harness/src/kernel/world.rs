@@ -283,19 +283,20 @@ impl<'a> World<'a> {
     fn events(&mut self, number: usize) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         for source in self.nodes.iter_mut().flat_map(|node| &mut node.events) {
-            let taken = source.finish();
+            let reader = source.reader();
+            let taken = reader.finish();
             if taken.lost > 0 {
                 return Err(Error::Lost {
                     number,
                     count: taken.lost,
-                    what: format!("records of map {}", source.map()),
+                    what: format!("records of map {}", reader.map()),
                 });
             }
             events.extend(taken.events);
             if taken.room == Room::Full {
                 self.notices.push(format!(
                     "ring buffer {} was full after packet {}: records may be missing",
-                    source.map(),
+                    reader.map(),
                     number + 1,
                 ));
             }

@@ -128,6 +128,7 @@ impl Emulated {
             cost: hop.cost.map(Into::into),
             ends: Some(self.ends(&journey)),
             events: emulated::events(&mut self.world.machine, &self.maps),
+            notices: Vec::new(),
         }
     }
 
@@ -204,6 +205,7 @@ impl Emulated {
             cost: result.cost.map(Into::into),
             ends: None,
             events: emulated::events(&mut self.world.machine, &self.maps),
+            notices: Vec::new(),
         })
     }
 }

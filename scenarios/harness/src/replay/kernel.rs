@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::{Ran, ReplayError, Replayer, Setup, Stop, Verdict};
 use crate::kernel::Error;
+use crate::kernel::events::{EventReader, Room};
 use crate::kernel::test_run::{Loaded, TestInput, apart, read_map};
-use crate::recording::{MapContents, MapRef};
+use crate::recording::{Event, MapContents, MapRef};
 
 /// A program in the kernel, in a network namespace of its own: what it sends does not reach this machine's devices.
 struct InKernel<'a> {
     setup: &'a Setup,
     loaded: Loaded,
+    events: Vec<EventReader>,
 }
 
 /// Loads the program into the kernel and hands it over, on a thread of its own that stays on one CPU.
@@ -36,8 +38,38 @@ where
             &setup.program,
             setup.kind,
         )?;
-        run(&mut InKernel { setup, loaded })
+        let mut events = Vec::new();
+        for (name, map) in loaded.maps() {
+            let readers = EventReader::of(map, &setup.map_ref(name));
+            events.extend(readers.map_err(Error::system(format!("read map `{name}`")))?);
+        }
+        run(&mut InKernel {
+            setup,
+            loaded,
+            events,
+        })
     })
+}
+
+impl InKernel<'_> {
+    /// The records that the program wrote, map by map, and what is missing.
+    fn events(&mut self) -> (Vec<Event>, Vec<String>) {
+        let (mut events, mut notices) = (Vec::new(), Vec::new());
+        for reader in &mut self.events {
+            let taken = reader.finish();
+            events.extend(taken.events);
+            let map = reader.map();
+            if taken.room == Room::Full {
+                notices.push(format!(
+                    "ring buffer {map} was full: records may be missing"
+                ));
+            }
+            if taken.lost > 0 {
+                notices.push(format!("{} records of {map} were lost", taken.lost));
+            }
+        }
+        (events, notices)
+    }
 }
 
 impl Replayer for InKernel<'_> {
@@ -54,12 +86,14 @@ impl Replayer for InKernel<'_> {
                 });
             }
         };
+        let (events, notices) = self.events();
         Ok(Ran {
             result: Ok(Verdict::new(self.setup.kind, output.code)),
             bytes: Some(output.packet),
             cost: None,
             ends: None,
-            events: Vec::new(),
+            events,
+            notices,
         })
     }
 

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use twinpath_machine::ProgramType;
 
-use crate::diff::Values;
+use crate::decode::Decoder;
+use crate::diff::{self, Values};
 use crate::emulated::EmulatedError;
 use crate::frame;
 use crate::recording::{Cost, End, Event, MapContents, MapRef};
@@ -56,8 +57,10 @@ pub struct Ran {
     pub cost: Option<Cost>,
     /// Where the packet and its copies ended, if the program stands on a device.
     pub ends: Option<Vec<End>>,
-    /// Records for user space; the kernel's are not read.
+    /// Records for user space.
     pub events: Vec<Event>,
+    /// What may be missing, a sentence each.
+    pub notices: Vec<String>,
 }
 
 /// Why there is no verdict.
@@ -112,6 +115,7 @@ impl Ran {
             cost: None,
             ends: None,
             events: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -125,8 +129,8 @@ impl Ran {
     }
 
     /// In what two runs over the same packet differ. Each side's refusal has its own words.
-    pub fn differences(&self, other: &Self) -> Vec<Values> {
-        match (&self.result, &other.result) {
+    pub fn differences(&self, other: &Self, decoder: &Decoder) -> Vec<Values> {
+        let mut values = match (&self.result, &other.result) {
             (Err(Stop::Refused(_)), Err(Stop::Refused(_))) => Vec::new(),
             (Ok(left), Ok(right)) if left == right => match (&self.bytes, &other.bytes) {
                 (Some(left), Some(right)) => frame::differences(left, right),
@@ -135,7 +139,14 @@ impl Ran {
             (left, right) => Values::unequal("verdict", outcome(left), outcome(right))
                 .into_iter()
                 .collect(),
+        };
+        for difference in diff::events(&self.events, &other.events, decoder) {
+            values.extend(difference.values.into_iter().map(|value| Values {
+                name: format!("{}: {}", difference.place, value.name),
+                ..value
+            }));
         }
+        values
     }
 
     /// The verdict, or why there is none.

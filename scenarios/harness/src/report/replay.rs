@@ -48,7 +48,6 @@ pub struct ReplayLine {
     ran: RanPart,
     cost: Option<CostPart>,
     ends: Option<Vec<EndPart>>,
-    events: Vec<EventPart>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel: Option<RanPart>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +62,9 @@ struct RanPart {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_run: Option<String>,
     bytes: Option<String>,
+    events: Vec<EventPart>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notices: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,8 +91,8 @@ pub struct ReplaySummary {
 
 impl Replayed<'_> {
     /// In what the sides differ.
-    fn differences(&self) -> Option<Vec<Values>> {
-        Some(self.ran.differences(self.other?))
+    fn differences(&self, decoder: &Decoder) -> Option<Vec<Values>> {
+        Some(self.ran.differences(self.other?, decoder))
     }
 
     fn is_cut(&self) -> bool {
@@ -100,24 +102,19 @@ impl Replayed<'_> {
     /// The line for a program.
     pub fn line(&self, decoder: &Decoder) -> ReplayLine {
         let ran = self.ran;
-        let differences = self.differences();
+        let differences = self.differences(decoder);
         ReplayLine {
             number: self.number,
             nanoseconds: self.at.as_nanos(),
             length: self.bytes.len(),
             original_length: self.is_cut().then_some(self.original_len),
-            ran: RanPart::new(ran),
+            ran: RanPart::new(ran, decoder),
             cost: ran.cost.map(CostPart::new),
             ends: ran
                 .ends
                 .as_ref()
                 .map(|ends| ends.iter().map(EndPart::new).collect()),
-            events: ran
-                .events
-                .iter()
-                .map(|event| EventPart::new(event, decoder))
-                .collect(),
-            kernel: self.other.map(RanPart::new),
+            kernel: self.other.map(|other| RanPart::new(other, decoder)),
             differences: differences.map(|values| values.iter().map(ValuesPart::new).collect()),
         }
     }
@@ -126,7 +123,7 @@ impl Replayed<'_> {
     ///
     /// # Errors
     /// When `out` does not take it.
-    pub fn write(&self, out: &mut impl Write, width: usize) -> io::Result<()> {
+    pub fn write(&self, out: &mut impl Write, decoder: &Decoder, width: usize) -> io::Result<()> {
         write!(out, "{:>7}  ", self.number)?;
         if let Some(device) = self.device {
             write!(out, "{device} <- ")?;
@@ -138,7 +135,12 @@ impl Replayed<'_> {
             write!(out, "{}", Styled(FAINT, cut))?;
         }
         writeln!(out, "\n{:9}{}", "", Styled(FAINT, fate_of(self.ran)))?;
-        let differences = self.differences().unwrap_or_default();
+        for (side, ran) in [("", Some(self.ran)), ("kernel: ", self.other)] {
+            for notice in ran.iter().flat_map(|ran| &ran.notices) {
+                writeln!(out, "{:9}note: {side}{notice}", "")?;
+            }
+        }
+        let differences = self.differences(decoder).unwrap_or_default();
         if !differences.is_empty() {
             writeln!(out, "{:9}{}", "", Styled(BAD, "emulator and kernel differ"))?;
             sides(width).write(out, &differences)?;
@@ -173,7 +175,8 @@ pub fn fate_of(ran: &Ran) -> String {
 }
 
 impl RanPart {
-    fn new(ran: &Ran) -> Self {
+    fn new(ran: &Ran, decoder: &Decoder) -> Self {
+        let events = ran.events.iter();
         let verdict = |verdict: &Verdict| VerdictPart {
             name: verdict.name(),
             code: verdict.code,
@@ -188,13 +191,15 @@ impl RanPart {
             fault,
             not_run,
             bytes: ran.bytes.as_deref().map(hex),
+            events: events.map(|event| EventPart::new(event, decoder)).collect(),
+            notices: ran.notices.clone(),
         }
     }
 }
 
 impl ReplaySummary {
     /// Counts a packet.
-    pub fn add(&mut self, packet: &Replayed<'_>) {
+    pub fn add(&mut self, packet: &Replayed<'_>, decoder: &Decoder) {
         let ran = packet.ran;
         self.packets += 1;
         self.events += ran.events.len();
@@ -211,7 +216,7 @@ impl ReplaySummary {
             }
         };
         *self.verdicts.entry(name).or_default() += 1;
-        if let Some(differences) = packet.differences() {
+        if let Some(differences) = packet.differences(decoder) {
             *self.different.get_or_insert_default() += usize::from(!differences.is_empty());
         }
         if let Some(cost) = ran.cost {

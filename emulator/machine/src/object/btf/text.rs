@@ -6,7 +6,7 @@ use super::{Btf, Kind, TypeId};
 const MAX_DEPTH: u32 = 16;
 
 impl Btf {
-    /// A type as C writes it, such as `const volatile struct config *`.
+    /// A type as C writes it, such as `const volatile struct config *`, under the name that it has in its source.
     pub fn c_type(&self, id: TypeId) -> String {
         self.c_type_at(id, MAX_DEPTH)
     }
@@ -17,7 +17,10 @@ impl Btf {
         };
         let of = self.get(id);
         let named = |keyword: &str| {
-            let name = if of.name.is_empty() { "{...}" } else { of.name };
+            let name = match of.name {
+                "" => "{...}".to_owned(),
+                name => source_name(name),
+            };
             format!("{keyword}{name}")
         };
         match of.kind {
@@ -28,12 +31,15 @@ impl Btf {
                 format!("{to}{space}*")
             }
             Kind::Array { element, len } => {
-                let element = self.c_type_at(element, depth);
-                // The first dimension stands first.
-                match element.find('[') {
-                    Some(at) => format!("{}[{len}]{}", &element[..at], &element[at..]),
-                    None => format!("{element}[{len}]"),
+                let (mut element, mut dimensions) = (element, format!("[{len}]"));
+                for _ in 0..depth {
+                    let Kind::Array { element: of, len } = self.get(element).kind else {
+                        break;
+                    };
+                    element = of;
+                    dimensions += &format!("[{len}]");
                 }
+                format!("{}{dimensions}", self.c_type_at(element, depth))
             }
             Kind::Struct(_) | Kind::Forward { is_union: false } => named("struct "),
             Kind::Union(_) | Kind::Forward { is_union: true } => named("union "),
@@ -53,6 +59,64 @@ impl Btf {
                 )
             }
             _ => named(""),
+        }
+    }
+}
+
+/// A name with what bpf-linker wrote as `_3C_` as it was: it leaves of names only letters, digits and underscores,
+/// which is all that kernels took before 6.8, and gives the others as hexadecimal numbers.
+fn source_name(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(at) = rest.find('_') {
+        text += &rest[..at];
+        rest = &rest[at..];
+        let letter = escaped(rest);
+        text.push(letter.unwrap_or('_'));
+        rest = &rest[if letter.is_some() { ESCAPED } else { 1 }..];
+    }
+    text + rest
+}
+
+/// Bytes of an escaped letter.
+const ESCAPED: usize = 4;
+
+/// The letter whose number stands at the start, between underscores.
+fn escaped(text: &str) -> Option<char> {
+    let [b'_', high, low, b'_'] = text.as_bytes().first_chunk::<ESCAPED>()? else {
+        return None;
+    };
+    let digit = |digit: &u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    };
+    let letter = char::from(digit(high)? << 4 | digit(low)?);
+    (letter == ' ' || letter.is_ascii_punctuation() && letter != '_').then_some(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_source() {
+        for (name, expected) in [
+            ("config", "config"),
+            ("Global_3C_u32_3E_", "Global<u32>"),
+            (
+                "Option_3C_core_3A__3A_Ordering_3E_",
+                "Option<core::Ordering>",
+            ),
+            ("_5B_u8_3B__20_4_5D_", "[u8; 4]"),
+            // No such escapes: a letter, an underscore, nothing at the end.
+            ("a_41_b_5F_c_", "a_41_b_5F_c_"),
+            ("__u32", "__u32"),
+            ("in_3c_case", "in_3c_case"),
+            ("_3C", "_3C"),
+            ("", ""),
+        ] {
+            assert_eq!(source_name(name), expected);
         }
     }
 }

@@ -9,16 +9,15 @@ use std::os::fd::AsRawFd;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use twinpath_bpf::{PerfReader, RingReader};
 
 use super::packet::PacketSocket;
+use crate::kernel::events::EventReader;
 
 /// What owns one descriptor from its beginning to its end, and hands it to nobody who could close it.
 pub trait Owner: AsRawFd {}
 
 impl Owner for PacketSocket {}
-impl Owner for PerfReader {}
-impl Owner for RingReader {}
+impl Owner for EventReader {}
 
 /// Lets tokio wait until there is something to read.
 ///
