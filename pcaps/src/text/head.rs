@@ -13,7 +13,17 @@ const PACKETS: &str = "tcp, udp, icmp, icmp6, ip, vxlan, ipip";
 
 /// A frame: a head, then clauses.
 pub(super) fn frame(cursor: &mut Cursor<'_>) -> Result<Ethernet, TextError> {
-    let frame = match cursor.peek() {
+    let (source, destination) = (Ethernet::DEFAULT_SOURCE, Ethernet::DEFAULT_DESTINATION);
+    frame_between(cursor, source, destination)
+}
+
+/// A frame between these two, unless a clause says otherwise.
+pub(super) fn frame_between(
+    cursor: &mut Cursor<'_>,
+    source: MacAddr,
+    destination: MacAddr,
+) -> Result<Ethernet, TextError> {
+    let mut frame = match cursor.peek() {
         Some("arp") => arp(cursor)?,
         Some("ether") => ether(cursor)?,
         _ => {
@@ -21,6 +31,12 @@ pub(super) fn frame(cursor: &mut Cursor<'_>) -> Result<Ethernet, TextError> {
             Ethernet::new(EtherBody::Ip(ip(cursor, &expected)?))
         }
     };
+    if frame.source == Ethernet::DEFAULT_SOURCE {
+        frame.source = source;
+    }
+    if frame.destination == Ethernet::DEFAULT_DESTINATION {
+        frame.destination = destination;
+    }
     let mut draft = Draft::Frame(frame);
     clauses(cursor, &mut draft)?;
     match draft {

@@ -105,11 +105,26 @@ use std::str::FromStr;
 
 pub use error::{TextError, TextProblem};
 
+use crate::MacAddr;
 use crate::build::Ethernet;
 use cursor::Cursor;
 
 /// The bytes of the frame that `text` describes.
 pub fn frame(text: &str) -> Result<Vec<u8>, TextError> {
+    frame_between(
+        text,
+        Ethernet::DEFAULT_SOURCE,
+        Ethernet::DEFAULT_DESTINATION,
+    )
+}
+
+/// The bytes of the frame that `text` describes. Where it does not say so itself, the frame is between these two;
+/// what is for a group goes to the group.
+pub fn frame_between(
+    text: &str,
+    source: MacAddr,
+    destination: MacAddr,
+) -> Result<Vec<u8>, TextError> {
     let mut cursor = Cursor::new(text)?;
     if cursor.take("raw") {
         let bytes = cursor.hex()?;
@@ -117,7 +132,8 @@ pub fn frame(text: &str) -> Result<Vec<u8>, TextError> {
         return Ok(bytes);
     }
     let span = cursor.span();
-    let frame = ethernet(&mut cursor)?;
+    let frame = head::frame_between(&mut cursor, source, destination)?;
+    cursor.end()?;
     frame
         .to_bytes()
         .map_err(|error| cursor.unbuildable(span, error))

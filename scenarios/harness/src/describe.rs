@@ -7,7 +7,7 @@ use crate::recording::{Cost, DropReason, End, Hop, ProgramLoad};
 pub fn hop(hop: &Hop) -> String {
     format!(
         "{} {} -> {}: {}",
-        hop.hook,
+        hop.node.with(&hop.hook),
         hop.program,
         hop.outcome(),
         frame::line(&hop.bytes)
@@ -35,9 +35,9 @@ pub fn end(end: &End) -> String {
 /// An end without the frame.
 pub fn way(end: &End) -> String {
     match end {
-        End::Left { device, .. } => format!("leaves {device}"),
-        End::Stack { device, .. } => format!("stack, from {device}"),
-        End::Dropped { hook, .. } => format!("dropped at {hook}"),
+        End::Left { node, device, .. } => format!("leaves {}", node.with(device)),
+        End::Stack { node, device, .. } => format!("stack, from {}", node.with(device)),
+        End::Dropped { node, hook, .. } => format!("dropped at {}", node.with(hook)),
     }
 }
 

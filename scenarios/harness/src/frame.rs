@@ -17,9 +17,11 @@ pub struct Field {
 }
 
 impl Field {
-    /// Whether it is the expected one. Of a checksum it is enough to say what state it is in.
+    /// Whether it is the expected one. Of a checksum it is enough to say what state it is in, of a number what it is:
+    /// `3` for `3 (unreachable)`.
     pub fn is(&self, expected: &str) -> bool {
-        self.value == expected || self.state == Some(expected)
+        let number = self.value.split_once(" (").map(|(number, _)| number);
+        self.value == expected || self.state == Some(expected) || number == Some(expected)
     }
 }
 

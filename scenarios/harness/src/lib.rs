@@ -56,3 +56,4 @@ pub mod replay;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod stack;

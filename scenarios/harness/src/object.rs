@@ -26,6 +26,8 @@ pub struct MapShape {
     pub value: usize,
     /// Whether there is an element under each index from the start.
     pub array: bool,
+    /// Whether it holds programs.
+    pub programs: bool,
 }
 
 impl Contents {
@@ -49,6 +51,7 @@ impl Contents {
                         key: map.key_size as usize,
                         value: map.value_size as usize,
                         array: matches!(map.kind, MapType::Array | MapType::PerCpuArray),
+                        programs: map.kind == MapType::ProgArray,
                     };
                     (map.name.clone(), shape)
                 })
@@ -62,8 +65,8 @@ impl Contents {
 
 /// Whether a hook takes programs of a type.
 pub fn fits(program: ProgramType, hook: HookKind) -> bool {
-    match hook {
-        HookKind::Xdp | HookKind::XdpGeneric => program == ProgramType::Xdp,
-        HookKind::TcIngress | HookKind::TcEgress => program == ProgramType::SchedCls,
+    match hook.is_xdp() {
+        true => program == ProgramType::Xdp,
+        false => program == ProgramType::SchedCls,
     }
 }

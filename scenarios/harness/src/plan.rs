@@ -3,14 +3,17 @@
 //! Both backends take the same plan. Everything that could be numbered in two ways is numbered here,
 //! interface indexes above all, so that keys, values and events compare byte by byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-pub use twinpath_node::{Ifindex, Mac};
+pub use twinpath_node::{
+    DeviceKind, DeviceSettings, Ifindex, Mac, NeighbourConfig, NodeSettings, RouteConfig,
+    RuleConfig, VxlanConfig,
+};
 
 /// One run: nodes, what stands on them, and what happens to them.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct Plan {
     pub name: String,
     /// In the order of the scenario file.
     pub nodes: Vec<NodePlan>,
+    /// Which veth devices are the two ends of one pair. The far end of any other is the harness.
+    pub wires: Vec<[Port; 2]>,
     /// In the order in which they happen.
     pub stimuli: Vec<Stimulus>,
     /// Seed of everything random that a program can see.
@@ -30,8 +35,16 @@ pub struct Plan {
 pub struct NodePlan {
     /// Unique in the plan.
     pub name: NodeName,
-    /// Devices by ascending interface index.
+    /// What holds for the node as a whole.
+    pub settings: NodeSettings,
+    /// Devices by ascending interface index, without the loopback device, which each node has.
     pub devices: Vec<DevicePlan>,
+    /// Routes besides those that addresses bring with them.
+    pub routes: Vec<RouteConfig>,
+    /// Rules besides the kernel's own.
+    pub rules: Vec<RuleConfig>,
+    /// Neighbours whose hardware addresses need not be asked for.
+    pub neighbours: Vec<NeighbourConfig>,
     /// Object files to load, before anything is attached.
     pub objects: Vec<ObjectPlan>,
     /// Map contents, written in this order after loading and before attaching.
@@ -55,7 +68,17 @@ pub struct ClockCell {
     pub key: Vec<u8>,
 }
 
-/// A device of a node. Its far end is the harness: what enters there is a stimulus, what leaves is recorded.
+/// A device of a node, by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    /// The node.
+    pub node: NodeName,
+    /// The device on it.
+    pub device: DeviceName,
+}
+
+/// A device of a node. The far end of a veth that no wire joins to another is the harness: what enters there is a
+/// stimulus, what leaves is recorded.
 #[derive(Debug, Clone)]
 pub struct DevicePlan {
     /// Unique on its node; at most 15 bytes.
@@ -68,6 +91,10 @@ pub struct DevicePlan {
     pub mtu: u32,
     /// Addresses of the node on this device.
     pub addresses: Vec<IpNet>,
+    /// What it does with what it sends.
+    pub kind: DeviceKind,
+    /// How IP behaves on it.
+    pub settings: DeviceSettings,
 }
 
 /// An object file and how to load it.
@@ -92,8 +119,17 @@ pub struct MapWrite {
     pub map: String,
     /// The key as the program sees it.
     pub key: Vec<u8>,
+    /// The value.
+    pub value: MapValue,
+}
+
+/// What is written into a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MapValue {
     /// The value as the program sees it; a per-CPU map gets it on the CPU of the run, and zeroes on the others.
-    pub value: Vec<u8>,
+    Bytes(Vec<u8>),
+    /// In an array of programs: the program, by name, of the object that defines the map.
+    Program(String),
 }
 
 /// A program at a hook.
@@ -123,8 +159,12 @@ pub enum HookKind {
     Xdp,
     /// XDP in the generic receive path, on an skb.
     XdpGeneric,
+    /// TCX for what the device receives, before clsact.
+    TcxIngress,
     /// A clsact filter for what the device receives.
     TcIngress,
+    /// TCX for what the device sends, before clsact.
+    TcxEgress,
     /// A clsact filter for what the device sends.
     TcEgress,
 }
@@ -151,6 +191,125 @@ pub enum StimulusKind {
         bytes: Vec<u8>,
     },
 }
+
+impl Plan {
+    /// The device at the other end of a device's wire, if that is one of the plan's.
+    pub fn peer(&self, node: &NodeName, device: &DeviceName) -> Option<&Port> {
+        let is = |port: &Port| port.node == *node && port.device == *device;
+        self.wires.iter().find_map(|[a, b]| {
+            if is(a) {
+                Some(b)
+            } else if is(b) {
+                Some(a)
+            } else {
+                None
+            }
+        })
+    }
+
+    /// Whether the far end of a device is the harness.
+    pub fn is_edge(&self, node: &NodeName, device: &DevicePlan) -> bool {
+        device.kind == DeviceKind::Veth && self.peer(node, &device.name).is_none()
+    }
+
+    /// A node by name.
+    pub fn node(&self, name: &NodeName) -> Option<&NodePlan> {
+        self.nodes.iter().find(|node| node.name == *name)
+    }
+}
+
+impl NodePlan {
+    /// A node without devices that does nothing of its own accord.
+    pub fn bare(name: NodeName) -> Self {
+        Self {
+            name,
+            settings: NodeSettings {
+                loopback: false,
+                ..NodeSettings::default()
+            },
+            devices: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            neighbours: Vec::new(),
+            objects: Vec::new(),
+            maps: Vec::new(),
+            attachments: Vec::new(),
+            clock: None,
+        }
+    }
+
+    /// A device by name, the loopback device not among them.
+    pub fn device(&self, name: &DeviceName) -> Option<&DevicePlan> {
+        self.devices.iter().find(|device| device.name == *name)
+    }
+
+    /// The name of the device that has an index, `lo` among them.
+    pub fn device_at(&self, ifindex: u32) -> Option<DeviceName> {
+        if ifindex == Ifindex::LOOPBACK.get() {
+            return Some(DeviceName::new(LOOPBACK));
+        }
+        let mut devices = self.devices.iter();
+        let device = devices.find(|device| device.ifindex.get() == ifindex);
+        device.map(|device| device.name.clone())
+    }
+
+    /// The index of a device, `lo` among them.
+    pub fn ifindex(&self, name: &DeviceName) -> Option<Ifindex> {
+        if name.as_str() == LOOPBACK {
+            return Some(Ifindex::LOOPBACK);
+        }
+        self.device(name).map(|device| device.ifindex)
+    }
+
+    /// The programs of an object that are to be loaded: those at hooks and those in arrays of programs.
+    pub fn programs_of(&self, object: &ObjectName) -> BTreeSet<String> {
+        let attached = self.attachments.iter();
+        let attached = attached
+            .filter(|attachment| attachment.object == *object)
+            .map(|attachment| &attachment.program);
+        let held = self.maps.iter().filter(|write| write.object == *object);
+        let held = held.filter_map(|write| match &write.value {
+            MapValue::Program(program) => Some(program),
+            MapValue::Bytes(_) => None,
+        });
+        attached.chain(held).cloned().collect()
+    }
+}
+
+impl DevicePlan {
+    /// A veth device with an MTU of 1500, without addresses.
+    pub fn veth(name: DeviceName, ifindex: Ifindex, mac: Mac) -> Self {
+        Self {
+            name,
+            ifindex,
+            mac,
+            mtu: 1500,
+            addresses: Vec::new(),
+            kind: DeviceKind::Veth,
+            settings: DeviceSettings::default(),
+        }
+    }
+}
+
+impl HookKind {
+    /// Whether a program of XDP runs there.
+    pub const fn is_xdp(self) -> bool {
+        matches!(self, Self::Xdp | Self::XdpGeneric)
+    }
+
+    /// Whether what a device receives meets it, behind XDP.
+    pub const fn is_tc_ingress(self) -> bool {
+        matches!(self, Self::TcIngress | Self::TcxIngress)
+    }
+
+    /// Whether what a device sends meets it.
+    pub const fn is_tc_egress(self) -> bool {
+        matches!(self, Self::TcEgress | Self::TcxEgress)
+    }
+}
+
+/// The name of each node's loopback device.
+pub const LOOPBACK: &str = "lo";
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -191,6 +350,36 @@ name!(
     ObjectName
 );
 
+impl NodeName {
+    /// The one node of a scenario that names none.
+    pub const ONLY: &str = "node";
+
+    /// The one node of a scenario that names none.
+    pub fn only() -> Self {
+        Self::new(Self::ONLY)
+    }
+
+    /// Whether it is the one node of a scenario that names none: then it goes without saying.
+    pub fn is_only(&self) -> bool {
+        self.0 == Self::ONLY
+    }
+
+    /// Something on the node, `NODE/WHAT`.
+    pub fn with(&self, what: impl fmt::Display) -> String {
+        if self.is_only() {
+            what.to_string()
+        } else {
+            format!("{self}/{what}")
+        }
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.node.with(&self.device))
+    }
+}
+
 impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.device, self.kind)
@@ -202,7 +391,9 @@ impl fmt::Display for HookKind {
         f.pad(match self {
             Self::Xdp => "xdp",
             Self::XdpGeneric => "xdp-generic",
+            Self::TcxIngress => "tcx-ingress",
             Self::TcIngress => "tc-ingress",
+            Self::TcxEgress => "tcx-egress",
             Self::TcEgress => "tc-egress",
         })
     }

@@ -104,7 +104,7 @@ pub enum End {
         /// As the far end received it.
         bytes: Vec<u8>,
     },
-    /// It went up to the node's network stack.
+    /// The node's network stack took it, and it did not come out of that again ([`crate::stack`]).
     Stack {
         /// The node.
         node: NodeName,
@@ -186,7 +186,7 @@ impl Verdict {
     pub fn name(self) -> String {
         let names = match self.hook {
             HookKind::Xdp | HookKind::XdpGeneric => XDP_NAMES,
-            HookKind::TcIngress | HookKind::TcEgress => TC_NAMES,
+            _ => TC_NAMES,
         };
         names
             .iter()
@@ -241,7 +241,7 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for MapRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.object, self.map)
+        f.pad(&self.node.with(format_args!("{}/{}", self.object, self.map)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::arm::{Arm, ArmError};
 use crate::check;
-use crate::diff::{self, Diff};
+use crate::diff::{self, Chosen, Diff};
 use crate::recording::{Cost, Recording};
 use crate::scenario::Case;
 
@@ -56,13 +56,14 @@ pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
     let mut recordings = runs
         .iter()
         .filter_map(|run| Some((run.arm, run.result.as_ref().ok()?)));
+    let chosen = Chosen::of(&case.plan);
     let comparisons = match recordings.next() {
         None => Vec::new(),
         Some((left, first)) => recordings
             .map(|(right, other)| Comparison {
                 left,
                 right,
-                diff: diff::compare(first, other, &case.decoder),
+                diff: diff::compare(first, other, &case.decoder, &chosen),
             })
             .collect(),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use twinpath::decode::Decoder;
-use twinpath::diff::{self, Diff, Rule};
+use twinpath::diff::{self, Chosen, Diff, Rule};
 use twinpath::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
 use twinpath::recording::{
     Cost, End, Event, Hop, Journey, MapContents, MapRef, Recording, Verdict,
@@ -68,7 +68,12 @@ fn journey(hops: Vec<Hop>, ends: Vec<End>) -> Journey {
 }
 
 fn compare(left: Journey, right: Journey) -> Diff {
-    diff::compare(&recording(left), &recording(right), &Decoder::default())
+    diff::compare(
+        &recording(left),
+        &recording(right),
+        &Decoder::default(),
+        &Chosen::default(),
+    )
 }
 
 /// `place: name left right` for each value that differs.

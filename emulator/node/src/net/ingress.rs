@@ -43,8 +43,9 @@ impl Net {
             self.drop_skb(machine, device, skb, DropReason::Malformed);
             return;
         }
-        if let Some(skb) = self.tc_ingress(machine, device, skb) {
+        if let Some(mut skb) = self.tc_ingress(machine, device, skb) {
             if self.has_stack(self.device(device).node) {
+                self.take_in(machine, &mut skb);
                 self.stack_input(machine, skb);
             } else {
                 self.end_skb(machine, device, skb, EndKind::Stack);

@@ -16,7 +16,18 @@ pub struct Journey {
     pub hops: Vec<Hop>,
     /// Where the packet and its copies ended, in order.
     pub ends: Vec<End>,
+    /// What network stacks took in, behind tc ingress, in order. Nodes without a stack end packets there.
+    pub intakes: Vec<Intake>,
     bytes: Vec<u8>,
+}
+
+/// A packet that the network stack of a node took in: whatever it met before is behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intake {
+    /// The device that received it.
+    pub device: DeviceId,
+    /// The frame, from the link-layer header on, with a VLAN tag in its place.
+    pub frame: Span,
 }
 
 /// Where the bytes of a frame are in its [`Journey`]; index the journey with it.
@@ -62,7 +73,8 @@ pub struct Metadata {
 pub struct End {
     /// The device where it ended.
     pub device: DeviceId,
-    /// The last hook that it met, if any. A copy that a program made has met none yet.
+    /// The last hook that it met, if any. A copy that a program made has met none yet, nor has what a network
+    /// stack took in since.
     pub met: Option<Site>,
     /// How.
     pub kind: EndKind,
@@ -202,6 +214,7 @@ impl Journey {
     pub fn clear(&mut self) {
         self.hops.clear();
         self.ends.clear();
+        self.intakes.clear();
         self.bytes.clear();
     }
 

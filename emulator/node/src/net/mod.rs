@@ -13,7 +13,7 @@ pub(crate) mod xmit;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use device::{Device, DeviceId, DeviceOptions, HookKind, NodeId};
-pub use journey::{DropReason, End, EndKind, Hop, Journey, Metadata, Span};
+pub use journey::{DropReason, End, EndKind, Hop, Intake, Journey, Metadata, Span};
 pub use run::Site;
 
 pub(crate) use device::{Direction, Medium};
@@ -173,6 +173,20 @@ impl Net {
             frame,
         });
         skb.frame.free(&mut self.pool);
+    }
+
+    /// The network stack of its node takes a packet in.
+    pub(crate) fn take_in(&mut self, machine: &Machine, skb: &mut Skb) {
+        let memory = &machine.memory;
+        let from = skb.link_header();
+        let frame = self
+            .journey
+            .keep(|into| skb.write_frame(memory, from, into));
+        skb.met = None;
+        self.journey.intakes.push(Intake {
+            device: skb.device,
+            frame,
+        });
     }
 
     /// Drops a packet.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use twinpath_machine::maps::Target;
 use twinpath_machine::{Errno, Machine, MapId};
 
-use super::{DeviceId, DropReason, Net, xmit};
+use super::{DeviceId, DropReason, EndKind, Medium, Net, xmit};
 use crate::network::{Network, RouteKind, RouteQuery};
 use crate::packet::{ETH_HLEN, EtherType, Skb};
 use crate::types::Mac;
@@ -138,8 +138,20 @@ impl Net {
                     self.receive(machine, peer, skb);
                 }
             }
+            // What is beyond the world is in another namespace, too.
+            None if skb.at_ingress && self.is_edge(to) => {
+                skb.scrub();
+                skb.fill_checksum(&mut machine.memory);
+                self.end_skb(machine, to, skb, EndKind::Left);
+            }
             _ => self.drop_skb(machine, to, skb, DropReason::NoDevice),
         }
+    }
+
+    /// Whether a device is the end of a wire that leaves the world.
+    fn is_edge(&self, device: DeviceId) -> bool {
+        let state = self.device(device);
+        state.up && state.peer.is_none() && matches!(state.medium, Medium::Wire)
     }
 
     /// `__bpf_redirect_neigh`: a new Ethernet header for the next hop.

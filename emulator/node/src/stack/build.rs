@@ -62,6 +62,7 @@ impl World {
         let stack = Stack::new(config.settings);
         self.net.stacks[node.0 as usize] = Some(Box::new(stack));
         let lo = self.net.loopback(node);
+        self.set_up(lo, config.settings.loopback);
         if config.settings.loopback {
             self.own_address(lo, Ipv4Addr::LOCALHOST.into(), 8)?;
             self.own_address(lo, Ipv6Addr::LOCALHOST.into(), 128)?;

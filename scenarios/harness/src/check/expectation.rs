@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plan::DeviceName;
+use crate::plan::Port;
 use crate::recording::MapRef;
 
 /// What is expected of one packet. What is `None` or empty is not looked at.
@@ -30,7 +30,7 @@ pub struct Expectation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedEnd {
     /// It leaves by this device.
-    Leaves(DeviceName),
+    Leaves(Port),
     /// It goes up to the network stack.
     Stack,
     /// It is dropped.

@@ -4,6 +4,7 @@ use crate::decode::Decoder;
 use crate::describe;
 use crate::diff::{Difference, Values};
 use crate::frame;
+use crate::plan::Port;
 use crate::recording::{End, Journey};
 
 use super::expectation::{Expectation, ExpectedEnd};
@@ -45,7 +46,8 @@ fn check_verdicts(expected: &[String], journey: &Journey) -> Option<Difference> 
     let place = match first.or((got.len() > expected.len()).then_some(expected.len())) {
         Some(index) => {
             let hop = journey.hops.get(index)?;
-            format!("hop {}, {} {}", index + 1, hop.hook, hop.program)
+            let hook = hop.node.with(&hop.hook);
+            format!("hop {}, {hook} {}", index + 1, hop.program)
         }
         None => "hops".to_owned(),
     };
@@ -69,7 +71,10 @@ fn check_ends(expected: &[ExpectedEnd], ends: &[End]) -> Option<Difference> {
 
 fn kind(end: &End) -> ExpectedEnd {
     match end {
-        End::Left { device, .. } => ExpectedEnd::Leaves(device.clone()),
+        End::Left { node, device, .. } => ExpectedEnd::Leaves(Port {
+            node: node.clone(),
+            device: device.clone(),
+        }),
         End::Stack { .. } => ExpectedEnd::Stack,
         End::Dropped { .. } => ExpectedEnd::Dropped,
     }

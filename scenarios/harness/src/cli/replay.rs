@@ -11,7 +11,7 @@ use twinpath_pcaps::{AtomicFile, Capture, Frame, InterfaceId, PcapNgWriter, Time
 use crate::arm::kernel_usable;
 use crate::datapath::is_datapath;
 use crate::decode::Decoder;
-use crate::diff;
+use crate::diff::{self, Chosen};
 use crate::object::Contents;
 use crate::recording::Recording;
 use crate::replay::{self, DEVICE, Emulated, EmulatedOptions, Ran, Replayer, Setup, takes_packets};
@@ -165,7 +165,12 @@ fn session(
                 ..Recording::default()
             })
         };
-        let diff = diff::compare(&recording(left)?, &recording(right)?, &sinks.decoder);
+        let diff = diff::compare(
+            &recording(left)?,
+            &recording(right)?,
+            &sinks.decoder,
+            &Chosen::default(),
+        );
         sinks.summary.add_maps(diff.maps);
     }
     sinks.finish()

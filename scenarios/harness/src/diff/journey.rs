@@ -7,6 +7,7 @@ use crate::describe;
 use crate::frame;
 use crate::recording::{End, Event, Hop, Journey};
 
+use super::chosen::Chosen;
 use super::difference::{Difference, Values};
 use super::record;
 use super::rule::Rule;
@@ -23,17 +24,30 @@ pub(super) fn compare(
     left: &Journey,
     right: &Journey,
     decoder: &Decoder,
+    chosen: &Chosen,
     rules: &mut BTreeSet<Rule>,
 ) -> JourneyDiff {
+    let (left_ends, right_ends) = (ordered(&left.ends, rules), ordered(&right.ends, rules));
+    let mut frames = |left: &[u8], right: &[u8]| {
+        if left == right {
+            return Vec::new();
+        }
+        let mut used = BTreeSet::new();
+        let (left, right) = (
+            chosen.blank(left, &mut used),
+            chosen.blank(right, &mut used),
+        );
+        rules.extend(used);
+        frame::differences(&left, &right)
+    };
     let mut walk = Walk::default();
     for (index, pair) in pairs(&left.hops, &right.hops).enumerate() {
-        walk.step(hop(index + 1, pair), || {
+        walk.step(hop(index + 1, pair, &mut frames), || {
             left.hops.get(index).map(describe::hop)
         });
     }
-    let (left_ends, right_ends) = (ordered(&left.ends, rules), ordered(&right.ends, rules));
     for (index, pair) in pairs(&left_ends, &right_ends).enumerate() {
-        walk.step(end(index + 1, pair), || {
+        walk.step(end(index + 1, pair, &mut frames), || {
             left_ends.get(index).map(|end| describe::end(end))
         });
     }
@@ -78,7 +92,10 @@ fn pairs<'a, T>(left: &'a [T], right: &'a [T]) -> impl Iterator<Item = Pair<'a, 
     })
 }
 
-fn hop(number: usize, pair: Pair<'_, Hop>) -> Option<Difference> {
+/// In what two frames differ.
+type Frames<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Vec<Values>;
+
+fn hop(number: usize, pair: Pair<'_, Hop>, frames: Frames<'_>) -> Option<Difference> {
     match pair {
         Pair::Left(hop) => one(
             format!("hop {number}"),
@@ -89,7 +106,8 @@ fn hop(number: usize, pair: Pair<'_, Hop>) -> Option<Difference> {
             Values::only_right("hop", describe::hop(hop)),
         ),
         Pair::Both(left, right) => {
-            let place = format!("hop {number}, {} {}", left.hook, left.program);
+            let hook = left.node.with(&left.hook);
+            let place = format!("hop {number}, {hook} {}", left.program);
             let named = [
                 Values::unequal("node", &left.node, &right.node),
                 Values::unequal("hook", &left.hook, &right.hook),
@@ -99,13 +117,13 @@ fn hop(number: usize, pair: Pair<'_, Hop>) -> Option<Difference> {
                     Values::unequal("cost", describe::cost(left), describe::cost(right))
                 }),
             ];
-            let bytes = frame::differences(&left.bytes, &right.bytes);
+            let bytes = frames(&left.bytes, &right.bytes);
             Difference::of(place, named.into_iter().flatten().chain(bytes))
         }
     }
 }
 
-fn end(number: usize, pair: Pair<'_, &End>) -> Option<Difference> {
+fn end(number: usize, pair: Pair<'_, &End>, frames: Frames<'_>) -> Option<Difference> {
     let place = format!("end {number}");
     match pair {
         Pair::Left(end) => one(place, Values::only_left("end", describe::end(end))),
@@ -113,7 +131,7 @@ fn end(number: usize, pair: Pair<'_, &End>) -> Option<Difference> {
         Pair::Both(left, right) => {
             let way = Values::unequal("end", describe::way(left), describe::way(right));
             let bytes = match (left.bytes(), right.bytes()) {
-                (Some(left), Some(right)) => frame::differences(left, right),
+                (Some(left), Some(right)) => frames(left, right),
                 _ => Vec::new(),
             };
             Difference::of(

@@ -1,5 +1,6 @@
 //! What two recordings of one plan do not agree on.
 
+mod chosen;
 mod difference;
 mod journey;
 pub(crate) mod maps;
@@ -8,6 +9,7 @@ mod rule;
 
 use std::collections::BTreeSet;
 
+pub use chosen::Chosen;
 pub use difference::{Diff, Difference, PacketDiff, Values};
 pub(crate) use journey::events;
 pub use rule::Rule;
@@ -16,7 +18,7 @@ use crate::decode::Decoder;
 use crate::recording::{Journey, Recording};
 
 /// Compares two recordings of one plan, packet by packet, then the maps that they left behind.
-pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder) -> Diff {
+pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder, chosen: &Chosen) -> Diff {
     let mut rules = BTreeSet::new();
     let nothing = Journey::default();
     let count = left.journeys.len().max(right.journeys.len());
@@ -24,7 +26,7 @@ pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder) -> Diff {
         .filter_map(|stimulus| {
             let left = left.journeys.get(stimulus).unwrap_or(&nothing);
             let right = right.journeys.get(stimulus).unwrap_or(&nothing);
-            let diff = journey::compare(left, right, decoder, &mut rules);
+            let diff = journey::compare(left, right, decoder, chosen, &mut rules);
             (!diff.differences.is_empty()).then_some(PacketDiff {
                 stimulus,
                 before: diff.before,

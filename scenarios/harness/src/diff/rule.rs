@@ -9,6 +9,10 @@ pub enum Rule {
     PerCpuSlot,
     /// The ends of a packet and its copies are compared device by device and kind by kind, not in one order.
     OrderOfEnds,
+    /// The identification of IPv4 packets and of IPv6 fragments from a node's own addresses is not compared.
+    Identification,
+    /// The source port of a node's own tunnel packets is not compared.
+    TunnelPort,
 }
 
 impl Rule {
@@ -17,6 +21,8 @@ impl Rule {
         match self {
             Self::PerCpuSlot => "per-cpu-slot",
             Self::OrderOfEnds => "order-of-ends",
+            Self::Identification => "ip-id",
+            Self::TunnelPort => "tunnel-port",
         }
     }
 
@@ -27,6 +33,12 @@ impl Rule {
                 "which CPU's slot holds a per-CPU value depends on where the packet was handled"
             }
             Self::OrderOfEnds => "copies that end in different places have no common order",
+            Self::Identification => {
+                "network stacks choose the identification of their packets at random"
+            }
+            Self::TunnelPort => {
+                "the source port of a tunnel's packets is a hash with a key that is drawn at random"
+            }
         }
     }
 }

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use twinpath_machine::engine::{Checked, Rbpf};
 use twinpath_machine::{
-    Cpu, LoadOptions, Loaded, MachineOptions, MapId, MapType, Object, Placement, running_kconfig,
+    Cpu, Errno, LoadOptions, Loaded, MachineOptions, MapId, MapType, Object, Placement, ProgramId,
+    running_kconfig,
 };
-use twinpath_node::{DeviceOptions, EngineFactory, Helpers, NodeId, World, WorldError};
+use twinpath_node::{DeviceConfig, DeviceId, EngineFactory, Helpers, NodeConfig, NodeId, World};
 
 use crate::plan::{
-    Attachment, HookKind, Ifindex, MapWrite, NodeName, NodePlan, ObjectName, ObjectPlan, Plan,
+    Attachment, DeviceName, DevicePlan, HookKind, LOOPBACK, MapValue, MapWrite, NodeName, NodePlan,
+    ObjectName, ObjectPlan, Plan, Port,
 };
 
 use super::{EmulatedError, Emulation, Engine, map_ref, unknown};
@@ -36,9 +38,14 @@ pub(super) fn emulation(engine: Engine, plan: &Plan) -> Result<Emulation, Emulat
         places: BTreeMap::new(),
         maps: BTreeMap::new(),
         clocks: Vec::new(),
+        plan: plan.clone(),
     };
     for node in &plan.nodes {
         emulation.add_node(node)?;
+    }
+    for [a, b] in &plan.wires {
+        let (a, b) = (emulation.device(a)?, emulation.device(b)?);
+        emulation.world.connect(a, b);
     }
     Ok(emulation)
 }
@@ -56,13 +63,15 @@ type Objects = BTreeMap<ObjectName, Loaded>;
 type Pinned = BTreeMap<String, MapId>;
 
 impl Emulation {
+    fn device(&self, port: &Port) -> Result<DeviceId, EmulatedError> {
+        let place = (port.node.clone(), port.device.clone());
+        let device = self.devices.get(&place).copied();
+        device.ok_or_else(|| unknown("device", port))
+    }
+
     fn add_node(&mut self, node: &NodePlan) -> Result<(), EmulatedError> {
-        let id = self.world.add_node();
-        // No plan brings it up, so a packet that is sent to it is dropped.
-        if let Some(loopback) = self.world.find_device(id, Ifindex::LOOPBACK.get()) {
-            self.world.set_up(loopback, false);
-        }
-        self.add_devices(id, node)?;
+        let id = self.world.build(&config(node))?;
+        self.name_devices(id, node)?;
         let mut objects = Objects::new();
         let mut pinned = Pinned::new();
         for object in &node.objects {
@@ -70,7 +79,7 @@ impl Emulation {
             objects.insert(object.name.clone(), loaded);
         }
         for write in &node.maps {
-            self.write(&node.name, write)?;
+            self.write(&node.name, write, &objects)?;
         }
         if let Some(clock) = &node.clock {
             let name = map_ref(&node.name, &clock.object, &clock.map);
@@ -84,16 +93,12 @@ impl Emulation {
             })
     }
 
-    fn add_devices(&mut self, id: NodeId, node: &NodePlan) -> Result<(), WorldError> {
-        for device in &node.devices {
-            let options = DeviceOptions {
-                name: device.name.to_string(),
-                ifindex: device.ifindex,
-                mac: device.mac,
-                mtu: device.mtu,
-            };
-            let added = self.world.add_device(id, options)?;
-            let place = (node.name.clone(), device.name.clone());
+    fn name_devices(&mut self, id: NodeId, node: &NodePlan) -> Result<(), EmulatedError> {
+        let names = node.devices.iter().map(|device| device.name.clone());
+        for name in names.chain([DeviceName::new(LOOPBACK)]) {
+            let added = self.world.device_named(id, name.as_str());
+            let added = added.ok_or_else(|| unknown("device", &name))?;
+            let place = (node.name.clone(), name);
             self.devices.insert(place.clone(), added);
             self.places.insert(added, place);
         }
@@ -112,12 +117,6 @@ impl Emulation {
             path: path(),
             source,
         })?;
-        let attached: BTreeSet<String> = node
-            .attachments
-            .iter()
-            .filter(|attachment| attachment.object == plan.name)
-            .map(|attachment| attachment.program.clone())
-            .collect();
         let maps = object.maps().iter().enumerate();
         let wants_pin: BTreeSet<&str> = maps
             .filter(|(position, _)| object.is_pinned(*position))
@@ -128,7 +127,7 @@ impl Emulation {
             .filter(|(name, _)| wants_pin.contains(name.as_str()));
         let options = LoadOptions {
             globals: plan.globals.clone(),
-            programs: Some(attached),
+            programs: Some(node.programs_of(&plan.name)),
             kconfig: running_kconfig(&object),
             shared: shared.map(|(name, id)| (name.clone(), *id)).collect(),
             ..LoadOptions::default()
@@ -154,18 +153,35 @@ impl Emulation {
         Ok(loaded)
     }
 
-    fn write(&mut self, node: &NodeName, write: &MapWrite) -> Result<(), EmulatedError> {
+    fn write(
+        &mut self,
+        node: &NodeName,
+        write: &MapWrite,
+        objects: &Objects,
+    ) -> Result<(), EmulatedError> {
         let name = map_ref(node, &write.object, &write.map);
         let id = *self.maps.get(&name).ok_or_else(|| unknown("map", &name))?;
         let machine = &mut self.world.machine;
         let map = &mut machine.maps[id];
-        let mut value = write.value.clone();
-        if map.def().kind.is_per_cpu() {
-            // As the system call has the value of each CPU, of which there is one here.
-            value.resize(value.len().next_multiple_of(8), 0);
-        }
-        map.user_update(&mut machine.memory, &write.key, &value, 0)
-            .map_err(|errno| EmulatedError::Map { map: name, errno })
+        let written = match &write.value {
+            MapValue::Program(program) => {
+                let program = program_of(objects, &write.object, program)?;
+                let index = write.key.first_chunk().copied().map(u32::from_le_bytes);
+                match index {
+                    Some(index) => map.set_program(index, Some(program)),
+                    None => Err(Errno::EINVAL),
+                }
+            }
+            MapValue::Bytes(bytes) => {
+                let mut value = bytes.clone();
+                if map.def().kind.is_per_cpu() {
+                    // As the system call has the value of each CPU, of which there is one here.
+                    value.resize(value.len().next_multiple_of(8), 0);
+                }
+                map.user_update(&mut machine.memory, &write.key, &value, 0)
+            }
+        };
+        written.map_err(|errno| EmulatedError::Map { map: name, errno })
     }
 
     fn attach(
@@ -178,17 +194,52 @@ impl Emulation {
         let device = &attachment.hook.device;
         let id = self.devices.get(&(node.clone(), device.clone()));
         let id = id.ok_or_else(|| unknown("device", device))?;
-        let loaded = objects.get(&attachment.object);
-        let loaded = loaded.ok_or_else(|| unknown("object", &attachment.object))?;
-        let program = loaded.programs.get(&attachment.program);
-        let program = program.ok_or_else(|| unknown("program", &attachment.program))?;
+        let program = program_of(objects, &attachment.object, &attachment.program)?;
         let hook = match attachment.hook.kind {
             HookKind::Xdp => twinpath_node::HookKind::Xdp,
             HookKind::XdpGeneric => twinpath_node::HookKind::XdpGeneric,
+            HookKind::TcxIngress => twinpath_node::HookKind::TcxIngress,
             HookKind::TcIngress => twinpath_node::HookKind::TcIngress,
+            HookKind::TcxEgress => twinpath_node::HookKind::TcxEgress,
             HookKind::TcEgress => twinpath_node::HookKind::TcEgress,
         };
-        self.world.attach(*id, hook, priority, *program)?;
+        self.world.attach(*id, hook, priority, program)?;
         Ok(())
+    }
+}
+
+fn program_of(
+    objects: &Objects,
+    object: &ObjectName,
+    program: &str,
+) -> Result<ProgramId, EmulatedError> {
+    let loaded = objects.get(object);
+    let loaded = loaded.ok_or_else(|| unknown("object", object))?;
+    let found = loaded.programs.get(program).copied();
+    found.ok_or_else(|| unknown("program", &program))
+}
+
+/// The node as the emulator has it described.
+fn config(node: &NodePlan) -> NodeConfig {
+    let device = |device: &DevicePlan| {
+        let addresses = device.addresses.iter();
+        DeviceConfig {
+            name: device.name.to_string(),
+            ifindex: device.ifindex,
+            mac: device.mac,
+            mtu: device.mtu,
+            kind: device.kind.clone(),
+            addresses: addresses
+                .map(|address| (address.addr(), address.prefix_len()))
+                .collect(),
+            settings: device.settings,
+        }
+    };
+    NodeConfig {
+        settings: node.settings,
+        devices: node.devices.iter().map(device).collect(),
+        routes: node.routes.clone(),
+        rules: node.rules.clone(),
+        neighbours: node.neighbours.clone(),
     }
 }

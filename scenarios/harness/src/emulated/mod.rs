@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
-use twinpath_node::{DeviceId, HookKind, World, WorldError};
+use twinpath_node::{BuildError, DeviceId, HookKind, World, WorldError};
 
 use crate::backend::Backend;
 use crate::plan::{DeviceName, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
@@ -65,6 +65,8 @@ pub struct Emulation {
     maps: BTreeMap<MapRef, MapId>,
     /// Map elements that hold the time.
     clocks: Vec<(MapId, Vec<u8>)>,
+    /// What it was made from.
+    plan: Plan,
 }
 
 /// Why the emulator cannot run a plan.
@@ -89,6 +91,9 @@ pub enum EmulatedError {
     /// No world, no device or no attachment.
     #[error("failed to {0}")]
     World(#[from] WorldError),
+    /// A node that Linux would not make, or that is not supported.
+    #[error("failed to {0}")]
+    Node(#[from] BuildError),
     /// A name in the plan refers to nothing.
     #[error("no {kind} is named `{name}`")]
     Unknown {

@@ -8,6 +8,8 @@ use twinpath_node::{DeviceId, DropReason, EndKind, Site};
 use crate::plan::{DeviceName, Hook, HookKind, NodeName};
 use crate::recording::{End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict};
 
+use crate::stack::{self, Intake};
+
 use super::{EmulatedError, Emulation};
 
 impl Emulation {
@@ -21,11 +23,17 @@ impl Emulation {
             .iter()
             .map(|hop| self.hop(hop, journey))
             .collect::<Result<_, _>>()?;
-        let ends = journey
+        let mut ends = journey
             .ends
             .iter()
             .filter_map(|end| self.end(end, journey).transpose())
             .collect::<Result<_, _>>()?;
+        let intakes = journey
+            .intakes
+            .iter()
+            .map(|intake| self.intake(intake, journey))
+            .collect::<Result<_, _>>()?;
+        stack::add_ends(&self.plan, intakes, &mut ends);
         Ok(Journey {
             ends,
             events: events(&mut self.world.machine, &self.maps),
@@ -77,20 +85,12 @@ impl Emulation {
                     bytes,
                 }));
             }
-            EndKind::Stack => {
-                let (node, device) = self.place(end.device)?;
-                let bytes = bytes();
-                return Ok(Some(End::Stack {
-                    node,
-                    device,
-                    bytes,
-                }));
-            }
             // Seen from outside, what a program kept is gone.
             EndKind::Consumed => DropReason::Verdict,
             EndKind::Dropped(reason) => reason,
-            // Nodes with a network stack only, which no plan has.
-            EndKind::Waiting | EndKind::Swallowed => return Ok(None),
+            // That the stack took it is known already.
+            EndKind::Stack | EndKind::Waiting => return Ok(None),
+            EndKind::Swallowed => return Ok(None),
         };
         let Some(site) = end.met else {
             return Ok(None);
@@ -101,6 +101,19 @@ impl Emulation {
             hook,
             reason: Some(reason),
         }))
+    }
+
+    fn intake(
+        &self,
+        intake: &twinpath_node::Intake,
+        journey: &twinpath_node::Journey,
+    ) -> Result<Intake, EmulatedError> {
+        let (node, device) = self.place(intake.device)?;
+        Ok(Intake {
+            node,
+            device,
+            bytes: journey[&intake.frame].to_vec(),
+        })
     }
 
     fn place(&self, device: DeviceId) -> Result<(NodeName, DeviceName), EmulatedError> {
@@ -154,6 +167,8 @@ fn kind(hook: twinpath_node::HookKind) -> Result<HookKind, EmulatedError> {
     match hook {
         twinpath_node::HookKind::Xdp => Ok(HookKind::Xdp),
         twinpath_node::HookKind::XdpGeneric => Ok(HookKind::XdpGeneric),
+        twinpath_node::HookKind::TcxIngress => Ok(HookKind::TcxIngress),
+        twinpath_node::HookKind::TcxEgress => Ok(HookKind::TcxEgress),
         twinpath_node::HookKind::TcIngress => Ok(HookKind::TcIngress),
         twinpath_node::HookKind::TcEgress => Ok(HookKind::TcEgress),
         other => Err(EmulatedError::Hook(other)),

@@ -10,12 +10,16 @@ use super::quiet::Barrier;
 use super::sys::packet::PacketSocket;
 use super::sysctl;
 use super::tap::Observer;
+use super::tap::record::BEHIND_FAR_END;
+use crate::plan::DevicePlan;
 
 /// The namespace of the far ends.
 pub struct Edge {
     ends: Vec<Wire>,
     /// The taps on the far ends.
     watches: Vec<OwnedFd>,
+    /// The tap behind those: a program may put a packet there.
+    behind: Option<PacketSocket>,
     injector: PacketSocket,
     /// Shows when everything is over.
     pub barrier: Barrier,
@@ -49,6 +53,7 @@ impl Edge {
         Ok(Self {
             ends: Vec::new(),
             watches: Vec::new(),
+            behind: None,
             injector: PacketSocket::open().map_err(Error::system("open a packet socket"))?,
             barrier: Barrier::open().map_err(Error::system("open a packet socket"))?,
             links,
@@ -67,11 +72,11 @@ impl Edge {
     }
 
     /// Gives a device, named by its places in the plan, a far end that is yet to be made.
-    pub fn reserve(&mut self, device: (usize, usize), ifindex: u32) -> FarEnd<'_> {
+    pub fn reserve(&mut self, device: (usize, usize), plan: &DevicePlan) -> FarEnd<'_> {
         let number = self.ends.len() as u32;
         // The kernel hurries to get a veth pair going only if the ends' indexes differ.
         let mut far = FIRST_IFINDEX + 2 * number;
-        if far == ifindex {
+        if far == plan.ifindex.get() {
             far += 1;
         }
         let name = format!("far{number}");
@@ -85,6 +90,7 @@ impl Edge {
             name,
             ifindex: far,
             mac: [0x02, 0xfe, 0, 0, a, b],
+            mtu: plan.mtu,
             namespace: &self.namespace,
         }
     }
@@ -94,6 +100,8 @@ impl Edge {
     /// # Errors
     /// The kernel's.
     pub async fn connect(&mut self, observer: &Observer) -> Result<(), Error> {
+        let behind = observer.watch_received(BEHIND_FAR_END, Some(LOOPBACK))?;
+        self.behind = Some(behind);
         for end in &self.ends {
             send_plainly(&self.injector, &end.name)?;
             let what = format!("put a tap on the far end `{}`", end.name);

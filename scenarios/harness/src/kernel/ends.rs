@@ -6,12 +6,16 @@
 //! | hook | verdict | goes on as |
 //! |---|---|---|
 //! | XDP | `PASS` | a frame that the device took in |
-//! | XDP | `TX` | an arrival at the device's far end, of the same bytes |
-//! | XDP | `REDIRECT` | an arrival at any far end, of the same bytes |
+//! | XDP | `TX` | what the device sends |
+//! | XDP | `REDIRECT` | what any device of the node sends |
 //! | tc | `REDIRECT` | the same, or another hook, or a frame that a device took in later |
-//! | tc egress | lets pass | an arrival at the device's far end |
+//! | tc egress | lets pass | what the device sends |
 //! | tc ingress | lets pass | the stack has it |
 //! | any | anything else | dropped |
+//!
+//! What a device sends is found as an arrival of the same bytes at its far end, or, if that is a device of the plan,
+//! as a frame that that one took in or as a passage through its XDP hook. What a tunnel's device sends is found
+//! inside of something else.
 //!
 //! What an XDP redirect to a device goes through is not tc; what tc redirects to a device goes through the tc
 //! egress hook of that device. Several filters of one tc hook are one passage: the last one that ran decides.
@@ -24,29 +28,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
-use crate::plan::{DeviceName, Hook, HookKind, NodeName};
+use crate::plan::{DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, NodeName, Plan, Port};
 use crate::recording::End;
+use crate::stack::Intake;
 
-/// The ends of all copies of a packet: first those that left, in the order of their arrival at the far ends, then
-/// those on the node, in the order in which that was decided.
-pub fn ends(observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Vec<End> {
-    let mut account = Account::new(observations);
-    let mut on_node = account.settle_passages();
-    on_node.extend(account.stacks(untapped));
-    on_node.extend(unseen(observations, stimulus, untapped).map(|end| (0, end)));
+/// What was seen of a packet and its copies besides program runs.
+pub struct Ends {
+    /// First those that left, in the order of their arrival at the far ends, then those that were dropped, in the
+    /// order in which that was decided.
+    pub ends: Vec<End>,
+    /// What stacks took in, in order.
+    pub intakes: Vec<Intake>,
+}
+
+/// Finds where all copies of a packet went.
+pub fn ends(plan: &Plan, observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Ends {
+    let mut account = Account::new(plan, observations);
+    let (mut dropped, mut intakes) = account.settle_passages();
+    intakes.extend(account.undecided(untapped));
+    dropped.extend(unseen(observations, stimulus, untapped).map(|end| (0, end)));
     let left = observations.seen.iter().filter_map(|seen| match seen {
         Seen::Arrived(frame) => Some(End::Left {
             node: frame.node.clone(),
             device: frame.device.clone(),
             bytes: frame.bytes.clone(),
         }),
-        Seen::Returned(_) => None,
+        Seen::Returned(_) | Seen::TakenIn(_) => None,
     });
-    left.chain(on_node.into_values()).collect()
-}
-
-const fn is_tc(kind: HookKind) -> bool {
-    matches!(kind, HookKind::TcIngress | HookKind::TcEgress)
+    Ends {
+        ends: left.chain(dropped.into_values()).collect(),
+        intakes: intakes.into_values().collect(),
+    }
 }
 
 /// What a verdict means for the way of the packet.
@@ -72,6 +84,13 @@ fn meaning(kind: HookKind, code: i32) -> Meaning {
             3 => Meaning::Transmit,
             4 => Meaning::Redirect,
             _ => Meaning::Drop,
+        },
+        // `tcx_action_code` of `net/core/dev.c`: behind the last of these comes clsact.
+        HookKind::TcxIngress | HookKind::TcxEgress => match code {
+            0 => Meaning::Pass,
+            2 => Meaning::Drop,
+            7 => Meaning::Redirect,
+            _ => Meaning::NextFilter,
         },
         HookKind::TcIngress | HookKind::TcEgress => match code {
             0 => Meaning::Pass,
@@ -101,6 +120,7 @@ struct Passage<'a> {
 
 /// Which observation is explained by which.
 struct Account<'a> {
+    plan: &'a Plan,
     observations: &'a Observations,
     passages: Vec<Passage<'a>>,
     /// Arrivals that some passage led to.
@@ -110,11 +130,10 @@ struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    fn new(observations: &'a Observations) -> Self {
+    fn new(plan: &'a Plan, observations: &'a Observations) -> Self {
         let mut passages = passages(&observations.seen);
         let mut decided = BTreeSet::new();
-        let at_ingress =
-            |passage: &&mut Passage<'_>| passage.returned.hook.kind == HookKind::TcIngress;
+        let at_ingress = |passage: &&mut Passage<'_>| passage.returned.hook.kind.is_tc_ingress();
         for passage in passages.iter_mut().filter(at_ingress) {
             let Returned { node, hook, .. } = passage.returned;
             let mut frames = observations.taken_in.iter().enumerate();
@@ -127,12 +146,13 @@ impl<'a> Account<'a> {
         // What tc programs do, they do while some frame is received: one of a passage before, or the first.
         let mut latest = 0;
         for passage in &mut passages {
-            if is_tc(passage.returned.hook.kind) {
+            if !passage.returned.hook.kind.is_xdp() {
                 latest = passage.about.unwrap_or(latest);
                 passage.after = Some(latest);
             }
         }
         Self {
+            plan,
             observations,
             passages,
             arrived: BTreeSet::new(),
@@ -140,26 +160,29 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Finds where each passage goes on, and the ends of those that go nowhere else. Later ones are settled first:
-    /// what the hook in front of a far end let pass accounts for the arrival there, and the hook before that one
-    /// goes on at that hook.
-    fn settle_passages(&mut self) -> BTreeMap<usize, End> {
-        let mut ends = BTreeMap::new();
+    /// Finds where each passage goes on: those that do so nowhere were dropped, by their place among what was seen;
+    /// others went to a stack, by the place of what was taken in. Later ones are settled first: what the hook in
+    /// front of a far end let pass accounts for the arrival there, and the hook before that one goes on at that hook.
+    fn settle_passages(&mut self) -> (BTreeMap<usize, End>, BTreeMap<usize, Intake>) {
+        let (mut ends, mut intakes) = (BTreeMap::new(), BTreeMap::new());
         for index in (0..self.passages.len()).rev() {
-            let Passage { last, returned, .. } = self.passages[index];
+            let Passage {
+                last,
+                returned,
+                about,
+                ..
+            } = self.passages[index];
             let Returned { node, hook, .. } = returned;
             let wire = with_tag(&returned.packet, returned.tag);
             let means = meaning(hook.kind, returned.code);
-            if hook.kind == HookKind::TcIngress
-                && matches!(means, Meaning::Pass | Meaning::NextFilter)
-            {
-                ends.insert(last, stack(node, &hook.device, wire));
+            if hook.kind.is_tc_ingress() && matches!(means, Meaning::Pass | Meaning::NextFilter) {
+                let place = about.unwrap_or(self.observations.taken_in.len() + last);
+                intakes.insert(place, intake(node, &hook.device, wire));
             } else if !self.goes_on(index, means, &wire) {
-                let (node, hook) = (node.clone(), hook.clone());
-                ends.insert(last, dropped(node, hook));
+                ends.insert(last, dropped(node.clone(), hook.clone()));
             }
         }
-        ends
+        (ends, intakes)
     }
 
     /// Whether the packet of a passage is found where its verdict sent it.
@@ -167,23 +190,68 @@ impl<'a> Account<'a> {
         let Passage {
             returned, after, ..
         } = self.passages[index];
-        let Returned { node, hook, .. } = returned;
-        let here = Some(&hook.device);
-        let is_xdp = matches!(hook.kind, HookKind::Xdp | HookKind::XdpGeneric);
+        let Returned {
+            node, hook, runs, ..
+        } = returned;
+        let (here, begun) = (&hook.device, runs.end);
         match means {
             Meaning::Drop => false,
-            Meaning::Transmit => self.arrival(node, here, wire),
-            Meaning::Redirect if is_xdp => {
-                self.arrival(node, None, wire) || self.taken_in(node, None, wire, None)
+            Meaning::Transmit => self.sent(node, here, wire, begun),
+            Meaning::Redirect if hook.kind.is_xdp() => {
+                self.sent_by_any(node, wire, begun) || self.taken_in(node, None, wire, None)
             }
             Meaning::Redirect => {
                 self.arrival(node, None, wire)
-                    || self.passage(node, returned.runs.end)
+                    || self.passage_of_redirect(node, begun)
+                    || self.sent_by_any(node, wire, begun)
                     || self.taken_in(node, None, wire, after)
             }
-            Meaning::Pass | Meaning::NextFilter if is_xdp => self.taken_in(node, here, wire, None),
-            Meaning::Pass | Meaning::NextFilter => self.arrival(node, here, wire),
+            Meaning::Pass | Meaning::NextFilter if hook.kind.is_xdp() => {
+                self.taken_in(node, Some(here), wire, None)
+            }
+            Meaning::Pass | Meaning::NextFilter => self.sent(node, here, wire, begun),
         }
+    }
+
+    /// Accounts for a frame of these bytes that a device of a node sent.
+    fn sent_by_any(&mut self, node: &NodeName, wire: &[u8], begun: u32) -> bool {
+        let devices = self.plan.node(node).map_or(&[][..], |node| &node.devices);
+        devices
+            .iter()
+            .any(|device| self.sent(node, &device.name, wire, begun))
+    }
+
+    /// Accounts for a frame of these bytes that a device sent after so many program runs had begun.
+    fn sent(&mut self, node: &NodeName, device: &DeviceName, wire: &[u8], begun: u32) -> bool {
+        if device.as_str() == LOOPBACK {
+            return self.taken_in(node, Some(device), wire, None);
+        }
+        let plan = self.plan.node(node).and_then(|node| node.device(device));
+        match plan.map(|device| &device.kind) {
+            Some(DeviceKind::Dummy) => true,
+            Some(DeviceKind::Vxlan(_)) => self.carried(wire),
+            Some(DeviceKind::Veth) | None => match self.plan.peer(node, device) {
+                None => self.arrival(node, Some(device), wire),
+                Some(peer) => {
+                    self.taken_in(&peer.node, Some(&peer.device), wire, None)
+                        || self.passage_behind_wire(peer, begun)
+                }
+            },
+        }
+    }
+
+    /// Whether a frame is seen inside of another one.
+    fn carried(&self, wire: &[u8]) -> bool {
+        let carries = |bytes: &[u8]| bytes.len() > wire.len() && bytes.ends_with(wire);
+        let mut seen = self.observations.seen.iter();
+        seen.any(|seen| match seen {
+            Seen::Returned(returned) => carries(&returned.packet),
+            Seen::Arrived(frame) | Seen::TakenIn(frame) => carries(&frame.bytes),
+        }) || self
+            .observations
+            .taken_in
+            .iter()
+            .any(|frame| carries(&frame.bytes))
     }
 
     /// Accounts for an arrival of these bytes.
@@ -214,40 +282,45 @@ impl<'a> Account<'a> {
         found.is_some_and(|(place, _)| self.taken_in.insert(place))
     }
 
-    /// Accounts for a later passage through a hook that a redirect leads to: one that began when so many program runs
-    /// had begun.
-    fn passage(&mut self, node: &NodeName, begun: u32) -> bool {
+    /// Accounts for a later passage through a hook that a redirect leads to.
+    fn passage_of_redirect(&mut self, node: &NodeName, begun: u32) -> bool {
+        let leads = |kind: HookKind| kind.is_tc_egress() || kind == HookKind::XdpGeneric;
+        self.passage(begun, |at, hook| at == node && leads(hook.kind))
+    }
+
+    /// Accounts for a later passage through the XDP hook of a device.
+    fn passage_behind_wire(&mut self, peer: &Port, begun: u32) -> bool {
+        self.passage(begun, |at, hook| {
+            *at == peer.node && hook.device == peer.device && hook.kind.is_xdp()
+        })
+    }
+
+    /// Accounts for a passage that began when so many program runs had begun, or later.
+    fn passage(&mut self, begun: u32, is: impl Fn(&NodeName, &Hook) -> bool) -> bool {
         let next = self.passages.iter_mut().find(|passage| {
-            matches!(
-                passage.returned.hook.kind,
-                HookKind::TcEgress | HookKind::XdpGeneric
-            ) && passage.returned.node == *node
+            is(&passage.returned.node, &passage.returned.hook)
                 && passage.began >= begun
                 && !passage.continues
         });
         next.map(|passage| passage.continues = true).is_some()
     }
 
-    /// The stack has what no tc ingress program decided about.
-    fn stacks(&self, untapped: &Blind) -> BTreeMap<usize, End> {
-        let after = self.observations.seen.len();
+    /// What devices took in, and no tc ingress program decided about.
+    fn undecided(&self, untapped: &Blind) -> BTreeMap<usize, Intake> {
+        let blind = |frame: &Frame| {
+            let mut hooks = untapped.iter();
+            hooks.any(|(node, hook)| {
+                *node == frame.node && hook.device == frame.device && hook.kind.is_tc_ingress()
+            })
+        };
+        let decided: BTreeSet<usize> = self.passages.iter().filter_map(|p| p.about).collect();
         let frames = self.observations.taken_in.iter().enumerate();
-        let undecided = frames.filter(|(place, frame)| {
-            let hook = Hook {
-                device: frame.device.clone(),
-                kind: HookKind::TcIngress,
-            };
-            let decided = self
-                .passages
-                .iter()
-                .any(|passage| passage.about == Some(*place));
-            !decided && !untapped.contains(&(frame.node.clone(), hook))
-        });
-        undecided
+        frames
+            .filter(|(place, frame)| !decided.contains(place) && !blind(frame))
             .map(|(place, frame)| {
                 (
-                    after + place,
-                    stack(&frame.node, &frame.device, frame.bytes.clone()),
+                    place,
+                    intake(&frame.node, &frame.device, frame.bytes.clone()),
                 )
             })
             .collect()
@@ -262,8 +335,8 @@ fn dropped(node: NodeName, hook: Hook) -> End {
     }
 }
 
-fn stack(node: &NodeName, device: &DeviceName, bytes: Vec<u8>) -> End {
-    End::Stack {
+fn intake(node: &NodeName, device: &DeviceName, bytes: Vec<u8>) -> Intake {
+    Intake {
         node: node.clone(),
         device: device.clone(),
         bytes,
@@ -276,11 +349,20 @@ fn unseen(observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Op
         return None;
     }
     let (node, hook) = untapped.iter().find(|(node, hook)| {
-        *node == stimulus.node
-            && hook.device == stimulus.device
-            && matches!(hook.kind, HookKind::Xdp | HookKind::XdpGeneric)
+        *node == stimulus.node && hook.device == stimulus.device && hook.kind.is_xdp()
     })?;
     Some(dropped(node.clone(), hook.clone()))
+}
+
+/// Whether a program comes behind another on the same way through a device.
+fn is_next(before: &Returned, after: &Returned) -> bool {
+    let (from, to) = (&before.hook, &after.hook);
+    from.device == to.device
+        && match (from.kind, to.kind) {
+            (HookKind::TcxIngress, HookKind::TcIngress) => true,
+            (HookKind::TcxEgress, HookKind::TcEgress) => true,
+            (from, to) => from == to && before.filter < after.filter,
+        }
 }
 
 /// Joins what several programs at one tc hook returned for one packet.
@@ -293,9 +375,8 @@ fn passages(seen: &[Seen]) -> Vec<Passage<'_>> {
         let open = passages.iter_mut().rev().find(|passage| {
             let before = passage.returned;
             before.node == returned.node
-                && before.hook == returned.hook
                 && meaning(before.hook.kind, before.code) == Meaning::NextFilter
-                && before.filter < returned.filter
+                && is_next(before, returned)
         });
         match open {
             Some(passage) => {
@@ -322,6 +403,24 @@ mod tests {
 
     fn node() -> NodeName {
         NodeName::new("n")
+    }
+
+    /// A node with the devices `a`, `b` and `c`, whose far ends are the harness.
+    fn plan() -> Plan {
+        let device = |(name, index)| {
+            let index = crate::plan::Ifindex::new(index).expect("not zero");
+            crate::plan::DevicePlan::veth(DeviceName::new(name), index, crate::plan::Mac([0; 6]))
+        };
+        Plan {
+            name: "ends".to_owned(),
+            nodes: vec![crate::plan::NodePlan {
+                devices: [("a", 10), ("b", 11), ("c", 12)].map(device).into(),
+                ..crate::plan::NodePlan::bare(node())
+            }],
+            wires: Vec::new(),
+            stimuli: Vec::new(),
+            seed: 0,
+        }
     }
 
     fn hook(device: &str, kind: HookKind) -> Hook {
@@ -377,7 +476,9 @@ mod tests {
         }
         let observations = Observations { seen, taken_in };
         let blind = untapped.iter().map(|hook| (node(), hook.clone())).collect();
-        let ends = ends(&observations, &frame("a", b"1"), &blind);
+        let plan = plan();
+        let Ends { mut ends, intakes } = ends(&plan, &observations, &frame("a", b"1"), &blind);
+        crate::stack::add_ends(&plan, intakes, &mut ends);
         ends.iter().map(show).collect()
     }
 
@@ -459,7 +560,9 @@ mod tests {
         let ends = ends_of(vec![Seen::Returned(tagged)], vec![frame("a", wire)], &[]);
         assert_eq!(
             ends,
-            [show(&stack(&node(), &DeviceName::new("a"), wire.to_vec()))]
+            [show(
+                &intake(&node(), &DeviceName::new("a"), wire.to_vec()).into()
+            )]
         );
     }
 }

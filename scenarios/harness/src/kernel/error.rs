@@ -8,7 +8,7 @@ use aya::programs::ProgramError;
 
 use super::probe::Missing;
 use super::tap::TapError;
-use crate::plan::{DeviceName, Hook, NodeName, ObjectName};
+use crate::plan::{DeviceName, Hook, NodeName, ObjectName, Port};
 
 /// What can keep a plan from running in the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum Error {
     /// The plan names a node that it does not have.
     #[error("find node `{0}` in the plan")]
     UnknownNode(NodeName),
+    /// A stimulus at a device whose far end is not the harness.
+    #[error("let a frame arrive at `{0}`: what is at its other end is the plan's own")]
+    NoEdge(Port),
     /// The plan names a device that the node does not have.
     #[error("find device `{device}` on node `{node}`")]
     UnknownDevice {

@@ -1,15 +1,17 @@
 //! What is observed of a frame's way, and the journey that it makes.
 //!
-//! Three things are observed: a program returned (a tap), a frame arrived at a far end (a tap there), a device of
-//! the node took a frame in (a packet socket on the node, which sees a frame after XDP and before tc).
+//! Three things are observed, each by a tap: a program returned, a frame arrived at a far end, a device of a node took
+//! a frame in (after XDP and before tc).
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::ends::ends;
+use super::ends::{Ends, ends};
 use super::sys::packet::VlanTag;
-use crate::plan::{DeviceName, Hook, NodeName};
+use super::tap::record::Record;
+use crate::plan::{DeviceName, Hook, NodeName, Plan};
 use crate::recording::{Hop, Journey, Verdict};
+use crate::stack;
 
 /// Something that a tap recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum Seen {
     Returned(Returned),
     /// A frame arrived at the far end of a device.
     Arrived(Frame),
+    /// A device took a frame in.
+    TakenIn(Frame),
 }
 
 /// A program returned.
@@ -57,7 +61,7 @@ pub struct Frame {
 /// All that was observed between a stimulus and the quiet after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observations {
-    /// What the taps recorded, in order.
+    /// What programs returned and what arrived at far ends, in order.
     pub seen: Vec<Seen>,
     /// What devices took in, in order.
     pub taken_in: Vec<Frame>,
@@ -67,14 +71,23 @@ pub struct Observations {
 pub type Blind = BTreeSet<(NodeName, Hook)>;
 
 impl Observations {
+    /// Adds the next one.
+    pub fn add(&mut self, seen: Seen) {
+        match seen {
+            Seen::TakenIn(frame) => self.taken_in.push(frame),
+            other => self.seen.push(other),
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.seen.len() + self.taken_in.len()
     }
 
     /// The journey of a frame that arrived at a device, without its events.
-    pub fn into_journey(self, stimulus: &Frame, untapped: &Blind) -> Journey {
-        let ends = ends(&self, stimulus, untapped);
+    pub fn into_journey(self, plan: &Plan, stimulus: &Frame, untapped: &Blind) -> Journey {
+        let Ends { mut ends, intakes } = ends(plan, &self, stimulus, untapped);
+        stack::add_ends(plan, intakes, &mut ends);
         Journey {
             hops: self.seen.into_iter().filter_map(Seen::into_hop).collect(),
             ends,
@@ -116,6 +129,16 @@ pub fn with_tag(frame: &[u8], tag: Option<VlanTag>) -> Vec<u8> {
 }
 
 impl Frame {
+    /// What a tap recorded at a device.
+    pub fn of(record: Record, node: &NodeName, device: &DeviceName) -> Self {
+        Self {
+            node: node.clone(),
+            device: device.clone(),
+            bytes: with_tag(&record.packet, record.tag),
+            tagged: record.tag.is_some(),
+        }
+    }
+
     /// Whether it is these bytes at this device, or at any.
     pub fn matches(&self, node: &NodeName, device: Option<&DeviceName>, bytes: &[u8]) -> bool {
         self.node == *node

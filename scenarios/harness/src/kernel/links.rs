@@ -1,9 +1,14 @@
 //! Devices, by rtnetlink.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
-use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use futures::TryStreamExt;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
+use rtnetlink::packet_route::neighbour::NeighbourFlags;
+use rtnetlink::{Handle, LinkUnspec};
 use tokio::task::JoinHandle;
 
 use super::error::Error;
@@ -11,8 +16,10 @@ use super::namespace::Namespace;
 use super::readiness::Readiness;
 use super::sys::ethtool::disable_offloads;
 use super::sys::packet::PacketSocket;
-use super::sysctl;
-use crate::plan::DevicePlan;
+use crate::plan::{DevicePlan, Mac};
+
+/// The kernel's workers need no longer, however much else there is to do.
+const CARRIER_LIMIT: Duration = Duration::from_secs(30);
 
 /// The loopback device's index, in each namespace.
 pub const LOOPBACK: u32 = 1;
@@ -37,30 +44,6 @@ impl Links {
         })
     }
 
-    /// Makes a device in this namespace, and its far end in another. Both are down.
-    ///
-    /// # Errors
-    /// The kernel's: a name or index that is taken, an MTU or address that it does not accept.
-    pub async fn add_veth(&self, device: &DevicePlan, far_end: &FarEnd<'_>) -> Result<(), Error> {
-        let peer = queues(LinkMessageBuilder::<LinkUnspec>::default())
-            .name(&far_end.name)
-            .index(far_end.ifindex)
-            .address(far_end.mac.to_vec())
-            .mtu(device.mtu)
-            .setns_by_fd(far_end.namespace.as_fd().as_raw_fd())
-            .build();
-        let message = queues(LinkMessageBuilder::<LinkVeth>::new_with_info_kind(
-            InfoKind::Veth,
-        ))
-        .name(device.name.as_str())
-        .index(device.ifindex.get())
-        .address(device.mac.0.to_vec())
-        .mtu(device.mtu)
-        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-        .build();
-        self.add(message, device.name.as_str()).await
-    }
-
     /// Makes a device.
     ///
     /// # Errors
@@ -73,6 +56,54 @@ impl Links {
             .execute()
             .await
             .map_err(Error::netlink(what))
+    }
+
+    /// Tells a tunnel device where a station is.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn add_station(
+        &self,
+        device: &DevicePlan,
+        mac: Mac,
+        end: IpAddr,
+    ) -> Result<(), Error> {
+        let neighbours = self.handle.neighbours();
+        let request = neighbours.add_bridge(device.ifindex.get(), &mac.0);
+        let request = request.destination(end).flags(NeighbourFlags::Own);
+        let what = format!("add station {mac} at {end} to device `{}`", device.name);
+        request.execute().await.map_err(Error::netlink(what))
+    }
+
+    /// Returns when a device that was brought up sends what it is given: what has a wire does so only when a work
+    /// queue of the kernel has noticed that its other end is up, too (`net/core/link_watch.c`).
+    ///
+    /// # Errors
+    /// The kernel's, and when it does not come to that.
+    pub async fn wait_for_carrier(&self, device: &DevicePlan) -> Result<(), Error> {
+        let what = || format!("wait for the wire of device `{}`", device.name);
+        let deadline = Instant::now() + CARRIER_LIMIT;
+        loop {
+            let links = self.handle.link().get();
+            let mut found = links.match_index(device.ifindex.get()).execute();
+            let link = found.try_next().await.map_err(Error::netlink(what()))?;
+            let ready = link.is_some_and(|link| {
+                let mut attributes = link.attributes.iter();
+                attributes.any(|attribute| *attribute == LinkAttribute::OperState(State::Up))
+            });
+            if ready {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Error::system(what())(ErrorKind::TimedOut.into()));
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What sends further requests.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Brings a device up.
@@ -94,13 +125,6 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub async fn add_addresses(&self, device: &DevicePlan) -> Result<(), Error> {
-        if device
-            .addresses
-            .iter()
-            .any(|address| address.addr().is_ipv6())
-        {
-            sysctl::allow_ipv6(device.name.as_str())?;
-        }
         let mut ready = Readiness::of(device)?;
         for address in &device.addresses {
             self.handle
@@ -134,15 +158,10 @@ pub struct FarEnd<'a> {
     pub ifindex: u32,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// Largest packet without the Ethernet header, in bytes.
+    pub mtu: u32,
     /// The namespace that it is in.
     pub namespace: &'a Namespace,
-}
-
-/// One queue each way: a frame has one way through, and no more memory is taken than it needs.
-fn queues<T>(builder: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
-    builder
-        .append_extra_attribute(LinkAttribute::NumTxQueues(1))
-        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
 /// Turns off what would keep a device from sending the bytes of a frame as they will be on the wire. `socket` is

@@ -1,10 +1,10 @@
 //! Runs plans in the Linux kernel.
 //!
-//! Each node of a plan becomes a network namespace, each of its devices one end of a veth pair with the plan's
-//! name, index, address and MTU. The other ends are in one more namespace, the edge: there stimuli enter, by a
-//! packet socket, and there a tap sees what leaves. The plan's programs are read by the emulator's loader, and attached with aya;
-//! around each of them a tap records what it returned and how it left the packet (`tap/`). What programs write for
-//! user space is read as it comes (`events.rs`). One frame is sent at a time,
+//! Each node of a plan becomes a network namespace, with devices that have the plan's names, indexes, addresses and
+//! MTUs. Of a veth pair both ends may be the plan's; of others the far end is in one more namespace, the edge: there
+//! stimuli enter, by a packet socket, and there a tap sees what leaves. The plan's programs are read by the emulator's
+//! loader, and attached with aya; around each of them a tap records what it returned and how it left the packet
+//! (`tap/`). What programs write for user space is read as it comes (`events.rs`). One frame is sent at a time,
 //! and the next one only when the nodes have become quiet (`quiet.rs`). What was seen until then is the frame's
 //! journey (`journey.rs`, `ends.rs`).
 //!
@@ -12,9 +12,10 @@
 //! object wants that, in a BPF file system that is mounted nowhere. So nothing is left when a run ends, however
 //! it ends.
 //!
-//! The network stack of a node has the addresses of the plan and no others, and does not forward. Without
-//! addresses it drops what is passed up to it and sends nothing. Devices have no offloads, so that frames have on
-//! the wire what they have in memory.
+//! The network stack of a node has the addresses, routes, rules and neighbours of the plan and no others, and
+//! forwards if the plan says so. Without any of that it drops what is passed up to it and sends nothing. A tap sees
+//! what it takes in ([`crate::stack`] says what that means). Devices have no offloads, so that frames have on the
+//! wire what they have in memory.
 //!
 //! ```no_run
 //! # fn plan() -> twinpath::plan::Plan { unimplemented!() }
@@ -31,6 +32,7 @@
 mod chatter;
 mod code;
 mod contents;
+mod devices;
 mod edge;
 mod ends;
 mod error;
@@ -43,6 +45,7 @@ mod object;
 mod probe;
 mod quiet;
 mod readiness;
+mod routing;
 mod run;
 mod sys;
 mod sysctl;

@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
-use aya::programs::tc;
-use nix::net::if_::if_nameindex;
-
 use super::contents::{self, Cpus};
-use super::edge::Edge;
 use super::error::Error;
 use super::events::EventSource;
-use super::links::{Links, send_plainly};
+use super::links::{self, Links, send_plainly};
 use super::namespace::Namespace;
 use super::object::{Attached, LoadedObject, Pinned, Place, Wanted};
-use super::sys::packet::{ALL, PacketSocket};
+use super::routing;
+use super::sys::packet::PacketSocket;
 use super::sysctl;
+use super::tap::record::INTAKE;
 use super::tap::{Observer, TapError};
 use crate::plan::{
-    Attachment, DeviceName, DevicePlan, Hook, HookKind, NodeName, NodePlan, ObjectName,
+    Attachment, DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, MapValue, NodeName, NodePlan,
+    ObjectName,
 };
 use crate::recording::{MapContents, MapRef, ProgramLoad};
 use twinpath_bpf::BpfFs;
@@ -27,8 +26,8 @@ use twinpath_bpf::BpfFs;
 pub struct Node<'a> {
     /// What it was made from.
     pub plan: &'a NodePlan,
-    /// Sees each frame that a device of the node takes in, after XDP and before tc.
-    pub taken_in: PacketSocket,
+    /// Shows a tap each frame that a device of the node takes in, after XDP and before tc.
+    intake: PacketSocket,
     /// The maps that the programs write events to.
     pub events: Vec<EventSource>,
     objects: BTreeMap<ObjectName, LoadedObject>,
@@ -48,36 +47,36 @@ pub struct Untapped {
 }
 
 impl<'a> Node<'a> {
-    /// Makes the node's namespace and devices, all down, with far ends at the edge. Leaves this thread in the
-    /// node's namespace.
+    /// Makes the node's namespace, the `number`th of the plan's, and leaves this thread in it.
     ///
     /// # Errors
-    /// When the plan asks for what cannot be, or the kernel refuses.
-    pub async fn build(plan: &'a NodePlan, number: usize, edge: &mut Edge) -> Result<Self, Error> {
+    /// When the kernel refuses.
+    pub fn create(plan: &'a NodePlan, number: usize, observer: &Observer) -> Result<Self, Error> {
         let name = &plan.name;
         let namespace = Namespace::create().map_err(Error::system(format!(
             "make a network namespace for node `{name}`"
         )))?;
         sysctl::calm_namespace()?;
-        let links = Links::open()?;
-        let taken_in = PacketSocket::listen(ALL, None)
-            .map_err(Error::system(format!("watch the devices of node `{name}`")))?;
-        for (place, device) in plan.devices.iter().enumerate() {
-            check_index(device)?;
-            let far_end = edge.reserve((number, place), device.ifindex.get());
-            links.add_veth(device, &far_end).await?;
-            send_plainly(&taken_in, device.name.as_str())?;
-        }
         Ok(Self {
             plan,
-            taken_in,
+            intake: observer.watch_received(INTAKE + number as u32, None)?,
             events: Vec::new(),
             objects: BTreeMap::new(),
             attached: Vec::new(),
-            links,
+            links: Links::open()?,
             pins: BpfFs::new().map_err(Error::system("make a BPF file system"))?,
             namespace,
         })
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The netlink connection to its namespace.
+    pub fn links(&self) -> &Links {
+        &self.links
     }
 
     /// Puts this thread into the node's namespace.
@@ -91,16 +90,40 @@ impl<'a> Node<'a> {
         )))
     }
 
-    /// Brings the devices up, whose far ends are. This thread must be in the node's namespace.
+    /// Brings the devices up. This thread must be in the node's namespace.
     ///
     /// # Errors
     /// The kernel's.
     pub async fn bring_up(&self) -> Result<(), Error> {
         for device in &self.plan.devices {
+            if device.kind != DeviceKind::Dummy {
+                send_plainly(&self.intake, device.name.as_str())?;
+            }
+        }
+        sysctl::set_node(self.plan)?;
+        if self.plan.settings.loopback {
+            sysctl::allow_ipv6(LOOPBACK)?;
+            self.links.up(links::LOOPBACK).await?;
+        }
+        for device in &self.plan.devices {
             self.links.up(device.ifindex.get()).await?;
-            self.links.add_addresses(device).await?;
         }
         Ok(())
+    }
+
+    /// Gives the devices, which are up at both ends, their addresses, and the node its neighbours, routes and rules.
+    /// This thread must be in the node's namespace.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn configure(&self) -> Result<(), Error> {
+        for device in &self.plan.devices {
+            if device.kind == DeviceKind::Veth {
+                self.links.wait_for_carrier(device).await?;
+            }
+            self.links.add_addresses(device).await?;
+        }
+        routing::tell(self.links.handle(), self.plan).await
     }
 
     /// Loads the objects and the programs that are attached, and writes the maps: those that are per CPU, for the
@@ -112,12 +135,8 @@ impl<'a> Node<'a> {
         let name = &self.plan.name;
         let mut pinned = Pinned::new();
         for plan in &self.plan.objects {
-            let attached = self.plan.attachments.iter();
-            let attached = attached
-                .filter(|attachment| attachment.object == plan.name)
-                .map(|attachment| attachment.program.clone());
             let wanted = Wanted {
-                programs: Some(attached.collect()),
+                programs: Some(self.plan.programs_of(&plan.name)),
                 ..Wanted::default()
             };
             let object = LoadedObject::load(plan, wanted, &mut pinned)?;
@@ -127,8 +146,14 @@ impl<'a> Node<'a> {
             object_of(&mut self.objects, name, &attachment.object)?.verify(&attachment.program)?;
         }
         for write in &self.plan.maps {
-            let map = object_of(&mut self.objects, name, &write.object)?.map(&write.map)?;
-            contents::write(map, &write.map, &write.key, &write.value, Cpus::Only(cpu))?;
+            let object = object_of(&mut self.objects, name, &write.object)?;
+            match &write.value {
+                MapValue::Program(program) => object.hold(&write.map, &write.key, program)?,
+                MapValue::Bytes(value) => {
+                    let map = object.map(&write.map)?;
+                    contents::write(map, &write.map, &write.key, value, Cpus::Only(cpu))?;
+                }
+            }
         }
         if let Some(cell) = &self.plan.clock {
             object_of(&mut self.objects, name, &cell.object)?.map(&cell.map)?;
@@ -141,13 +166,11 @@ impl<'a> Node<'a> {
     }
 
     fn ifindex(&self, name: &DeviceName) -> Result<u32, Error> {
-        let device = self.plan.devices.iter().find(|device| device.name == *name);
-        device
-            .map(|device| device.ifindex.get())
-            .ok_or_else(|| Error::UnknownDevice {
-                node: self.plan.name.clone(),
-                device: name.clone(),
-            })
+        let ifindex = self.plan.ifindex(name).map(|ifindex| ifindex.get());
+        ifindex.ok_or_else(|| Error::UnknownDevice {
+            node: self.plan.name.clone(),
+            device: name.clone(),
+        })
     }
 
     /// Attaches the programs in the plan's order, each with a tap, the first of which gets the given number, the
@@ -277,23 +300,4 @@ fn object_of<'o>(
         node: node.clone(),
         object: name.clone(),
     })
-}
-
-/// Whether a device can have its index in the namespace that this thread is in.
-fn check_index(device: &DevicePlan) -> Result<(), Error> {
-    let ifindex = device.ifindex.get();
-    let device = device.name.clone();
-    if !(2..=i32::MAX as u32).contains(&ifindex) {
-        return Err(Error::Ifindex { device, ifindex });
-    }
-    let devices =
-        if_nameindex().map_err(|error| Error::system("list the devices")(error.into()))?;
-    match devices.iter().find(|known| known.index() == ifindex) {
-        Some(known) => Err(Error::IfindexTaken {
-            device,
-            ifindex,
-            taken_by: known.name().to_string_lossy().into_owned(),
-        }),
-        None => Ok(()),
-    }
 }

@@ -16,8 +16,8 @@ use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya_obj::programs::XdpAttachType;
 use twinpath_bpf::{
-    Map, MapShape, MapSource, Program, ProgramInfo, ProgramSource, Types as MapTypes, load_btf,
-    pin, possible_cpus,
+    Map, MapShape, MapSource, Program, ProgramInfo, ProgramSource, Types as MapTypes, link,
+    load_btf, pin, possible_cpus,
 };
 use twinpath_machine::{
     AttachType, Call, Checked, Environment, FaultKind, HelperId, LoadError, LoadOptions, Loaded,
@@ -78,6 +78,8 @@ pub type Pinned = BTreeMap<String, OwnedFd>;
 pub enum Attached {
     /// An XDP program.
     Xdp(#[expect(dead_code, reason = "held until it is dropped")] Xdp),
+    /// A program of TCX.
+    Tcx(#[expect(dead_code, reason = "held until it is dropped")] OwnedFd),
     /// A tc filter.
     Filter(#[expect(dead_code, reason = "held until it is dropped")] SchedClassifier),
 }
@@ -248,6 +250,18 @@ impl LoadedObject {
             }
         }
         Ok(())
+    }
+
+    /// Puts a program into an array of programs.
+    ///
+    /// # Errors
+    /// When the object lacks one of them, or the kernel refuses.
+    pub fn hold(&mut self, map: &str, key: &[u8], program: &str) -> Result<(), Error> {
+        let what = format!("put program `{program}` into map `{map}`");
+        let program = self.verify(program)?.as_raw_fd();
+        let map = self.map(map)?;
+        let written = map.update(key, &program.to_ne_bytes(), 0);
+        written.map_err(Error::system(what))
     }
 
     fn id(&self, name: &str) -> Result<ProgramId, Error> {
@@ -505,6 +519,12 @@ impl Place<'_> {
             (HookKind::TcEgress, ProgramType::SchedCls) => {
                 self.attach_filter(&path, TcAttachType::Egress)
             }
+            (HookKind::TcxIngress, ProgramType::SchedCls) => {
+                self.attach_tcx(program, AttachType::TcxIngress)
+            }
+            (HookKind::TcxEgress, ProgramType::SchedCls) => {
+                self.attach_tcx(program, AttachType::TcxEgress)
+            }
             _ => Err(ProgramError::UnexpectedProgramType),
         };
         fs::remove_file(&path)?;
@@ -515,6 +535,12 @@ impl Place<'_> {
         let mut xdp = Xdp::from_pin(program, XdpAttachType::Interface)?;
         xdp.attach_to_if_index(self.ifindex, mode)?;
         Ok(Attached::Xdp(xdp))
+    }
+
+    /// Behind the programs that are attached there already.
+    fn attach_tcx(&self, program: &Program, kind: AttachType) -> Result<Attached, ProgramError> {
+        let link = link(program.as_fd(), self.ifindex, kind as u32, 0)?;
+        Ok(Attached::Tcx(link))
     }
 
     /// A clsact filter, which each kernel has, rather than TCX, which came with 6.6.

@@ -16,7 +16,7 @@
 //! barrier has come back, each queue that was scheduled before the first has been polled.
 //!
 //! Such a pair of barriers is a cycle. A frame that waited when a cycle began was taken from its queue during
-//! the cycle, and that shows: it meets a tap or a packet socket, which record it. The one place where nobody
+//! the cycle, and that shows: it meets a tap, which records it. The one place where nobody
 //! looks is an XDP program without a tap (see [`tap`](super::tap)); what that sends on arrives at a far end,
 //! where a tap is, one queue later. So if two cycles in a row recorded nothing, nothing waited.
 //!

@@ -6,21 +6,24 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::chatter::is_unsolicited;
+use super::devices;
 use super::edge::Edge;
 use super::error::Error;
 use super::events::{Room, take_while};
-use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
+use super::journey::{Blind, Frame, Observations, Returned, Seen};
+use super::namespace::Namespace;
 use super::node::{Node, Untapped};
 use super::quiet::SILENT_CYCLES;
 use super::tap::Observer;
-use super::tap::record::{FAR_END, Record};
+use super::tap::record::{BEHIND_FAR_END, FAR_END, INTAKE, Record};
 use crate::plan::{
-    Attachment, DeviceName, DevicePlan, HookKind, NodeName, Plan, Stimulus, StimulusKind,
+    Attachment, DeviceName, DevicePlan, NodeName, Plan, Port, Stimulus, StimulusKind,
 };
 use crate::recording::{Event, Journey, Recording};
 
 /// A plan's nodes in the kernel.
 pub struct World<'a> {
+    plan: &'a Plan,
     nodes: Vec<Node<'a>>,
     edge: Edge,
     observer: Observer,
@@ -28,14 +31,11 @@ pub struct World<'a> {
     taps: Vec<(usize, usize)>,
     untapped: Blind,
     notices: Vec<String>,
-    buffer: Vec<u8>,
     limit: Duration,
     /// The one on which everything happens.
     cpu: usize,
 }
 
-/// Longer than any frame a veth takes.
-const FRAME_ROOM: usize = 1 << 17;
 /// So many things do not happen before a node that becomes quiet is quiet.
 const STORM: usize = 100_000;
 const ETHERNET_HEADER: usize = 14;
@@ -48,22 +48,31 @@ impl<'a> World<'a> {
     /// When the plan asks for what cannot be, or the kernel refuses.
     pub async fn build(plan: &'a Plan, cpu: usize, limit: Duration) -> Result<Self, Error> {
         let mut world = Self {
+            plan,
             edge: Edge::open().await?,
             nodes: Vec::new(),
             observer: Observer::new(cpu)?,
             taps: Vec::new(),
             untapped: BTreeSet::new(),
             notices: Vec::new(),
-            buffer: vec![0; FRAME_ROOM],
             limit,
             cpu,
         };
         for (number, node) in plan.nodes.iter().enumerate() {
-            let node = Node::build(node, number, &mut world.edge).await?;
+            let node = Node::create(node, number, &world.observer)?;
             world.nodes.push(node);
         }
+        world.make_devices().await?;
         world.edge.enter()?;
         world.edge.connect(&world.observer).await?;
+        for node in &world.nodes {
+            node.enter()?;
+            node.bring_up().await?;
+        }
+        for node in &world.nodes {
+            node.enter()?;
+            node.configure().await?;
+        }
         for number in 0..world.nodes.len() {
             world.start(number).await?;
         }
@@ -73,11 +82,20 @@ impl<'a> World<'a> {
         Ok(world)
     }
 
-    /// Brings a node to life.
+    async fn make_devices(&mut self) -> Result<(), Error> {
+        let namespaces: Vec<&Namespace> = self.nodes.iter().map(Node::namespace).collect();
+        for (number, node) in self.nodes.iter().enumerate() {
+            node.enter()?;
+            let links = node.links();
+            devices::make(self.plan, number, links, &namespaces, &mut self.edge).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a node's programs where they belong.
     async fn start(&mut self, number: usize) -> Result<(), Error> {
         let node = &mut self.nodes[number];
         node.enter()?;
-        node.bring_up().await?;
         node.load(self.cpu)?;
         let untapped = node.attach(self.taps.len() as u32, &self.observer)?;
         let name = &node.plan.name;
@@ -126,6 +144,12 @@ impl<'a> World<'a> {
         } = &stimulus.kind;
         let place = self.place(node, device)?;
         let plan = &self.nodes[place.0].plan.devices[place.1];
+        if !self.plan.is_edge(node, plan) {
+            return Err(Error::NoEdge(Port {
+                node: node.clone(),
+                device: device.clone(),
+            }));
+        }
         check_length(number, node, plan, bytes)?;
         let what = format!("let stimulus {number} arrive at `{device}` of `{node}`");
         self.edge
@@ -138,7 +162,7 @@ impl<'a> World<'a> {
             bytes: bytes.clone(),
             tagged: false,
         };
-        let mut journey = observations.into_journey(&arrived, &self.untapped);
+        let mut journey = observations.into_journey(self.plan, &arrived, &self.untapped);
         journey.events = self.events(number)?;
         Ok(journey)
     }
@@ -202,32 +226,7 @@ impl<'a> World<'a> {
             if self.is_chatter(&seen) {
                 chatter = true;
             } else {
-                all.seen.push(seen);
-            }
-        }
-        for node in &self.nodes {
-            let failed =
-                || Error::system(format!("watch the devices of node `{}`", node.plan.name));
-            // In a storm there is always one more.
-            while all.count() <= STORM {
-                let Some(frame) = node.taken_in.receive(&mut self.buffer).map_err(failed())? else {
-                    break;
-                };
-                let devices = &node.plan.devices;
-                let device = devices
-                    .iter()
-                    .find(|device| device.ifindex.get() == frame.ifindex);
-                let device = device.ok_or_else(|| lost(1, "frame at an unknown device"))?;
-                all.taken_in.push(Frame {
-                    node: node.plan.name.clone(),
-                    device: device.name.clone(),
-                    bytes: with_tag(&self.buffer[..frame.length], frame.tag),
-                    tagged: frame.tag.is_some(),
-                });
-            }
-            match node.taken_in.drops().map_err(failed())? {
-                0 => {}
-                count => return Err(lost(count.into(), "frames that devices took in")),
+                all.add(seen);
             }
         }
         Ok(chatter)
@@ -235,15 +234,16 @@ impl<'a> World<'a> {
 
     /// Finds out where a record comes from.
     fn seen(&self, record: Record) -> Option<Seen> {
-        if record.tap == FAR_END {
+        if matches!(record.tap, FAR_END | BEHIND_FAR_END) {
             let (node, device) = self.edge.device_at(record.ifindex)?;
             let plan = self.nodes[node].plan;
-            return Some(Seen::Arrived(Frame {
-                node: plan.name.clone(),
-                device: plan.devices[device].name.clone(),
-                bytes: record.packet,
-                tagged: false,
-            }));
+            let device = &plan.devices[device].name;
+            return Some(Seen::Arrived(Frame::of(record, &plan.name, device)));
+        }
+        if let Some(node) = record.tap.checked_sub(INTAKE) {
+            let plan = self.nodes.get(node as usize)?.plan;
+            let device = plan.device_at(record.ifindex)?;
+            return Some(Seen::TakenIn(Frame::of(record, &plan.name, &device)));
         }
         let (node, place) = self.taps.get(record.tap as usize)?;
         let plan = self.nodes[*node].plan;
@@ -260,23 +260,18 @@ impl<'a> World<'a> {
         }))
     }
 
+    /// Whether it is a frame of the kernel's own, wherever it has come to.
     fn is_chatter(&self, seen: &Seen) -> bool {
-        let (node, device, bytes) = match seen {
-            Seen::Arrived(frame) => (&frame.node, &frame.device, &frame.bytes),
-            Seen::Returned(returned) if returned.hook.kind == HookKind::TcEgress => {
-                (&returned.node, &returned.hook.device, &returned.packet)
-            }
-            Seen::Returned(_) => return false,
+        let bytes = match seen {
+            Seen::Arrived(frame) | Seen::TakenIn(frame) => &frame.bytes,
+            Seen::Returned(returned) => &returned.packet,
         };
-        let Ok((node, device)) = self.place(node, device) else {
-            return false;
-        };
-        let device = &self.nodes[node].plan.devices[device];
-        device
-            .addresses
-            .iter()
-            .any(|address| address.addr().is_ipv6())
-            && is_unsolicited(bytes, device.mac.0)
+        let devices = self.nodes.iter().flat_map(|node| &node.plan.devices);
+        let mut speakers = devices.filter(|device| {
+            let mut addresses = device.addresses.iter();
+            addresses.any(|address| address.addr().is_ipv6())
+        });
+        speakers.any(|device| is_unsolicited(bytes, device.mac.0))
     }
 
     /// The records that programs wrote since the last time: map by map, each in its order.

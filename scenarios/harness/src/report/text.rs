@@ -192,8 +192,12 @@ pub fn fate(journey: &Journey) -> String {
 
 /// A stimulus in a line.
 pub fn arrival(stimulus: &Stimulus) -> String {
-    let StimulusKind::Frame { device, bytes, .. } = &stimulus.kind;
-    format!("{device} <- {}", frame::line(bytes))
+    let StimulusKind::Frame {
+        node,
+        device,
+        bytes,
+    } = &stimulus.kind;
+    format!("{} <- {}", node.with(device), frame::line(bytes))
 }
 
 struct Report<'a> {

@@ -17,7 +17,8 @@ use super::source::Located;
 pub struct PacketExpect {
     /// The verdict of each program that the packet meets, in order: "XDP_TX", or `["XDP_PASS", "TC_ACT_SHOT"]`.
     pub verdict: Option<Located<OneOrMore>>,
-    /// Where the packet, and each copy of it, ends: "leaves eth1", "stack", "dropped".
+    /// Where the packet, and each copy of it, ends: "leaves eth1", "leaves a/eth1", "reaches b1" (a pod), "stack",
+    /// "dropped".
     pub ends: Option<Located<OneOrMore>>,
     /// Fields of the frame that leaves or reaches the stack: `{ "ip.ttl" = 63, "ip.dst" = "10.0.0.2" }`.
     pub fields: Fields,
@@ -49,6 +50,8 @@ pub struct FinalExpect {
 pub struct EntryExpect {
     /// The map's name; `object:map` when several objects have one of this name.
     pub map: Located<String>,
+    /// The node whose map it is; not needed if there is only one.
+    pub node: Option<Located<String>>,
     /// The key as reports print it: "egress, drop, ifindex 10, reason 132 (Invalid source ip)".
     pub key: String,
     /// Fields of the value, in a per-CPU map of the sum over the CPUs: `{ packets = 2 }`.
@@ -64,6 +67,8 @@ pub struct EntryExpect {
 pub struct MapExpect {
     /// The map's name in the object; `object:map` when several objects have one of this name.
     pub map: Located<String>,
+    /// The node whose map it is; not needed if there is only one.
+    pub node: Option<Located<String>>,
     /// The key.
     pub key: Option<Located<Bytes>>,
     /// The value under the key; in a per-CPU map, the one that is not all zero.

@@ -9,10 +9,10 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use twinpath_control::{Endpoint, Service};
-use twinpath_node::Mac;
 
 use super::expect::{FinalExpect, PacketExpect};
 use super::literal::{self, Bytes};
+use super::network::{DeviceEntry, NodeEntry, Topology, Wire};
 use super::numbers::Numbers;
 use super::source::Located;
 use super::time::Delay;
@@ -29,8 +29,17 @@ pub struct ScenarioFile {
     /// The object files. Without any, the built-in datapath is used.
     #[serde(default, rename = "object")]
     pub objects: Vec<ObjectEntry>,
-    /// The node's devices, in the order of their interface indexes.
-    #[serde(rename = "device")]
+    /// The common case: alike nodes with pods.
+    pub topology: Option<Located<Topology>>,
+    /// Wires between devices of nodes: `[["a/eth0", "b/eth0"]]`. Where there is none, the far end of a device is the
+    /// scenario's: there frames arrive from, and there they leave to.
+    #[serde(default)]
+    pub wires: Vec<Located<Wire>>,
+    /// Nodes.
+    #[serde(default, rename = "node")]
+    pub nodes: Vec<NodeEntry>,
+    /// The devices of the one node of a scenario that says nothing of nodes, in the order of their interface indexes.
+    #[serde(default, rename = "device")]
     pub devices: Vec<DeviceEntry>,
     /// Endpoints of the built-in datapath.
     #[serde(default, rename = "endpoint")]
@@ -63,36 +72,9 @@ pub struct ObjectEntry {
     /// Values of global variables, set before the object is loaded.
     #[serde(default)]
     pub globals: BTreeMap<String, Located<Bytes>>,
-}
-
-/// A network device, and the programs on it. A program of an object with a certain name is `object:program`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DeviceEntry {
-    /// At most 15 bytes, as Linux has it.
-    pub name: Located<String>,
-    /// Hardware address. If left out, 02:00:00:00:00:NN with NN the interface index.
-    #[serde(default, deserialize_with = "some_mac")]
-    #[schemars(with = "Option<String>")]
-    pub mac: Option<Mac>,
-    /// Largest packet without the Ethernet header, in bytes.
-    #[serde(default = "ethernet_mtu")]
-    #[schemars(range(min = 68, max = 65535))]
-    pub mtu: u16,
-    /// Addresses of the node on this device, with their prefix lengths.
+    /// Values of global variables that a node has for itself, by the node's name.
     #[serde(default)]
-    pub addresses: Vec<Network>,
-    /// The interface index. If left out, the one after the device before it; the first device has 10.
-    #[schemars(range(min = 2))]
-    pub ifindex: Option<Located<u32>>,
-    /// The program at XDP in the driver.
-    pub xdp: Option<Located<String>>,
-    /// The program at XDP in the generic receive path.
-    pub xdp_generic: Option<Located<String>>,
-    /// The program on what the device receives.
-    pub tc_ingress: Option<Located<String>>,
-    /// The program on what the device sends.
-    pub tc_egress: Option<Located<String>>,
+    pub node_globals: BTreeMap<Located<String>, BTreeMap<String, Located<Bytes>>>,
 }
 
 /// One entry of a map. Of an array, the key is the index: `{ u32 = 0 }`.
@@ -104,7 +86,11 @@ pub struct MapEntry {
     /// The key.
     pub key: Located<Bytes>,
     /// The value; a per-CPU map gets it on the CPU of the run, and zeroes on the others.
-    pub value: Located<Bytes>,
+    pub value: Option<Located<Bytes>>,
+    /// In an array of programs, in place of a value: the program.
+    pub program: Option<Located<String>>,
+    /// The node whose map it is; each has one. If left out, all of them.
+    pub node: Option<Located<String>>,
 }
 
 /// Something that happens: a frame arrives (`send` or `send-hex`), or a capture is replayed (`replay`).
@@ -120,8 +106,11 @@ pub struct Step {
     pub replay: Option<Located<PathBuf>>,
     /// Only these packets of the capture.
     pub packets: Option<Located<Numbers>>,
-    /// The device where it arrives; not needed if there is only one.
+    /// The device where it arrives, `eth0`, or `a/eth0` if several nodes have one of that name; not needed if there is
+    /// only one.
     pub on: Option<Located<String>>,
+    /// The pod of a `[topology]` that sends it.
+    pub from: Option<Located<String>>,
     /// How long after the step before: `10ms`, `6h`.
     pub after: Option<Delay>,
     /// What is expected of the packet, or of each packet of the capture.
@@ -162,11 +151,3 @@ pub struct Network(
     #[schemars(with = "String")]
     pub IpNet,
 );
-
-fn ethernet_mtu() -> u16 {
-    1500
-}
-
-fn some_mac<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Mac>, D::Error> {
-    literal::mac(deserializer).map(Some)
-}

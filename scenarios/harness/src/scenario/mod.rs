@@ -5,6 +5,7 @@ mod error;
 mod expect;
 mod format;
 mod literal;
+mod network;
 mod numbers;
 mod parse;
 mod schema;

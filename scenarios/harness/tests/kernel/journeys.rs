@@ -106,7 +106,7 @@ fn a_program_that_leaves_no_stack_for_a_tap_is_named() {
     let [notice] = &recording.notices[..] else {
         panic!("{:?}", recording.notices);
     };
-    let begin = "what program `deep` of object `hooks` does at a xdp of node `n` is not recorded: the verifier refused the tap";
+    let begin = "what program `deep` of object `hooks` does at a xdp of node `node` is not recorded: the verifier refused the tap";
     assert!(notice.starts_with(begin), "{notice}");
     assert!(notice.contains("combined stack size"), "{notice}");
     assert!(recording.journeys[0].hops.is_empty());

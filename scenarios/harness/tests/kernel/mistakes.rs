@@ -51,10 +51,10 @@ fn unknown_names_show_what_there_is() {
         ),
         (
             plan().attach("entry", "c", Xdp),
-            "find device `c` on node `n`",
+            "find device `c` on node `node`",
         ),
-        (plan().frame("c", frame), "find device `c` on node `n`"),
-        (no_object, "find object `hooks` on node `n`"),
+        (plan().frame("c", frame), "find device `c` on node `node`"),
+        (no_object, "find object `hooks` on node `node`"),
         (no_node, "find node `m` in the plan"),
     ];
     for (plan, expected) in cases {
@@ -76,11 +76,11 @@ fn sizes_must_fit() {
         ),
         (
             plan().frame("a", vec![0; 13]),
-            "let stimulus 0 arrive at `a` of `n`: a frame of 13 bytes, the device takes 14 to 1514",
+            "let stimulus 0 arrive at `a` of `node`: a frame of 13 bytes, the device takes 14 to 1514",
         ),
         (
             plan().frame("a", vec![0; 1515]),
-            "let stimulus 0 arrive at `a` of `n`: a frame of 1515 bytes, the device takes 14 to 1514",
+            "let stimulus 0 arrive at `a` of `node`: a frame of 1515 bytes, the device takes 14 to 1514",
         ),
         (
             plan().write("ring", &[], &[]),

@@ -7,7 +7,7 @@ use std::env;
 
 use twinpath::arm::Arm;
 use twinpath::decode::Decoder;
-use twinpath::diff;
+use twinpath::diff::{self, Chosen};
 use twinpath::emulated::Engine;
 use twinpath::plan::HookKind::{self, TcEgress, TcIngress, Xdp, XdpGeneric};
 use twinpath::plan::{DevicePlan, Ifindex, Mac, Plan};
@@ -177,12 +177,10 @@ fn number(name: &str, otherwise: u64) -> u64 {
 fn plan_of(set: &[Attached]) -> Plan {
     let mut plan = plan();
     plan.nodes[0].objects = vec![object(OBJECT)];
+    let ifindex = Ifindex::new(9).expect("not zero");
     plan.nodes[0].devices.push(DevicePlan {
-        name: device("c"),
-        ifindex: Ifindex::new(9).expect("not zero"),
-        mac: Mac([2, 0, 0, 0, 0, 3]),
         mtu: 500,
-        addresses: Vec::new(),
+        ..DevicePlan::veth(device("c"), ifindex, Mac([2, 0, 0, 0, 0, 3]))
     });
     for (key, ifindex) in [(0u32, 5u32), (1, 7), (2, 9)] {
         let value = [ifindex, 0].map(u32::to_ne_bytes).concat();
@@ -217,7 +215,7 @@ fn orders(frame: &[u8]) -> String {
 
 /// The first difference, in words.
 fn difference(left: &Recording, right: &Recording, frames: &[Vec<u8>]) -> Option<String> {
-    let diff = diff::compare(left, right, &Decoder::new([]));
+    let diff = diff::compare(left, right, &Decoder::new([]), &Chosen::default());
     let count = diff.packets.len();
     let maps = diff.maps.first().map(|map| format!("{map:?}"));
     let first = diff.packets.into_iter().next();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use twinpath::backend::Backend;
 use twinpath::kernel::{Error, KernelBackend, missing};
 use twinpath::plan::{
-    Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, MapWrite, NodeName, NodePlan,
-    ObjectName, ObjectPlan, Plan, Stimulus, StimulusKind,
+    Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, MapValue, MapWrite, NodeName,
+    NodePlan, ObjectName, ObjectPlan, Plan, Stimulus, StimulusKind,
 };
 use twinpath::recording::{End, Hop, Journey, Recording};
 
@@ -88,7 +88,7 @@ pub fn with_tag(frame: Vec<u8>, id: u8) -> Vec<u8> {
 }
 
 pub fn node() -> NodeName {
-    NodeName::new("n")
+    NodeName::only()
 }
 
 pub fn device(name: &str) -> DeviceName {
@@ -113,23 +113,18 @@ pub fn object(bytes: &[u8]) -> ObjectPlan {
 
 /// A node with the devices `a` (index 5) and `b` (index 7) and the test programs.
 pub fn plan() -> Plan {
-    let device = |name, ifindex, last| DevicePlan {
-        name: device(name),
-        ifindex: Ifindex::new(ifindex).expect("not zero"),
-        mac: Mac([2, 0, 0, 0, 0, last]),
-        mtu: 1500,
-        addresses: Vec::new(),
+    let device = |name, ifindex, last| {
+        let ifindex = Ifindex::new(ifindex).expect("not zero");
+        DevicePlan::veth(device(name), ifindex, Mac([2, 0, 0, 0, 0, last]))
     };
     Plan {
         name: "kernel::test".to_owned(),
         nodes: vec![NodePlan {
-            name: node(),
             devices: vec![device("a", 5, 1), device("b", 7, 2)],
             objects: vec![object(OBJECT)],
-            maps: Vec::new(),
-            attachments: Vec::new(),
-            clock: None,
+            ..NodePlan::bare(node())
         }],
+        wires: Vec::new(),
         stimuli: Vec::new(),
         seed: 0,
     }
@@ -169,7 +164,7 @@ impl PlanExt for Plan {
             object: ObjectName::new("hooks"),
             map: map.to_owned(),
             key: key.to_owned(),
-            value: value.to_owned(),
+            value: MapValue::Bytes(value.to_owned()),
         });
         self
     }

@@ -8,9 +8,10 @@ use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE};
 use twinpath_bpf::{Map, MapShape, PerfReader, PerfRecord, Program, ProgramSource, Refusal, link};
 use twinpath_machine::{AttachType, MapType, ProgramType};
 
-use super::program::{Output, Watched, around, far_end};
+use super::program::{Output, Watched, around, far_end, received};
 use super::record::Record;
 use crate::kernel::code::Function;
+use crate::kernel::sys::packet::PacketSocket;
 
 /// Collects the records of a run's taps.
 pub struct Observer {
@@ -93,6 +94,26 @@ impl Observer {
     pub fn watch_device(&self, ifindex: u32) -> io::Result<OwnedFd> {
         let hook = AttachType::Xdp as u32;
         link(self.far_end.as_fd(), ifindex, hook, XDP_FLAGS_DRV_MODE)
+    }
+
+    /// A packet socket of this thread's namespace that records what devices receive, between XDP and tc, until it is
+    /// dropped: all, or all but what one device does. Its records carry the number.
+    ///
+    /// # Errors
+    /// When the kernel refuses one of the parts.
+    pub fn watch_received(&self, number: u32, but: Option<u32>) -> Result<PacketSocket, TapError> {
+        let output = Output {
+            records: self.records.as_fd(),
+            counts: self.counts.as_fd(),
+        };
+        let filter = Program::load(&ProgramSource::new(
+            "twinpath_recv",
+            ProgramType::SocketFilter as u32,
+            &received(number, but, output),
+        ))
+        .map_err(refused)?;
+        PacketSocket::filtered(filter.as_fd())
+            .map_err(|error| TapError::System("open a packet socket", error))
     }
 
     /// Loads a program together with a tap, to be attached in its place. The tap's records carry the number.

@@ -28,6 +28,8 @@ const SKB_VLAN_PRESENT: i16 = 20;
 const SKB_VLAN_TCI: i16 = 24;
 /// `__sk_buff.vlan_proto`
 const SKB_VLAN_PROTO: i16 = 28;
+/// `__sk_buff.ifindex`
+const SKB_IFINDEX: i16 = 40;
 
 /// Where the record's head starts on the stack.
 const BASE: i16 = -(HEAD as i16);
@@ -84,15 +86,7 @@ pub fn around(number: u32, watched: Watched, output: Output<'_>) -> Vec<u8> {
     code.store(Width::W, FP, BASE + CODE, RESULT);
     match watched {
         Watched::Xdp { .. } => xdp_length(&mut code),
-        Watched::Skb => {
-            code.load(Width::W, R1, CONTEXT, SKB_VLAN_PRESENT);
-            code.store(Width::W, FP, BASE + VLAN_PRESENT, R1);
-            code.load(Width::W, R1, CONTEXT, SKB_VLAN_PROTO);
-            code.store(Width::H, FP, BASE + VLAN_PROTOCOL, R1);
-            code.load(Width::W, R1, CONTEXT, SKB_VLAN_TCI);
-            code.store(Width::H, FP, BASE + VLAN_CONTROL, R1);
-            code.load(Width::W, PACKET_LENGTH, CONTEXT, SKB_LEN);
-        }
+        Watched::Skb => skb(&mut code),
     }
     send(&mut code, output);
     code.copy(R0, RESULT);
@@ -112,6 +106,35 @@ pub fn far_end(output: Output<'_>) -> Vec<u8> {
     code.set(R0, XDP_DROP);
     code.exit();
     code.finish()
+}
+
+/// The socket filter of packet sockets: records each frame, but for those of one device, and has the socket not take
+/// it.
+pub fn received(number: u32, but: Option<u32>, output: Output<'_>) -> Vec<u8> {
+    let mut code = Assembler::default();
+    code.copy(CONTEXT, R1);
+    start_head(&mut code, number);
+    code.load(Width::W, R1, CONTEXT, SKB_IFINDEX);
+    code.store(Width::W, FP, BASE + IFINDEX, R1);
+    let not_this = but.map(|ifindex| code.jump_if(R1, Condition::Equal, ifindex as i32));
+    skb(&mut code);
+    send(&mut code, output);
+    if let Some(jump) = not_this {
+        code.land(jump);
+    }
+    code.set(R0, 0);
+    code.exit();
+    code.finish()
+}
+
+fn skb(code: &mut Assembler) {
+    code.load(Width::W, R1, CONTEXT, SKB_VLAN_PRESENT);
+    code.store(Width::W, FP, BASE + VLAN_PRESENT, R1);
+    code.load(Width::W, R1, CONTEXT, SKB_VLAN_PROTO);
+    code.store(Width::H, FP, BASE + VLAN_PROTOCOL, R1);
+    code.load(Width::W, R1, CONTEXT, SKB_VLAN_TCI);
+    code.store(Width::H, FP, BASE + VLAN_CONTROL, R1);
+    code.load(Width::W, PACKET_LENGTH, CONTEXT, SKB_LEN);
 }
 
 fn xdp_length(code: &mut Assembler) {

@@ -11,7 +11,7 @@ pub const HEAD: usize = 32;
 pub const TAP: i16 = 0;
 /// Where the program's return value stands.
 pub const CODE: i16 = 4;
-/// Where the index of the device stands that received the packet, at a far end.
+/// Where the index of the device stands that received the packet, at a far end or for a stack.
 pub const IFINDEX: i16 = 8;
 /// Where the packet's length stands.
 pub const LENGTH: i16 = 12;
@@ -28,6 +28,11 @@ pub const BEGUN: i16 = 28;
 
 /// The number of the tap at the far ends.
 pub const FAR_END: u32 = u32::MAX;
+/// The number of the tap behind that one: what comes there was not received, but put there
+/// (`bpf_redirect_peer`).
+pub const BEHIND_FAR_END: u32 = u32::MAX - 1;
+/// The number of the tap before the stack of the first node; the next node has the next one.
+pub const INTAKE: u32 = 1 << 31;
 
 /// The longest packet that a record can hold: a perf record has a length of 16 bits.
 pub const MAX_PACKET: usize = 0xff00;
@@ -39,7 +44,7 @@ pub struct Record {
     pub tap: u32,
     /// The program's return value.
     pub code: i32,
-    /// At a far end: the device that received the packet.
+    /// At a far end or before a stack: the device that received the packet.
     pub ifindex: u32,
     /// Program runs that had begun before this one, and when it was over, this one and those inside it included.
     pub runs: Range<u32>,

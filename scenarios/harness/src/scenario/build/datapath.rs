@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use twinpath_control::abi::{Seam, global, map};
-use twinpath_control::{Cluster, Device, ModelError, Place, abi};
+use twinpath_control::{Cluster, Device, Endpoint, ModelError, Place, abi};
 
 use crate::datapath;
-use crate::plan::{ClockCell, DevicePlan, MapWrite, ObjectName, ObjectPlan};
+use crate::plan::{ClockCell, DeviceName, MapValue, MapWrite, NodePlan, ObjectName, ObjectPlan};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ScenarioFile;
 use crate::scenario::source::{Located, Source};
 
+use super::network::Network;
 use super::objects::Objects;
 
 /// The built-in object.
@@ -40,18 +41,29 @@ pub(super) fn clock(objects: &Objects, plans: &mut [ObjectPlan]) -> Option<Clock
     })
 }
 
-/// The cluster of the scenario as map contents.
+/// The cluster of the scenario as the contents of a node's maps. A node is told of its own endpoints, and of those
+/// that are nowhere, which is a mistake.
 pub(super) fn cluster(
     source: &Arc<Source>,
     file: &ScenarioFile,
-    devices: &[DevicePlan],
+    node: &NodePlan,
+    network: &Network,
     objects: &Objects,
 ) -> Result<Vec<MapWrite>, ScenarioError> {
+    let elsewhere = |endpoint: &Endpoint| {
+        let mut ports = network.ports();
+        ports.any(|port| port.node != node.name && port.device.as_str() == endpoint.device)
+    };
+    let here = |endpoint: &Endpoint| {
+        let device = DeviceName::new(&endpoint.device);
+        node.device(&device).is_some() || !elsewhere(endpoint)
+    };
     let cluster = Cluster {
         endpoints: file
             .endpoints
             .iter()
             .map(|endpoint| endpoint.value().clone())
+            .filter(here)
             .collect(),
         services: file
             .services
@@ -61,7 +73,7 @@ pub(super) fn cluster(
         deny: file.deny.iter().map(|network| network.0).collect(),
     };
     let device = |name: &str| {
-        let device = devices.iter().find(|device| device.name.as_str() == name)?;
+        let device = node.device(&DeviceName::new(name))?;
         Some(Device {
             ifindex: abi::Ifindex(device.ifindex.get()),
             mac: abi::Mac(device.mac.0),
@@ -79,7 +91,7 @@ pub(super) fn cluster(
         object: object.clone(),
         map: entry.map.to_owned(),
         key: entry.key,
-        value: entry.value,
+        value: MapValue::Bytes(entry.value),
     };
     Ok(entries.into_iter().map(write).collect())
 }

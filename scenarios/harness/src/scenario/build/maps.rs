@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::check::{Claim, MapExpectation};
 use crate::decode::Decoder;
-use crate::plan::{Ifindex, MapWrite, NodeName, ObjectName};
+use crate::plan::{MapValue, MapWrite, NodeName, ObjectName};
 use crate::recording::MapRef;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::{EntryExpect, Fields, FinalExpect, MapExpect};
@@ -13,32 +13,67 @@ use crate::scenario::literal::Bytes;
 use crate::scenario::source::{Located, Source};
 
 use super::fields;
+use super::network::Network;
 use super::objects::{Objects, unknown_device};
 
 /// Turns entries of maps into bytes of the right size.
 pub(super) struct Maps<'a> {
     pub source: &'a Arc<Source>,
     pub objects: &'a Objects,
-    pub device: &'a dyn Fn(&str) -> Option<Ifindex>,
-    pub node: &'a NodeName,
+    pub network: &'a Network,
     pub decoder: &'a Decoder,
 }
 
 impl Maps<'_> {
-    /// The writes that the scenario says byte by byte.
-    pub fn writes(&self, entries: &[MapEntry]) -> Result<Vec<MapWrite>, ScenarioError> {
-        entries
-            .iter()
-            .map(|entry| {
-                let (object, map, shape) = self.objects.map(&entry.map)?;
-                Ok(MapWrite {
-                    object,
-                    key: self.bytes(&entry.key, "key", &map, shape.key)?,
-                    value: self.bytes(&entry.value, "value", &map, shape.value)?,
-                    map,
-                })
-            })
-            .collect()
+    /// The writes to a node's maps that the scenario says byte by byte.
+    pub fn writes(
+        &self,
+        entries: &[MapEntry],
+        node: &NodeName,
+    ) -> Result<Vec<MapWrite>, ScenarioError> {
+        let mut writes = Vec::new();
+        for entry in entries {
+            let at = entry.map.span();
+            if let Some(name) = &entry.node
+                && self.network.node(self.source, Some(name), at)? != node
+            {
+                continue;
+            }
+            writes.push(self.write(entry, node)?);
+        }
+        Ok(writes)
+    }
+
+    fn write(&self, entry: &MapEntry, node: &NodeName) -> Result<MapWrite, ScenarioError> {
+        let (object, map, shape) = self.objects.map(&entry.map)?;
+        let value = match (&entry.value, &entry.program) {
+            (Some(value), None) => {
+                MapValue::Bytes(self.bytes(value, "value", &map, shape.value, node)?)
+            }
+            (None, Some(program)) if shape.programs => {
+                MapValue::Program(self.objects.program_of(&object, program)?)
+            }
+            (None, Some(program)) => {
+                return Err(Problem::new(
+                    format!("`{map}` is no array of programs"),
+                    "expected `value`",
+                )
+                .at(self.source, program.span()));
+            }
+            _ => {
+                return Err(Problem::new(
+                    "an entry of a map has one value",
+                    "expected `value`, or `program` in an array of programs",
+                )
+                .at(self.source, entry.map.span()));
+            }
+        };
+        Ok(MapWrite {
+            object,
+            key: self.bytes(&entry.key, "key", &map, shape.key, node)?,
+            value,
+            map,
+        })
     }
 
     /// What is expected at the end.
@@ -50,12 +85,13 @@ impl Maps<'_> {
 
     fn raw(&self, expect: &Located<MapExpect>) -> Result<MapExpectation, ScenarioError> {
         let (object, map, shape) = self.objects.map(&expect.map)?;
-        let key = |key| self.bytes(key, "key", &map, shape.key);
+        let node = self.node(expect.node.as_ref(), &expect.map)?;
+        let key = |key| self.bytes(key, "key", &map, shape.key, node);
         let claim = match (&expect.key, &expect.value, expect.absent, &expect.entries) {
             (None, None, false, Some(count)) => Claim::Entries(*count.value()),
             (Some(at), Some(value), false, None) => Claim::Value {
                 key: key(at)?,
-                value: self.bytes(value, "value", &map, shape.value)?,
+                value: self.bytes(value, "value", &map, shape.value, node)?,
                 zero_if_absent: shape.array,
             },
             (Some(at), None, true, None) => Claim::Absent(key(at)?),
@@ -67,11 +103,20 @@ impl Maps<'_> {
                 .at(self.source, expect.map.span()));
             }
         };
-        Ok(self.expectation(expect, object, map, claim))
+        Ok(self.expectation(expect, node, object, map, claim))
+    }
+
+    fn node(
+        &self,
+        name: Option<&Located<String>>,
+        map: &Located<String>,
+    ) -> Result<&NodeName, ScenarioError> {
+        self.network.node(self.source, name, map.span())
     }
 
     fn typed(&self, expect: &Located<EntryExpect>) -> Result<MapExpectation, ScenarioError> {
         let (object, map, shape) = self.objects.map(&expect.map)?;
+        let node = self.node(expect.node.as_ref(), &expect.map)?;
         if expect.absent == expect.value.is_some() {
             return Err(Problem::new(
                 "an expectation of an entry says what stands in it, or that it is absent",
@@ -80,49 +125,42 @@ impl Maps<'_> {
             .at(self.source, expect.map.span()));
         }
         let value = match &expect.value {
-            Some(value) => Some(self.value_fields(value, &object, &map, shape.value)?),
+            Some(value) => {
+                let map = reference(node, &object, &map);
+                Some(self.value_fields(value, &map, shape.value)?)
+            }
             None => None,
         };
         let claim = Claim::Entry {
             key: expect.key.clone(),
             value,
         };
-        Ok(self.expectation(expect, object, map, claim))
+        Ok(self.expectation(expect, node, object, map, claim))
     }
 
     /// What an entry's value should hold, by the names that a decoded value of the map has.
     fn value_fields(
         &self,
         value: &Fields,
-        object: &ObjectName,
-        map: &str,
+        map: &MapRef,
         size: usize,
     ) -> Result<Vec<(String, String)>, ScenarioError> {
-        let decoded = self
-            .decoder
-            .value(&self.reference(object, map), &[vec![0; size]]);
+        let decoded = self.decoder.value(map, &[vec![0; size]]);
         let known: Vec<&str> = decoded.iter().map(|(name, _)| name.as_str()).collect();
         fields::of_record(self.source, value, &known)
-    }
-
-    fn reference(&self, object: &ObjectName, map: &str) -> MapRef {
-        MapRef {
-            node: self.node.clone(),
-            object: object.clone(),
-            map: map.to_owned(),
-        }
     }
 
     fn expectation<T>(
         &self,
         place: &Located<T>,
+        node: &NodeName,
         object: ObjectName,
         map: String,
         claim: Claim,
     ) -> MapExpectation {
         MapExpectation {
             line: self.source.line(place.span().start),
-            map: self.reference(&object, &map),
+            map: reference(node, &object, &map),
             claim,
         }
     }
@@ -133,10 +171,11 @@ impl Maps<'_> {
         part: &str,
         map: &str,
         size: usize,
+        node: &NodeName,
     ) -> Result<Vec<u8>, ScenarioError> {
         let at = |problem: Problem| problem.at(self.source, bytes.span());
         let encoded = bytes
-            .encode(self.device)
+            .encode(|name| self.network.index(node, name))
             .map_err(|name| at(unknown_device(&name)))?;
         if encoded.len() == size {
             return Ok(encoded);
@@ -145,5 +184,13 @@ impl Maps<'_> {
             format!("this {part} has {} bytes", encoded.len()),
             format!("expected {size}: the size of a {part} of map `{map}`"),
         )))
+    }
+}
+
+fn reference(node: &NodeName, object: &ObjectName, map: &str) -> MapRef {
+    MapRef {
+        node: node.clone(),
+        object: object.clone(),
+        map: map.to_owned(),
     }
 }

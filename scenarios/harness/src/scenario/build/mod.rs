@@ -1,24 +1,24 @@
 //! From a scenario to a [`Case`]: every name resolved, every byte counted.
 
 mod datapath;
-mod devices;
 mod fields;
 mod maps;
+mod network;
+mod nodes;
 mod objects;
 mod steps;
+mod topology;
 
 use crate::check::Expectations;
 use crate::decode::Decoder;
-use crate::plan::{NodeName, NodePlan, Plan};
+use crate::plan::Plan;
 
 use self::maps::Maps;
+use self::network::Network;
 use self::objects::Objects;
 use self::steps::Steps;
 use super::error::ScenarioError;
 use super::parse::Scenario;
-
-/// The node of a scenario that does not name any.
-const NODE: &str = "node";
 
 /// What is to be run, what is expected of it, and how to read what comes out.
 #[derive(Debug, Clone)]
@@ -39,48 +39,36 @@ impl Scenario {
     pub fn case(&self) -> Result<Case, ScenarioError> {
         let source = &self.source;
         let file = &self.file;
-        let node = NodeName::new(NODE);
-        let devices = devices::devices(source, &file.devices)?;
-        let index = |name: &str| {
-            devices
-                .iter()
-                .find(|device| device.name.as_str() == name)
-                .map(|device| device.ifindex)
-        };
-        let (objects, mut object_plans) = Objects::read(source, &file.objects, &index)?;
+        let network = Network::read(source, file)?;
+        let objects = Objects::read(source, &file.objects, &network)?;
         let decoder = Decoder::new(objects.datapaths().cloned());
         let maps = Maps {
             source,
             objects: &objects,
-            device: &index,
-            node: &node,
+            network: &network,
             decoder: &decoder,
         };
         let steps = Steps {
             source,
-            devices: &devices,
-            node: &node,
+            network: &network,
         };
         let (stimuli, packets) = steps.stimuli(&file.steps)?;
         let expectations = Expectations {
             packets,
             maps: maps.expectations(&file.expect)?,
         };
-        let mut writes = datapath::cluster(source, file, &devices, &objects)?;
-        writes.extend(maps.writes(&file.maps)?);
-        let clock = datapath::clock(&objects, &mut object_plans);
-        let attachments = devices::attachments(&objects, &file.devices)?;
-        let node = NodePlan {
-            name: node,
-            devices,
-            objects: object_plans,
-            maps: writes,
-            attachments,
-            clock,
-        };
+        let mut nodes = network.nodes.clone();
+        for node in &mut nodes {
+            node.objects = objects.plans(&network, &file.objects, &node.name)?;
+            node.maps = datapath::cluster(source, file, node, &network, &objects)?;
+            node.maps.extend(maps.writes(&file.maps, &node.name)?);
+            node.clock = datapath::clock(&objects, &mut node.objects);
+            node.attachments = network.attachments(&objects, &node.name)?;
+        }
         let plan = Plan {
             name: self.name.clone(),
-            nodes: vec![node],
+            nodes,
+            wires: network.wires.clone(),
             stimuli,
             seed: file.seed,
         };

@@ -7,17 +7,21 @@ use std::sync::Arc;
 
 use crate::datapath::is_datapath;
 use crate::object::{Contents, MapShape, fits};
-use crate::plan::{HookKind, ObjectName, ObjectPlan};
+use crate::plan::{HookKind, NodeName, ObjectName, ObjectPlan};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ObjectEntry;
+use crate::scenario::literal::Bytes;
 use crate::scenario::source::{Located, Source};
 
 use super::datapath;
+use super::network::Network;
 
 /// The objects of a scenario, by name.
 pub(super) struct Objects {
     source: Arc<Source>,
     loaded: BTreeMap<ObjectName, Contents>,
+    /// In the order of the file, without values of global variables.
+    plans: Vec<ObjectPlan>,
 }
 
 impl Objects {
@@ -25,30 +29,28 @@ impl Objects {
     pub fn read(
         source: &Arc<Source>,
         entries: &[ObjectEntry],
-        device: &dyn Fn(&str) -> Option<twinpath_node::Ifindex>,
-    ) -> Result<(Self, Vec<ObjectPlan>), ScenarioError> {
+        network: &Network,
+    ) -> Result<Self, ScenarioError> {
         let mut objects = Self {
             source: Arc::clone(source),
             loaded: BTreeMap::new(),
+            plans: Vec::new(),
         };
         if entries.is_empty() {
             let plan = datapath::object();
             objects.add(&plan, 0..0)?;
-            return Ok((objects, vec![plan]));
+            objects.plans.push(plan);
         }
-        let mut plans = Vec::new();
         for entry in entries {
-            let plan = objects.entry(entry, device)?;
-            plans.push(plan);
+            objects.entry(entry)?;
+            for node in entry.node_globals.keys() {
+                network.node(source, Some(node), node.span())?;
+            }
         }
-        Ok((objects, plans))
+        Ok(objects)
     }
 
-    fn entry(
-        &mut self,
-        entry: &ObjectEntry,
-        device: &dyn Fn(&str) -> Option<twinpath_node::Ifindex>,
-    ) -> Result<ObjectPlan, ScenarioError> {
+    fn entry(&mut self, entry: &ObjectEntry) -> Result<(), ScenarioError> {
         let path = beside(&self.source.path, &entry.path);
         let bytes = std::fs::read(&path).map_err(|error| {
             Problem::new(
@@ -66,7 +68,7 @@ impl Objects {
             .name
             .as_ref()
             .map_or(stem, |name| name.value().clone());
-        let mut plan = ObjectPlan {
+        let plan = ObjectPlan {
             name: ObjectName::new(name),
             path,
             bytes: bytes.into(),
@@ -80,27 +82,56 @@ impl Objects {
             )
             .at(&self.source, span));
         }
-        let contents = self.add(&plan, entry.path.span())?;
-        let mut globals = BTreeMap::new();
-        for (symbol, value) in &entry.globals {
-            let at = |problem: Problem| problem.at(&self.source, value.span());
-            let bytes = value
-                .encode(device)
-                .map_err(|name| at(unknown_device(&name)))?;
-            check_global(&contents, symbol, bytes.len()).map_err(at)?;
-            globals.insert(symbol.clone(), bytes);
-        }
-        plan.globals = globals;
-        Ok(plan)
+        self.add(&plan, entry.path.span())?;
+        self.plans.push(plan);
+        Ok(())
     }
 
-    fn add(&mut self, plan: &ObjectPlan, span: Range<usize>) -> Result<Contents, ScenarioError> {
+    /// The objects as a node loads them, with its values of global variables.
+    pub fn plans(
+        &self,
+        network: &Network,
+        entries: &[ObjectEntry],
+        node: &NodeName,
+    ) -> Result<Vec<ObjectPlan>, ScenarioError> {
+        let mut plans = self.plans.clone();
+        for (plan, entry) in plans.iter_mut().zip(entries) {
+            let own = entry.node_globals.iter();
+            let own = own.filter(|(name, _)| name.as_str() == node.as_str());
+            let own = own.flat_map(|(_, globals)| globals);
+            for (symbol, value) in entry.globals.iter().chain(own) {
+                let bytes = self.global(network, node, &plan.name, symbol, value)?;
+                plan.globals.insert(symbol.clone(), bytes);
+            }
+        }
+        Ok(plans)
+    }
+
+    fn global(
+        &self,
+        network: &Network,
+        node: &NodeName,
+        object: &ObjectName,
+        symbol: &str,
+        value: &Located<Bytes>,
+    ) -> Result<Vec<u8>, ScenarioError> {
+        let at = |problem: Problem| problem.at(&self.source, value.span());
+        let bytes = value
+            .encode(|name| network.index(node, name))
+            .map_err(|name| at(unknown_device(&name)))?;
+        if let Some(contents) = self.loaded.get(object) {
+            check_global(contents, symbol, bytes.len()).map_err(at)?;
+        }
+        Ok(bytes)
+    }
+
+    fn add(&mut self, plan: &ObjectPlan, span: Range<usize>) -> Result<(), ScenarioError> {
         let contents = Contents::read(&plan.bytes).map_err(|error| {
             Problem::new(format!("{} {error}", plan.path.display()), "named here")
                 .at(&self.source, span)
         })?;
-        self.loaded.insert(plan.name.clone(), contents.clone());
-        Ok(contents)
+        self.loaded.insert(plan.name.clone(), contents);
+        Ok(())
     }
 
     /// Those of the objects that are the datapath.
@@ -114,12 +145,13 @@ impl Objects {
     /// Finds `program` or `object:program`, and sees that it can be attached at the hook.
     pub fn program(
         &self,
-        name: &Located<String>,
+        name: &str,
         hook: HookKind,
+        span: Range<usize>,
     ) -> Result<(ObjectName, String), ScenarioError> {
         let find = |contents: &Contents, name: &str| contents.programs.get(name).copied();
         let all = |contents: &Contents| contents.programs.keys().cloned().collect();
-        let (object, program, kind) = self.find("program", name, find, all)?;
+        let (object, program, kind) = self.find("program", name, span.clone(), find, all)?;
         if fits(kind, hook) {
             return Ok((object, program));
         }
@@ -127,7 +159,28 @@ impl Objects {
             format!("`{program}` is a program of type {kind}"),
             format!("expected a program for {hook}"),
         )
-        .at(&self.source, name.span()))
+        .at(&self.source, span))
+    }
+
+    /// Finds a program of an object.
+    pub fn program_of(
+        &self,
+        object: &ObjectName,
+        name: &Located<String>,
+    ) -> Result<String, ScenarioError> {
+        let contents = self.loaded.get(object);
+        let known = || {
+            contents
+                .iter()
+                .flat_map(|contents| contents.programs.keys())
+        };
+        match known().any(|known| known == name.value()) {
+            true => Ok(name.value().clone()),
+            false => {
+                let known = known().map(String::as_str);
+                Err(Problem::unknown("program", name, known).at(&self.source, name.span()))
+            }
+        }
     }
 
     /// Finds `map` or `object:map`.
@@ -137,20 +190,21 @@ impl Objects {
     ) -> Result<(ObjectName, String, MapShape), ScenarioError> {
         let find = |contents: &Contents, name: &str| contents.maps.get(name).copied();
         let all = |contents: &Contents| contents.maps.keys().cloned().collect();
-        self.find("map", name, find, all)
+        self.find("map", name, name.span(), find, all)
     }
 
     fn find<T>(
         &self,
         kind: &str,
-        name: &Located<String>,
+        name: &str,
+        span: Range<usize>,
         find: impl Fn(&Contents, &str) -> Option<T>,
         all: impl Fn(&Contents) -> Vec<String>,
     ) -> Result<(ObjectName, String, T), ScenarioError> {
-        let at = |problem: Problem| problem.at(&self.source, name.span());
+        let at = |problem: Problem| problem.at(&self.source, span.clone());
         let (object, wanted) = match name.split_once(':') {
             Some((object, wanted)) => (Some(object), wanted),
-            None => (None, name.as_str()),
+            None => (None, name),
         };
         if let Some(object) = object
             && !self.loaded.keys().any(|name| name.as_str() == object)

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use twinpath_control::abi::DropReason;
+use twinpath_pcaps::build::Ethernet;
 use twinpath_pcaps::text::{self, TextError, TextProblem};
-use twinpath_pcaps::{Capture, CaptureError, Frame};
+use twinpath_pcaps::{Capture, CaptureError, Frame, MacAddr};
 
 use crate::check::{Expectation, ExpectedEnd};
 use crate::frame;
-use crate::plan::{DeviceName, DevicePlan, NodeName, Stimulus, StimulusKind};
+use crate::plan::{DeviceKind, Mac, Port, Stimulus, StimulusKind};
 use crate::recording::Verdict;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::{OneOrMore, PacketExpect};
@@ -22,6 +23,7 @@ use crate::scenario::source::{Located, Source};
 use crate::scenario::suggest;
 
 use super::fields;
+use super::network::{Network, Pod};
 use super::objects::beside;
 
 /// When the first stimulus happens: late enough for programs that subtract a time-out from the time.
@@ -33,12 +35,18 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Turns steps into stimuli.
 pub(super) struct Steps<'a> {
     pub source: &'a Arc<Source>,
-    pub devices: &'a [DevicePlan],
-    pub node: &'a NodeName,
+    pub network: &'a Network,
 }
 
 /// Stimuli, each with its expectation.
 pub(super) type Expected = (Vec<Stimulus>, Vec<Arc<Expectation>>);
+
+/// Where the frames of a step arrive, and between whom they are unless they say so.
+struct Arrival {
+    port: Port,
+    source: MacAddr,
+    destination: MacAddr,
+}
 
 /// A frame before it is known when and where it arrives.
 struct Packet {
@@ -58,8 +66,8 @@ impl Steps<'_> {
         for (index, step) in steps.iter().enumerate() {
             let pause = if index == 0 { Duration::ZERO } else { PAUSE };
             now += step.after.map_or(pause, |delay| delay.0);
-            let device = self.device(step)?;
-            let packets = self.packets(step)?;
+            let place = self.place(step)?;
+            let packets = self.packets(step, &place)?;
             let expected = StepExpectations::new(self, step)?;
             let start = now;
             for packet in packets {
@@ -68,8 +76,8 @@ impl Steps<'_> {
                 stimuli.push(Stimulus {
                     at: start + packet.at,
                     kind: StimulusKind::Frame {
-                        node: self.node.clone(),
-                        device: device.clone(),
+                        node: place.port.node.clone(),
+                        device: place.port.device.clone(),
                         bytes: packet.bytes,
                     },
                 });
@@ -79,25 +87,77 @@ impl Steps<'_> {
         Ok((stimuli, expectations))
     }
 
-    fn device(&self, step: &Located<Step>) -> Result<DeviceName, ScenarioError> {
-        let names = || self.devices.iter().map(|device| device.name.as_str());
-        match (&step.on, self.devices) {
-            (None, [only]) => Ok(only.name.clone()),
-            (None, _) => Err(Problem::new(
-                "this step does not say where its packets arrive",
-                "expected `on = \"DEVICE\"`, as there are several devices",
-            )
-            .at(self.source, step.span())),
-            (Some(name), _) if names().any(|known| known == name.as_str()) => {
-                Ok(DeviceName::new(name.as_str()))
+    fn place(&self, step: &Located<Step>) -> Result<Arrival, ScenarioError> {
+        let mut edges = self.edges();
+        let port = match (&step.on, &step.from) {
+            (Some(name), None) => {
+                let port = self.network.port(self.source, name, name.span())?;
+                if !self.is_edge(&port) {
+                    return Err(Problem::new(
+                        format!("no frame comes to `{port}` from outside"),
+                        "expected a device without a wire to another",
+                    )
+                    .at(self.source, name.span()));
+                }
+                port
             }
-            (Some(name), _) => {
-                Err(Problem::unknown("device", name, names()).at(self.source, name.span()))
+            (None, Some(name)) => {
+                let pod = self.pod(name, name.span())?;
+                return Ok(self.arrival(pod.port.clone(), Some(pod.mac)));
             }
+            (None, None) => match (edges.next(), edges.next()) {
+                (Some(only), None) => only,
+                _ => {
+                    return Err(Problem::new(
+                        "this step does not say where its packets arrive",
+                        "expected `on = \"DEVICE\"`, as there are several devices",
+                    )
+                    .at(self.source, step.span()));
+                }
+            },
+            (Some(_), Some(name)) => {
+                return Err(Problem::new(
+                    "packets arrive at one place",
+                    "expected `on` or `from`, not both",
+                )
+                .at(self.source, name.span()));
+            }
+        };
+        Ok(self.arrival(port, None))
+    }
+
+    /// Where frames arrive, and the hardware addresses of those that do not say theirs: on a node with a network stack
+    /// they are for the device.
+    fn arrival(&self, port: Port, sender: Option<Mac>) -> Arrival {
+        let (source, destination) = (Ethernet::DEFAULT_SOURCE, Ethernet::DEFAULT_DESTINATION);
+        let device = self.network.device(&port);
+        let own = device.filter(|_| !port.node.is_only());
+        Arrival {
+            source: sender.map_or(source, |mac| MacAddr(mac.0)),
+            destination: own.map_or(destination, |device| MacAddr(device.mac.0)),
+            port,
         }
     }
 
-    fn packets(&self, step: &Located<Step>) -> Result<Vec<Packet>, ScenarioError> {
+    fn edges(&self) -> impl Iterator<Item = Port> {
+        self.network.ports().filter(|port| self.is_edge(port))
+    }
+
+    fn is_edge(&self, port: &Port) -> bool {
+        let device = self.network.device(port);
+        let mut ends = self.network.wires.iter().flatten();
+        device.is_some_and(|device| device.kind == DeviceKind::Veth) && ends.all(|end| end != port)
+    }
+
+    fn pod(&self, name: &str, span: Range<usize>) -> Result<&Pod, ScenarioError> {
+        let pods = &self.network.pods;
+        pods.get(name).ok_or_else(|| {
+            let known = pods.keys().map(String::as_str);
+            Problem::unknown("pod", name, known).at(self.source, span)
+        })
+    }
+
+    fn packets(&self, step: &Located<Step>, place: &Arrival) -> Result<Vec<Packet>, ScenarioError> {
         let one = |bytes| {
             vec![Packet {
                 number: 1,
@@ -106,7 +166,7 @@ impl Steps<'_> {
             }]
         };
         match (&step.send, &step.send_hex, &step.replay) {
-            (Some(text), None, None) => text::frame(text)
+            (Some(text), None, None) => text::frame_between(text, place.source, place.destination)
                 .map(one)
                 .map_err(|error| self.no_frame(text, &error)),
             (None, Some(hex), None) => Ok(one(hex.0.clone())),
@@ -241,21 +301,20 @@ impl Steps<'_> {
     }
 
     fn ends(&self, ends: &Located<OneOrMore>) -> Result<Vec<ExpectedEnd>, ScenarioError> {
-        let names = || self.devices.iter().map(|device| device.name.as_str());
+        let port = |device: &str| self.network.port(self.source, device, ends.span());
         ends.0
             .iter()
-            .map(|end| match (end.as_str(), end.strip_prefix("leaves ")) {
-                ("stack", _) => Ok(ExpectedEnd::Stack),
-                ("dropped", _) => Ok(ExpectedEnd::Dropped),
-                (_, Some(device)) if names().any(|known| known == device) => {
-                    Ok(ExpectedEnd::Leaves(DeviceName::new(device)))
+            .map(|end| match end.split_once(' ').unwrap_or((end, "")) {
+                ("stack", "") => Ok(ExpectedEnd::Stack),
+                ("dropped", "") => Ok(ExpectedEnd::Dropped),
+                ("leaves", device) => port(device).map(ExpectedEnd::Leaves),
+                ("reaches", pod) => {
+                    let pod = self.pod(pod, ends.span())?;
+                    Ok(ExpectedEnd::Leaves(pod.port.clone()))
                 }
-                (_, Some(device)) => {
-                    Err(Problem::unknown("device", device, names()).at(self.source, ends.span()))
-                }
-                (other, None) => Err(Problem::new(
-                    format!("a packet cannot end at `{other}`"),
-                    "expected `leaves DEVICE`, `stack` or `dropped`",
+                _ => Err(Problem::new(
+                    format!("a packet cannot end at `{end}`"),
+                    "expected `leaves DEVICE`, `reaches POD`, `stack` or `dropped`",
                 )
                 .at(self.source, ends.span())),
             })

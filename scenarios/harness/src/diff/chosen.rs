@@ -1,0 +1,241 @@
+//! Numbers that the network stacks of nodes choose, blanked before frames are compared.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::plan::{DeviceKind, Plan};
+
+use super::rule::Rule;
+
+/// Whose numbers are chosen by a stack: those of packets from the addresses of a plan's nodes.
+#[derive(Debug, Clone, Default)]
+pub struct Chosen {
+    own: BTreeSet<IpAddr>,
+    /// UDP ports of tunnels.
+    tunnels: BTreeSet<u16>,
+}
+
+const IPV4: usize = 20;
+const IPV6: usize = 40;
+const UDP: usize = 8;
+const VXLAN: usize = 8;
+const FRAGMENT: usize = 8;
+/// ICMP of both versions, up to the packet that an error is about.
+const ICMP: usize = 8;
+const BLANK: [u8; 2] = [0xff, 0xff];
+
+impl Chosen {
+    /// The numbers that a plan's nodes choose.
+    pub fn of(plan: &Plan) -> Self {
+        let devices = || plan.nodes.iter().flat_map(|node| &node.devices);
+        let addresses = devices().flat_map(|device| &device.addresses);
+        let tunnels = devices().filter_map(|device| match &device.kind {
+            DeviceKind::Vxlan(vxlan) => Some(vxlan.port),
+            DeviceKind::Veth | DeviceKind::Dummy => None,
+        });
+        Self {
+            own: addresses.map(|address| address.addr()).collect(),
+            tunnels: tunnels.collect(),
+        }
+    }
+
+    /// The frame with blanks where a stack chose a number. Each checksum stays as right or wrong as it was.
+    pub(super) fn blank(&self, frame: &[u8], rules: &mut BTreeSet<Rule>) -> Vec<u8> {
+        let mut frame = frame.to_vec();
+        if !self.own.is_empty() {
+            self.ethernet(&mut frame, rules);
+        }
+        frame
+    }
+
+    fn ethernet(&self, frame: &mut [u8], rules: &mut BTreeSet<Rule>) {
+        const TAG: usize = 4;
+        let mut at = 12;
+        while let Some([0x81, 0x00] | [0x88, 0xa8]) = frame.get(at..at + 2) {
+            at += TAG;
+        }
+        if frame.len() >= at + 2 {
+            self.packet(&mut frame[at + 2..], rules);
+        }
+    }
+
+    fn packet(&self, packet: &mut [u8], rules: &mut BTreeSet<Rule>) {
+        match packet.first().map(|first| first >> 4) {
+            Some(4) if packet.len() >= IPV4 => self.ipv4(packet, rules),
+            Some(6) if packet.len() >= IPV6 => self.ipv6(packet, rules),
+            _ => {}
+        }
+    }
+
+    fn ipv4(&self, packet: &mut [u8], rules: &mut BTreeSet<Rule>) {
+        const UDP_NUMBER: u8 = 17;
+        const ICMP_NUMBER: u8 = 1;
+        let header = 4 * usize::from(packet[0] & 0xf);
+        let source: [u8; 4] = [packet[12], packet[13], packet[14], packet[15]];
+        let own = self.own.contains(&IpAddr::V4(Ipv4Addr::from(source)));
+        if own && packet[4..6] != [0, 0] {
+            rewrite(packet, 4, &BLANK, Some(10));
+            rules.insert(Rule::Identification);
+        }
+        let first = packet[6] & 0x1f == 0 && packet[7] == 0;
+        let protocol = packet[9];
+        let Some(body) = packet.get_mut(header..).filter(|_| first && header >= IPV4) else {
+            return;
+        };
+        match protocol {
+            UDP_NUMBER => self.udp(body, own, rules),
+            ICMP_NUMBER if matches!(body.first(), Some(3 | 4 | 5 | 11 | 12)) => {
+                self.quote(body, rules);
+            }
+            _ => {}
+        }
+    }
+
+    fn ipv6(&self, packet: &mut [u8], rules: &mut BTreeSet<Rule>) {
+        const UDP_NUMBER: u8 = 17;
+        const FRAGMENT_NUMBER: u8 = 44;
+        const ICMP_NUMBER: u8 = 58;
+        let mut source = [0; 16];
+        source.copy_from_slice(&packet[8..24]);
+        let own = self.own.contains(&IpAddr::V6(Ipv6Addr::from(source)));
+        let next = packet[6];
+        let body = &mut packet[IPV6..];
+        match next {
+            FRAGMENT_NUMBER if own && body.len() >= FRAGMENT => {
+                body[4..8].fill(0xff);
+                rules.insert(Rule::Identification);
+            }
+            UDP_NUMBER => self.udp(body, own, rules),
+            ICMP_NUMBER if matches!(body.first(), Some(1..=4)) => self.quote(body, rules),
+            _ => {}
+        }
+    }
+
+    /// The source port of a tunnel is a hash with a key of the kernel's.
+    fn udp(&self, datagram: &mut [u8], own: bool, rules: &mut BTreeSet<Rule>) {
+        let Some([_, _, high, low, _, _, check @ ..]) = datagram.first_chunk::<UDP>() else {
+            return;
+        };
+        if !self.tunnels.contains(&u16::from_be_bytes([*high, *low])) {
+            return;
+        }
+        let checksum = (*check != [0, 0]).then_some(6);
+        if own {
+            rewrite(datagram, 0, &BLANK, checksum);
+            rules.insert(Rule::TunnelPort);
+        }
+        if let Some(inner) = datagram.get(UDP + VXLAN..) {
+            let mut blanked = inner.to_vec();
+            self.ethernet(&mut blanked, rules);
+            rewrite(datagram, UDP + VXLAN, &blanked, checksum);
+        }
+    }
+
+    /// The packet that an error is about.
+    fn quote(&self, error: &mut [u8], rules: &mut BTreeSet<Rule>) {
+        if let Some(packet) = error.get(ICMP..) {
+            let mut blanked = packet.to_vec();
+            self.packet(&mut blanked, rules);
+            rewrite(error, ICMP, &blanked, Some(2));
+        }
+    }
+}
+
+/// Writes bytes at an even place, and corrects a checksum over them by the difference (RFC 1624).
+fn rewrite(bytes: &mut [u8], at: usize, new: &[u8], checksum: Option<usize>) {
+    let old = bytes[at..at + new.len()].to_vec();
+    bytes[at..at + new.len()].copy_from_slice(new);
+    let Some(check) = checksum.filter(|check| bytes.len() >= check + 2 && old != new) else {
+        return;
+    };
+    let before = u16::from_be_bytes([bytes[check], bytes[check + 1]]);
+    let after = !fold(u64::from(!before) + u64::from(!sum(&old)) + u64::from(sum(new)));
+    bytes[check..check + 2].copy_from_slice(&after.to_be_bytes());
+}
+
+/// The one's complement sum of words of 16 bits.
+fn sum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|word| match word {
+        [high, low] => u64::from(u16::from_be_bytes([*high, *low])),
+        rest => rest.first().map_or(0, |high| u64::from(*high) << 8),
+    });
+    fold(words.sum())
+}
+
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinpath_pcaps::{dissect, text};
+
+    fn chosen() -> Chosen {
+        Chosen {
+            own: ["10.0.0.1".parse(), "fd00::1".parse()]
+                .into_iter()
+                .map(Result::unwrap)
+                .collect(),
+            tunnels: [4789].into(),
+        }
+    }
+
+    fn blank(text: &str) -> (Vec<u8>, Vec<&'static str>) {
+        let mut rules = BTreeSet::new();
+        let frame = chosen().blank(&text::frame(text).unwrap(), &mut rules);
+        (frame, rules.into_iter().map(Rule::name).collect())
+    }
+
+    #[test]
+    fn what_a_stack_chose_does_not_count_and_all_else_does() {
+        let equal = [
+            (
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5",
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 6",
+                vec!["ip-id"],
+            ),
+            (
+                "vxlan 10.0.0.1:33000 > 10.0.0.2 vni 1 { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5 } ipid 9",
+                "vxlan 10.0.0.1:33001 > 10.0.0.2 vni 1 { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 6 } ipid 8",
+                vec!["ip-id", "tunnel-port"],
+            ),
+            (
+                "vxlan [fd00::1]:33000 > [fd00::2] vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
+                "vxlan [fd00::1]:33001 > [fd00::2] vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
+                vec!["tunnel-port"],
+            ),
+            (
+                "icmp 10.0.0.1 > 10.0.0.2 unreachable port ipid 3 quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5 }",
+                "icmp 10.0.0.1 > 10.0.0.2 unreachable port ipid 4 quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 7 }",
+                vec!["ip-id"],
+            ),
+        ];
+        for (left, right, rules) in equal {
+            let (left, used) = blank(left);
+            assert_eq!(used, rules, "{right}");
+            assert_eq!(dissect::diff(&left, &blank(right).0), [], "{right}");
+            assert_eq!(dissect::wrong_checksums(&left), [], "{right}");
+        }
+        let unequal = [
+            (
+                "udp 10.0.0.2:1 > 10.0.0.1:2 ipid 5",
+                "udp 10.0.0.2:1 > 10.0.0.1:2 ipid 6",
+            ),
+            (
+                "vxlan 10.0.0.2:33000 > 10.0.0.1 vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
+                "vxlan 10.0.0.2:33001 > 10.0.0.1 vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
+            ),
+            (
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5",
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5 ipcsum bad",
+            ),
+        ];
+        for (left, right) in unequal {
+            assert_ne!(blank(left).0, blank(right).0, "{right}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Devices of every kind, made.
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::net::if_::if_nameindex;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, VxlanDf as Df};
+use rtnetlink::{LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
+use twinpath_node::VxlanDf;
+
+use super::edge::Edge;
+use super::error::Error;
+use super::links::{FarEnd, Links};
+use super::namespace::Namespace;
+use crate::plan::{DeviceKind, DevicePlan, NodePlan, Plan, VxlanConfig};
+
+/// Makes the devices of a node, the `number`th of the plan, all down. The thread is in its namespace; `namespaces`
+/// are those of all nodes. Of a wire, the first end's node makes both.
+///
+/// # Errors
+/// When the plan asks for what cannot be, or the kernel refuses.
+pub async fn make(
+    plan: &Plan,
+    number: usize,
+    links: &Links,
+    namespaces: &[&Namespace],
+    edge: &mut Edge,
+) -> Result<(), Error> {
+    let node = &plan.nodes[number];
+    for (place, device) in node.devices.iter().enumerate() {
+        match (&device.kind, plan.peer(&node.name, &device.name)) {
+            (DeviceKind::Veth, None) => {
+                check_index(device)?;
+                let far_end = edge.reserve((number, place), device);
+                links
+                    .add(veth(device, &far_end), device.name.as_str())
+                    .await?;
+            }
+            (DeviceKind::Veth, Some(_)) if is_second_end(plan, node, device) => {}
+            (DeviceKind::Veth, Some(peer)) => {
+                check_index(device)?;
+                let unknown = || Error::UnknownNode(peer.node.clone());
+                let other = plan.nodes.iter().position(|node| node.name == peer.node);
+                let other = other.ok_or_else(unknown)?;
+                let end = plan.nodes[other].device(&peer.device);
+                let end = end.ok_or_else(|| Error::UnknownDevice {
+                    node: peer.node.clone(),
+                    device: peer.device.clone(),
+                })?;
+                let far_end = FarEnd {
+                    name: end.name.to_string(),
+                    ifindex: end.ifindex.get(),
+                    mac: end.mac.0,
+                    mtu: end.mtu,
+                    namespace: namespaces[other],
+                };
+                links
+                    .add(veth(device, &far_end), device.name.as_str())
+                    .await?;
+            }
+            (DeviceKind::Dummy, _) => {
+                check_index(device)?;
+                links.add(dummy(device), device.name.as_str()).await?;
+            }
+            (DeviceKind::Vxlan(vxlan), _) => {
+                check_index(device)?;
+                links
+                    .add(tunnel(device, vxlan), device.name.as_str())
+                    .await?;
+                for (mac, end) in &vxlan.fdb {
+                    links.add_station(device, *mac, *end).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_second_end(plan: &Plan, node: &NodePlan, device: &DevicePlan) -> bool {
+    let mut wires = plan.wires.iter();
+    wires.any(|[_, second]| second.node == node.name && second.device == device.name)
+}
+
+fn veth(device: &DevicePlan, far_end: &FarEnd<'_>) -> LinkMessage {
+    let peer = queues(LinkMessageBuilder::<LinkUnspec>::default())
+        .name(&far_end.name)
+        .index(far_end.ifindex)
+        .address(far_end.mac.to_vec())
+        .mtu(far_end.mtu)
+        .setns_by_fd(far_end.namespace.as_fd().as_raw_fd())
+        .build();
+    queues(LinkMessageBuilder::<LinkVeth>::new_with_info_kind(
+        InfoKind::Veth,
+    ))
+    .name(device.name.as_str())
+    .index(device.ifindex.get())
+    .address(device.mac.0.to_vec())
+    .mtu(device.mtu)
+    .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+    .build()
+}
+
+fn dummy(device: &DevicePlan) -> LinkMessage {
+    LinkDummy::new(device.name.as_str())
+        .index(device.ifindex.get())
+        .address(device.mac.0.to_vec())
+        .mtu(device.mtu)
+        .build()
+}
+
+fn tunnel(device: &DevicePlan, vxlan: &VxlanConfig) -> LinkMessage {
+    let mut link = LinkVxlan::new(device.name.as_str(), vxlan.vni.unwrap_or(0))
+        .index(device.ifindex.get())
+        .address(device.mac.0.to_vec())
+        .mtu(device.mtu)
+        .port(vxlan.port)
+        .learning(vxlan.learning && vxlan.vni.is_some())
+        .ttl(vxlan.ttl)
+        .tos(vxlan.tos)
+        .udp_csum(vxlan.checksum);
+    if vxlan.vni.is_none() {
+        link = link.collect_metadata(true);
+    }
+    link = match vxlan.dont_fragment {
+        VxlanDf::Unset => link,
+        VxlanDf::Set => link.append_info_data(InfoVxlan::Df(Df::Set)),
+        VxlanDf::Inherit => link.append_info_data(InfoVxlan::Df(Df::Inherit)),
+    };
+    link = match vxlan.remote {
+        Some(IpAddr::V4(remote)) => link.remote(remote),
+        Some(IpAddr::V6(remote)) => link.remote6(remote),
+        None => link,
+    };
+    link = match vxlan.local {
+        Some(IpAddr::V4(local)) => link.local(local),
+        Some(IpAddr::V6(local)) => link.local6(local),
+        None => link,
+    };
+    link.build()
+}
+
+/// One queue each way: a frame has one way through, and no more memory is taken than it needs.
+fn queues<T>(builder: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    builder
+        .append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+}
+
+/// Whether a device can have its index in the namespace that this thread is in.
+fn check_index(device: &DevicePlan) -> Result<(), Error> {
+    let ifindex = device.ifindex.get();
+    let device = device.name.clone();
+    if !(2..=i32::MAX as u32).contains(&ifindex) {
+        return Err(Error::Ifindex { device, ifindex });
+    }
+    let devices =
+        if_nameindex().map_err(|error| Error::system("list the devices")(error.into()))?;
+    match devices.iter().find(|known| known.index() == ifindex) {
+        Some(known) => Err(Error::IfindexTaken {
+            device,
+            ifindex,
+            taken_by: known.name().to_string_lossy().into_owned(),
+        }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,255 @@
+//! The nodes of a scenario, and how their parts are called.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::plan::{
+    Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, NodeName, NodePlan, Port,
+};
+use crate::scenario::error::{Problem, ScenarioError};
+use crate::scenario::expect::OneOrMore;
+use crate::scenario::format::ScenarioFile;
+use crate::scenario::network::{DeviceEntry, Hooks, Wire};
+use crate::scenario::source::{Located, Source};
+
+use super::objects::Objects;
+use super::{nodes, topology};
+
+/// All that a scenario says of nodes and what is between them.
+#[derive(Default)]
+pub(super) struct Network {
+    /// In the order of the file, without objects, maps and programs.
+    pub nodes: Vec<NodePlan>,
+    pub wires: Vec<[Port; 2]>,
+    /// What is to run where, in the order of the file.
+    pub programs: Vec<Wanted>,
+    /// What is beyond devices, by name.
+    pub pods: BTreeMap<String, Pod>,
+}
+
+/// Programs that a hook of a device is to have.
+pub(super) struct Wanted {
+    pub port: Port,
+    pub kind: HookKind,
+    /// In their order.
+    pub programs: Vec<String>,
+    /// Where the file says so.
+    pub span: Range<usize>,
+}
+
+/// What is at the far end of a device.
+pub(super) struct Pod {
+    pub port: Port,
+    pub mac: Mac,
+}
+
+impl Network {
+    /// Reads what the file says of nodes, in one of the three ways.
+    pub fn read(source: &Arc<Source>, file: &ScenarioFile) -> Result<Self, ScenarioError> {
+        let mistake = |message: &str, expected: &str, span: Range<usize>| {
+            Err(Problem::new(message, expected).at(source, span))
+        };
+        let mut network = Self::default();
+        match (&file.topology, file.nodes.first(), file.devices.first()) {
+            (Some(topology), None, None) => topology::expand(source, topology, &mut network)?,
+            (None, Some(_), None) => nodes::several(source, &file.nodes, &mut network)?,
+            (None, None, _) => nodes::only(source, &file.devices, &mut network)?,
+            (Some(topology), _, _) => {
+                return mistake(
+                    "this scenario says in two ways what nodes there are",
+                    "expected `[topology]` without `[[node]]` and `[[device]]`",
+                    topology.span(),
+                );
+            }
+            (None, Some(_), Some(device)) => {
+                return mistake(
+                    "this device is on no node",
+                    "expected `[[node.device]]`, where there are nodes",
+                    device.name.span(),
+                );
+            }
+        }
+        for wire in &file.wires {
+            network.wire(source, wire)?;
+        }
+        Ok(network)
+    }
+
+    fn wire(&mut self, source: &Arc<Source>, wire: &Located<Wire>) -> Result<(), ScenarioError> {
+        let [a, b] = &wire.value().0;
+        let ends = [
+            self.port(source, a, a.span())?,
+            self.port(source, b, b.span())?,
+        ];
+        let taken = |port: &Port| {
+            let veth = self
+                .device(port)
+                .is_some_and(|device| device.kind == crate::plan::DeviceKind::Veth);
+            !veth || self.wires.iter().flatten().any(|other| other == port)
+        };
+        let same = ends[0] == ends[1];
+        if let Some(end) = ends.iter().find(|end| same || taken(end)) {
+            return Err(Problem::new(
+                format!("`{end}` cannot be an end of this wire"),
+                "expected two devices that are no tunnels or dummies and have no wire yet",
+            )
+            .at(source, wire.span()));
+        }
+        self.wires.push(ends);
+        Ok(())
+    }
+
+    /// Finds `device`, or `node/device`.
+    pub fn port(
+        &self,
+        source: &Arc<Source>,
+        name: &str,
+        span: Range<usize>,
+    ) -> Result<Port, ScenarioError> {
+        let (node, device) = match name.split_once('/') {
+            Some((node, device)) => (Some(node), device),
+            None => (None, name),
+        };
+        let mut found = self.ports().filter(|port| {
+            port.device.as_str() == device && node.is_none_or(|node| port.node.as_str() == node)
+        });
+        match (found.next(), found.next()) {
+            (Some(port), None) => Ok(port),
+            (Some(first), Some(second)) => Err(Problem::new(
+                format!("several nodes have a device named `{name}`"),
+                format!("expected `{first}` or `{second}`"),
+            )
+            .at(source, span)),
+            (None, _) => {
+                let known: Vec<String> = self.ports().map(|port| port.to_string()).collect();
+                let known = known.iter().map(String::as_str);
+                Err(Problem::unknown("device", name, known).at(source, span))
+            }
+        }
+    }
+
+    /// Finds a node. Without a name, the only one.
+    pub fn node(
+        &self,
+        source: &Arc<Source>,
+        name: Option<&Located<String>>,
+        place: Range<usize>,
+    ) -> Result<&NodeName, ScenarioError> {
+        let names = || self.nodes.iter().map(|node| &node.name);
+        match (name, &self.nodes[..]) {
+            (None, [only]) => Ok(&only.name),
+            (None, _) => Err(Problem::new(
+                "this does not say on which node",
+                "expected `node = \"NODE\"`, as there are several",
+            )
+            .at(source, place)),
+            (Some(name), _) => names()
+                .find(|known| known.as_str() == name.as_str())
+                .ok_or_else(|| {
+                    let known = names().map(NodeName::as_str);
+                    Problem::unknown("node", name, known).at(source, name.span())
+                }),
+        }
+    }
+
+    /// All devices but loopback ones.
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
+        self.nodes.iter().flat_map(|node| {
+            let devices = node.devices.iter();
+            devices.map(|device| Port {
+                node: node.name.clone(),
+                device: device.name.clone(),
+            })
+        })
+    }
+
+    /// A device.
+    pub fn device(&self, port: &Port) -> Option<&DevicePlan> {
+        let mut nodes = self.nodes.iter();
+        nodes
+            .find(|node| node.name == port.node)?
+            .device(&port.device)
+    }
+
+    /// The index of a device that something on a node names: one of that node, or `node/device`.
+    pub fn index(&self, node: &NodeName, name: &str) -> Option<Ifindex> {
+        let (node, device) = match name.split_once('/') {
+            Some((node, device)) => (NodeName::new(node), device),
+            None => (node.clone(), name),
+        };
+        let mut nodes = self.nodes.iter();
+        let node = nodes.find(|known| known.name == node)?;
+        node.ifindex(&DeviceName::new(device))
+    }
+
+    /// The programs at the hooks of a node's devices, in the order of the file.
+    pub fn attachments(
+        &self,
+        objects: &Objects,
+        node: &NodeName,
+    ) -> Result<Vec<Attachment>, ScenarioError> {
+        let mut attachments = Vec::new();
+        for wanted in self
+            .programs
+            .iter()
+            .filter(|wanted| wanted.port.node == *node)
+        {
+            for program in &wanted.programs {
+                let (object, program) =
+                    objects.program(program, wanted.kind, wanted.span.clone())?;
+                attachments.push(Attachment {
+                    object,
+                    program,
+                    hook: Hook {
+                        device: wanted.port.device.clone(),
+                        kind: wanted.kind,
+                    },
+                });
+            }
+        }
+        Ok(attachments)
+    }
+
+    /// Remembers what is to run at the hooks of a device.
+    pub fn want(&mut self, port: &Port, hooks: &Hooks) {
+        let one = |program: &Option<Located<String>>| {
+            let program = program.as_ref()?;
+            Some((vec![program.value().clone()], program.span()))
+        };
+        let more = |programs: &Option<Located<OneOrMore>>| {
+            let programs = programs.as_ref()?;
+            Some((programs.0.clone(), programs.span()))
+        };
+        let hooks = [
+            (HookKind::Xdp, one(&hooks.xdp)),
+            (HookKind::XdpGeneric, one(&hooks.xdp_generic)),
+            (HookKind::TcxIngress, more(&hooks.tcx_ingress)),
+            (HookKind::TcIngress, more(&hooks.tc_ingress)),
+            (HookKind::TcxEgress, more(&hooks.tcx_egress)),
+            (HookKind::TcEgress, more(&hooks.tc_egress)),
+        ];
+        for (kind, wanted) in hooks {
+            self.programs.extend(wanted.map(|(programs, span)| Wanted {
+                port: port.clone(),
+                kind,
+                programs,
+                span,
+            }));
+        }
+    }
+}
+
+impl DeviceEntry {
+    /// The programs on it.
+    pub(super) fn hooks(&self) -> Hooks {
+        Hooks {
+            xdp: self.xdp.clone(),
+            xdp_generic: self.xdp_generic.clone(),
+            tcx_ingress: self.tcx_ingress.clone(),
+            tc_ingress: self.tc_ingress.clone(),
+            tcx_egress: self.tcx_egress.clone(),
+            tc_egress: self.tc_egress.clone(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What becomes of a packet that a node's network stack took in, as far as that shows from outside.
+//!
+//! Where a packet goes inside of a stack nobody records, in the kernel least of all: what is seen is that a stack
+//! took something in, and later that something was sent. So both backends say by the same rule, from the plan and
+//! the packet alone, what counts as an end:
+//!
+//! | the stack took in | it ends there |
+//! |---|---|
+//! | what is no IP, or is for the node itself or for a group | yes |
+//! | a tunnel's packet for the node, which has that tunnel | no: the tunnel's device receives what is in it |
+//! | what is for others, where nothing is passed on | yes |
+//! | what is for others, where it is passed on | no: some device sends it, or an error about it |
+//! | that last one, of which nothing else was seen | yes: the stack has dropped it, or keeps it |
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodeName, NodePlan, Plan};
+use crate::recording::End;
+use twinpath_node::RouteKind;
+
+/// A packet that a stack took in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intake {
+    /// The node.
+    pub node: NodeName,
+    /// The device that received it.
+    pub device: DeviceName,
+    /// From the link-layer header on.
+    pub bytes: Vec<u8>,
+}
+
+/// Adds the ends that packets found in stacks to those that they found elsewhere. The intakes are in order.
+pub fn add_ends(plan: &Plan, intakes: Vec<Intake>, ends: &mut Vec<End>) {
+    let last = intakes.last().cloned();
+    let stay = intakes
+        .into_iter()
+        .filter(|intake| !goes_on(plan, intake))
+        .map(End::from);
+    ends.extend(stay);
+    if ends.is_empty() {
+        ends.extend(last.map(End::from));
+    }
+}
+
+impl From<Intake> for End {
+    fn from(intake: Intake) -> Self {
+        Self::Stack {
+            node: intake.node,
+            device: intake.device,
+            bytes: intake.bytes,
+        }
+    }
+}
+
+/// Whether what comes of a packet is seen elsewhere.
+pub fn goes_on(plan: &Plan, intake: &Intake) -> bool {
+    let Some(node) = plan.node(&intake.node) else {
+        return false;
+    };
+    let Some(packet) = Packet::parse(&intake.bytes) else {
+        return false;
+    };
+    if packet.to_group() {
+        return false;
+    }
+    if is_own(node, packet.destination) {
+        return packet.port.is_some_and(|port| has_tunnel(node, port));
+    }
+    match node.device(&intake.device) {
+        Some(device) => passes_on(node, device, packet.destination),
+        None => false,
+    }
+}
+
+fn passes_on(node: &NodePlan, device: &DevicePlan, destination: IpAddr) -> bool {
+    match destination {
+        IpAddr::V4(_) => device.settings.forwarding,
+        IpAddr::V6(_) => node.settings.forward_ipv6,
+    }
+}
+
+fn is_own(node: &NodePlan, address: IpAddr) -> bool {
+    let devices = node.devices.iter();
+    let mut own = devices.flat_map(|device| &device.addresses);
+    let mut routes = node.routes.iter();
+    own.any(|own| own.addr() == address)
+        || routes.any(|route| route.kind == RouteKind::Local && route.to.contains(address))
+        || node.settings.loopback && address.is_loopback()
+}
+
+fn has_tunnel(node: &NodePlan, port: u16) -> bool {
+    let mut devices = node.devices.iter();
+    devices.any(|device| match &device.kind {
+        DeviceKind::Vxlan(vxlan) => vxlan.port == port,
+        DeviceKind::Veth | DeviceKind::Dummy => false,
+    })
+}
+
+/// As much of a packet as the rule looks at.
+struct Packet {
+    destination: IpAddr,
+    /// UDP's destination port.
+    port: Option<u16>,
+}
+
+impl Packet {
+    fn parse(frame: &[u8]) -> Option<Self> {
+        const ETHERNET: usize = 14;
+        const UDP: u8 = 17;
+        let packet = frame.get(ETHERNET..)?;
+        let (destination, protocol, header) = match frame.get(12..ETHERNET)? {
+            [0x08, 0x00] => {
+                let octets: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
+                let header = 4 * usize::from(packet.first()? & 0xf);
+                (IpAddr::V4(Ipv4Addr::from(octets)), *packet.get(9)?, header)
+            }
+            [0x86, 0xdd] => {
+                let octets: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
+                (IpAddr::V6(Ipv6Addr::from(octets)), *packet.get(6)?, 40)
+            }
+            _ => return None,
+        };
+        let port = packet.get(header + 2..header + 4);
+        let port = port.filter(|_| protocol == UDP);
+        Some(Self {
+            destination,
+            port: port.map(|port| u16::from_be_bytes([port[0], port[1]])),
+        })
+    }
+
+    fn to_group(&self) -> bool {
+        match self.destination {
+            IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+            IpAddr::V6(address) => address.is_multicast(),
+        }
+    }
+}
