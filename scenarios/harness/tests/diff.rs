@@ -204,7 +204,12 @@ fn which_cpu_counted_is_not_compared() {
         ..Recording::default()
     };
     let compare = |left: &[&[u8]], right: &[&[u8]]| {
-        diff::compare(&counted(left), &counted(right), &Decoder::default())
+        diff::compare(
+            &counted(left),
+            &counted(right),
+            &Decoder::default(),
+            &Chosen::default(),
+        )
     };
     let same = compare(&[&[5]], &[&[0], &[5]]);
     assert!(same.is_empty());
@@ -236,6 +241,7 @@ fn map_entries_are_compared_by_key() {
         &with(&[(1, 1), (2, 2)]),
         &with(&[(2, 3), (4, 4)]),
         &Decoder::default(),
+        &Chosen::default(),
     );
     assert_eq!(
         told(&diff),

@@ -209,8 +209,8 @@ mod tests {
                 vec!["tunnel-port"],
             ),
             (
-                "icmp 10.0.0.1 > 10.0.0.2 unreachable port ipid 3 quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5 }",
-                "icmp 10.0.0.1 > 10.0.0.2 unreachable port ipid 4 quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 7 }",
+                "icmp 10.0.0.1 > 10.0.0.2 unreachable port quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5 } ipid 3",
+                "icmp 10.0.0.1 > 10.0.0.2 unreachable port quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 7 } ipid 4",
                 vec!["ip-id"],
             ),
         ];

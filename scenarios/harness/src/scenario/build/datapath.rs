@@ -87,6 +87,9 @@ pub(super) fn cluster(
         (Some(object), _) => object,
         (None, _) => return Err(no_datapath(source, file)),
     };
+    if !node.objects.iter().any(|plan| plan.name == *object) {
+        return Ok(Vec::new());
+    }
     let write = |entry: twinpath_control::Entry| MapWrite {
         object: object.clone(),
         map: entry.map.to_owned(),

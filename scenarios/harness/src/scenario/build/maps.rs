@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::check::{Claim, MapExpectation};
 use crate::decode::Decoder;
-use crate::plan::{MapValue, MapWrite, NodeName, ObjectName};
+use crate::plan::{MapValue, MapWrite, NodeName, NodePlan, ObjectName};
 use crate::recording::MapRef;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::{EntryExpect, Fields, FinalExpect, MapExpect};
@@ -29,17 +29,27 @@ impl Maps<'_> {
     pub fn writes(
         &self,
         entries: &[MapEntry],
-        node: &NodeName,
+        node: &NodePlan,
     ) -> Result<Vec<MapWrite>, ScenarioError> {
         let mut writes = Vec::new();
         for entry in entries {
             let at = entry.map.span();
-            if let Some(name) = &entry.node
-                && self.network.node(self.source, Some(name), at)? != node
-            {
-                continue;
+            let (object, _, _) = self.objects.map(&entry.map)?;
+            let loaded = node.objects.iter().any(|plan| plan.name == object);
+            let here = match &entry.node {
+                None => loaded,
+                Some(name) => *self.network.node(self.source, Some(name), at.clone())? == node.name,
+            };
+            if here && !loaded {
+                return Err(Problem::new(
+                    format!("node `{}` does not load `{object}`", node.name),
+                    "expected a node that has a program of that object at a hook",
+                )
+                .at(self.source, at));
             }
-            writes.push(self.write(entry, node)?);
+            if here {
+                writes.push(self.write(entry, &node.name)?);
+            }
         }
         Ok(writes)
     }

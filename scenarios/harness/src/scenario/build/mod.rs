@@ -11,7 +11,7 @@ mod topology;
 
 use crate::check::Expectations;
 use crate::decode::Decoder;
-use crate::plan::Plan;
+use crate::plan::{NodeName, NodePlan, ObjectName, Plan};
 
 use self::maps::Maps;
 use self::network::Network;
@@ -59,11 +59,22 @@ impl Scenario {
         };
         let mut nodes = network.nodes.clone();
         for node in &mut nodes {
-            node.objects = objects.plans(&network, &file.objects, &node.name)?;
-            node.maps = datapath::cluster(source, file, node, &network, &objects)?;
-            node.maps.extend(maps.writes(&file.maps, &node.name)?);
-            node.clock = datapath::clock(&objects, &mut node.objects);
             node.attachments = network.attachments(&objects, &node.name)?;
+        }
+        let attached: Vec<(NodeName, ObjectName)> = nodes.iter().flat_map(attached).collect();
+        for node in &mut nodes {
+            // What is attached nowhere is there for the maps that it shares with others.
+            let loads = |object: &ObjectName| {
+                let mut uses = attached
+                    .iter()
+                    .filter(|(_, used)| used == object)
+                    .peekable();
+                uses.peek().is_none() || uses.any(|(user, _)| *user == node.name)
+            };
+            node.objects = objects.plans(&network, &file.objects, &node.name, loads)?;
+            node.maps = datapath::cluster(source, file, node, &network, &objects)?;
+            node.maps.extend(maps.writes(&file.maps, node)?);
+            node.clock = datapath::clock(&objects, &mut node.objects);
         }
         let plan = Plan {
             name: self.name.clone(),
@@ -78,4 +89,9 @@ impl Scenario {
             decoder,
         })
     }
+}
+
+fn attached(node: &NodePlan) -> impl Iterator<Item = (NodeName, ObjectName)> {
+    let attachments = node.attachments.iter();
+    attachments.map(|attachment| (node.name.clone(), attachment.object.clone()))
 }

@@ -87,24 +87,43 @@ impl Objects {
         Ok(())
     }
 
-    /// The objects as a node loads them, with its values of global variables.
+    /// The objects that a node loads, with its values of global variables.
     pub fn plans(
         &self,
         network: &Network,
         entries: &[ObjectEntry],
         node: &NodeName,
+        loads: impl Fn(&ObjectName) -> bool,
     ) -> Result<Vec<ObjectPlan>, ScenarioError> {
-        let mut plans = self.plans.clone();
-        for (plan, entry) in plans.iter_mut().zip(entries) {
-            let own = entry.node_globals.iter();
-            let own = own.filter(|(name, _)| name.as_str() == node.as_str());
-            let own = own.flat_map(|(_, globals)| globals);
-            for (symbol, value) in entry.globals.iter().chain(own) {
-                let bytes = self.global(network, node, &plan.name, symbol, value)?;
-                plan.globals.insert(symbol.clone(), bytes);
+        let mut plans = Vec::new();
+        for (number, plan) in self.plans.iter().enumerate() {
+            if !loads(&plan.name) {
+                continue;
             }
+            let mut plan = plan.clone();
+            if let Some(entry) = entries.get(number) {
+                self.set_globals(network, entry, node, &mut plan)?;
+            }
+            plans.push(plan);
         }
         Ok(plans)
+    }
+
+    fn set_globals(
+        &self,
+        network: &Network,
+        entry: &ObjectEntry,
+        node: &NodeName,
+        plan: &mut ObjectPlan,
+    ) -> Result<(), ScenarioError> {
+        let own = entry.node_globals.iter();
+        let own = own.filter(|(name, _)| name.as_str() == node.as_str());
+        let own = own.flat_map(|(_, globals)| globals);
+        for (symbol, value) in entry.globals.iter().chain(own) {
+            let bytes = self.global(network, node, &plan.name, symbol, value)?;
+            plan.globals.insert(symbol.clone(), bytes);
+        }
+        Ok(())
     }
 
     fn global(
