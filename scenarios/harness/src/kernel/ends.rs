@@ -118,6 +118,37 @@ struct Passage<'a> {
     continues: bool,
 }
 
+/// A frame that is looked for.
+#[derive(Debug, Clone, Copy)]
+struct Wire<'a> {
+    bytes: &'a [u8],
+    /// So many of the first bytes may be others.
+    free: usize,
+}
+
+impl<'a> Wire<'a> {
+    fn exactly(bytes: &'a [u8]) -> Self {
+        Self { bytes, free: 0 }
+    }
+
+    /// Between other hardware addresses.
+    fn under_a_new_header(self) -> Self {
+        const ADDRESSES: usize = 12;
+        Self {
+            free: ADDRESSES,
+            ..self
+        }
+    }
+
+    /// Whether a frame is this one, at a device of the node, or at any of them.
+    fn is_at(self, frame: &Frame, node: &NodeName, device: Option<&DeviceName>) -> bool {
+        frame.node == *node
+            && device.is_none_or(|device| frame.device == *device)
+            && frame.bytes.len() == self.bytes.len()
+            && frame.bytes.get(self.free..) == self.bytes.get(self.free..)
+    }
+}
+
 /// Which observation is explained by which.
 struct Account<'a> {
     plan: &'a Plan,
@@ -178,7 +209,7 @@ impl<'a> Account<'a> {
             if hook.kind.is_tc_ingress() && matches!(means, Meaning::Pass | Meaning::NextFilter) {
                 let place = about.unwrap_or(self.observations.taken_in.len() + last);
                 intakes.insert(place, intake(node, &hook.device, wire));
-            } else if !self.goes_on(index, means, &wire) {
+            } else if !self.goes_on(index, means, Wire::exactly(&wire)) {
                 ends.insert(last, dropped(node.clone(), hook.clone()));
             }
         }
@@ -186,7 +217,7 @@ impl<'a> Account<'a> {
     }
 
     /// Whether the packet of a passage is found where its verdict sent it.
-    fn goes_on(&mut self, index: usize, means: Meaning, wire: &[u8]) -> bool {
+    fn goes_on(&mut self, index: usize, means: Meaning, wire: Wire<'_>) -> bool {
         let Passage {
             returned, after, ..
         } = self.passages[index];
@@ -201,10 +232,11 @@ impl<'a> Account<'a> {
                 self.sent_by_any(node, wire, begun) || self.taken_in(node, None, wire, None)
             }
             Meaning::Redirect => {
-                self.arrival(node, None, wire)
-                    || self.passage_of_redirect(node, begun)
+                self.passage_of_redirect(node, begun)
                     || self.sent_by_any(node, wire, begun)
                     || self.taken_in(node, None, wire, after)
+                    // `bpf_redirect_neigh` puts other hardware addresses before it.
+                    || self.sent_by_any(node, wire.under_a_new_header(), begun)
             }
             Meaning::Pass | Meaning::NextFilter if hook.kind.is_xdp() => {
                 self.taken_in(node, Some(here), wire, None)
@@ -214,7 +246,7 @@ impl<'a> Account<'a> {
     }
 
     /// Accounts for a frame of these bytes that a device of a node sent.
-    fn sent_by_any(&mut self, node: &NodeName, wire: &[u8], begun: u32) -> bool {
+    fn sent_by_any(&mut self, node: &NodeName, wire: Wire<'_>, begun: u32) -> bool {
         let devices = self.plan.node(node).map_or(&[][..], |node| &node.devices);
         devices
             .iter()
@@ -222,7 +254,7 @@ impl<'a> Account<'a> {
     }
 
     /// Accounts for a frame of these bytes that a device sent after so many program runs had begun.
-    fn sent(&mut self, node: &NodeName, device: &DeviceName, wire: &[u8], begun: u32) -> bool {
+    fn sent(&mut self, node: &NodeName, device: &DeviceName, wire: Wire<'_>, begun: u32) -> bool {
         if device.as_str() == LOOPBACK {
             return self.taken_in(node, Some(device), wire, None);
         }
@@ -241,8 +273,8 @@ impl<'a> Account<'a> {
     }
 
     /// Whether a frame is seen inside of another one.
-    fn carried(&self, wire: &[u8]) -> bool {
-        let carries = |bytes: &[u8]| bytes.len() > wire.len() && bytes.ends_with(wire);
+    fn carried(&self, wire: Wire<'_>) -> bool {
+        let carries = |bytes: &[u8]| bytes.len() > wire.bytes.len() && bytes.ends_with(wire.bytes);
         let mut seen = self.observations.seen.iter();
         seen.any(|seen| match seen {
             Seen::Returned(returned) => carries(&returned.packet),
@@ -255,11 +287,11 @@ impl<'a> Account<'a> {
     }
 
     /// Accounts for an arrival of these bytes.
-    fn arrival(&mut self, node: &NodeName, device: Option<&DeviceName>, wire: &[u8]) -> bool {
+    fn arrival(&mut self, node: &NodeName, device: Option<&DeviceName>, wire: Wire<'_>) -> bool {
         let mut seen = self.observations.seen.iter().enumerate();
         let found = seen.find(|(place, seen)| {
             let known = self.arrived.contains(place);
-            matches!(seen, Seen::Arrived(frame) if frame.matches(node, device, wire)) && !known
+            matches!(seen, Seen::Arrived(frame) if wire.is_at(frame, node, device)) && !known
         });
         found.is_some_and(|(place, _)| self.arrived.insert(place))
     }
@@ -269,14 +301,13 @@ impl<'a> Account<'a> {
         &mut self,
         node: &NodeName,
         device: Option<&DeviceName>,
-        wire: &[u8],
+        wire: Wire<'_>,
         after: Option<usize>,
     ) -> bool {
         let mut frames = self.observations.taken_in.iter().enumerate();
         let found = frames.find(|(place, frame)| {
             let known = self.taken_in.contains(place);
-            let same =
-                frame.matches(node, device, wire) || frame.at_xdp().matches(node, device, wire);
+            let same = wire.is_at(frame, node, device) || wire.is_at(&frame.at_xdp(), node, device);
             after.is_none_or(|after| *place > after) && same && !known
         });
         found.is_some_and(|(place, _)| self.taken_in.insert(place))

@@ -139,13 +139,6 @@ impl Frame {
         }
     }
 
-    /// Whether it is these bytes at this device, or at any.
-    pub fn matches(&self, node: &NodeName, device: Option<&DeviceName>, bytes: &[u8]) -> bool {
-        self.node == *node
-            && device.is_none_or(|device| self.device == *device)
-            && self.bytes == bytes
-    }
-
     /// The frame as an XDP program sees it: without the tag beside it.
     pub fn at_xdp(&self) -> Self {
         const ADDRESSES: usize = 12;

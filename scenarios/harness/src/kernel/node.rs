@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
+use aya::programs::tc;
+
 use super::contents::{self, Cpus};
 use super::error::Error;
 use super::events::EventSource;
