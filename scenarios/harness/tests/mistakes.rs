@@ -65,7 +65,7 @@ fn mistakes_are_shown_in_their_place() {
         ("an expectation that says too much", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.map]]\nmap = \"metrics\"\nentries = 1\nabsent = true\n#".to_owned()),
         ("a key of the wrong size", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.map]]\nmap = \"metrics\"\nkey = { u32 = 1 }\nabsent = true\n#".to_owned()),
         ("an unknown literal", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.map]]\nmap = \"metrics\"\nkey = { u23 = 1 }\n#".to_owned()),
-        ("a device in a literal", "[[step]]", "[[map]]\nmap = \"lxc_device\"\nkey = { device = \"eth9\" }\nvalue = { zeros = 40 }\n\n[[step]]".to_owned()),
+        ("a device in a literal", "[[step]]", "[[map]]\nmap = \"lxc_device\"\nkey = { device = \"eth9\" }\nvalue = { zeros = 52 }\n\n[[step]]".to_owned()),
         ("an object that is not there", "[[device]]", "[[object]]\npath = \"none.o\"\n\n[[device]]".to_owned()),
         ("an unknown variable", "[[device]]", "[[object]]\npath = \"../../../datapath/objects/twinpath.o\"\nglobals.HASH_SED = { u32 = 1 }\n\n[[device]]".to_owned()),
         ("a variable of another size", "[[device]]", "[[object]]\npath = \"../../../datapath/objects/twinpath.o\"\nglobals.HASH_SEED = { u64 = 1 }\n\n[[device]]".to_owned()),

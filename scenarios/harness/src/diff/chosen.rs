@@ -39,8 +39,9 @@ impl Chosen {
         }
     }
 
-    /// The frame with blanks where a stack chose a number. Each checksum stays as right or wrong as it was.
-    pub(super) fn blank(&self, frame: &[u8], rules: &mut BTreeSet<Rule>) -> Vec<u8> {
+    /// The frame with blanks where a stack chose a number, by rules that are added to those used. Each checksum stays as
+    /// right or wrong as it was.
+    pub fn blank(&self, frame: &[u8], rules: &mut BTreeSet<Rule>) -> Vec<u8> {
         let mut frame = frame.to_vec();
         if !self.own.is_empty() {
             self.ethernet(&mut frame, rules);

@@ -56,6 +56,7 @@ impl Maps<'_> {
 
     fn write(&self, entry: &MapEntry, node: &NodeName) -> Result<MapWrite, ScenarioError> {
         let (object, map, shape) = self.objects.map(&entry.map)?;
+        let key = self.bytes(&entry.key, "key", &map, shape.key, node)?;
         let value = match (&entry.value, &entry.program) {
             (Some(value), None) => {
                 MapValue::Bytes(self.bytes(value, "value", &map, shape.value, node)?)
@@ -80,7 +81,7 @@ impl Maps<'_> {
         };
         Ok(MapWrite {
             object,
-            key: self.bytes(&entry.key, "key", &map, shape.key, node)?,
+            key,
             value,
             map,
         })
