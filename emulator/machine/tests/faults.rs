@@ -142,6 +142,13 @@ fn stack_that_was_never_written() {
         .memory
         .set_uninitialized_read(UninitializedRead::Fault);
     golden!("stack_that_was_never_written", rig.fault());
+
+    // The program's own load, behind an immediate of two slots.
+    let mut rig = Rig::new(&[flows()]);
+    rig.map(1, 0);
+    rig.line(29, "return key;");
+    rig.push(&[ldx(W, 0, 10, -4), exit()]);
+    golden!("stack_that_was_never_written_load", rig.warning());
 }
 
 #[test]

@@ -88,8 +88,9 @@ pub struct UninitializedStack {
     pub size: u32,
 }
 
-/// Names the run's packet, context and bound objects; r1 to r5 at the start.
-fn begin(machine: &mut Machine, invocation: &Invocation<'_>) -> [u64; 5] {
+/// Names the run's packet, context and bound objects; r1 and r2 at the start.
+#[inline]
+fn begin(machine: &mut Machine, invocation: &Invocation<'_>) -> (u64, u64) {
     if let Some((start, end)) = invocation.packet {
         machine.memory.set_packet(start, end);
     }
@@ -99,14 +100,14 @@ fn begin(machine: &mut Machine, invocation: &Invocation<'_>) -> [u64; 5] {
     match invocation.context {
         Context::Struct(address, layout) => {
             machine.memory.set_context(address, layout);
-            [machine.memory.context().0, 0, 0, 0, 0]
+            (machine.memory.context().0, 0)
         }
         Context::Memory(address, len) => {
             let kind = ObjectKind::Buffer("the program's memory");
             let pointer = machine.memory.push(Object::new(kind, address, len, BEFORE));
-            [pointer.0, u64::from(len), 0, 0, 0]
+            (pointer.0, u64::from(len))
         }
-        Context::None => [0; 5],
+        Context::None => (0, 0),
     }
 }
 

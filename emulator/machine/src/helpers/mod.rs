@@ -28,6 +28,7 @@ pub use dynptr::{DYNPTR_SIZE, Dynptr, DynptrData, Dynptrs};
 pub use dynptr_kfunc::{AskedSlice, may_write_packets};
 pub use id::HelperId;
 pub(crate) use license::is_gpl_compatible;
+pub(crate) use map::look_up;
 pub use task::Task;
 
 use crate::fault::FaultKind;

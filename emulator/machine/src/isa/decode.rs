@@ -3,7 +3,6 @@
 //! `check_cond_jmp_op`, `resolve_pseudo_ldimm64` and their neighbours in `kernel/bpf/verifier.c`).
 
 use super::insn::{self, Insn, SOURCE_X, class, pseudo};
-use super::joined::Joined;
 use super::op::{Code, Op, Reg};
 use crate::memory::FRAME_SIZE;
 
@@ -61,10 +60,6 @@ pub struct Decoded {
     pub ops: Vec<Op>,
     /// The slot of each operation.
     pub slots: Vec<u32>,
-    /// The operations for the loop of the checked engine.
-    pub joined: Joined,
-    /// The same for a loop that stops after each.
-    pub single: Joined,
 }
 
 /// Gives the value of a 64-bit immediate load whose source field is `kind`, from both immediates.
@@ -99,10 +94,7 @@ pub fn decode(insns: &[Insn], resolve: &Resolve<'_>) -> Result<Decoded, Vec<Deco
         errors.push(DecodeError { slot, problem });
     }
     if errors.is_empty() {
-        let mut decoded = decoder.out;
-        decoded.joined = Joined::of(&decoded.ops);
-        decoded.single = Joined::single(&decoded.ops);
-        Ok(decoded)
+        Ok(decoder.out)
     } else {
         Err(errors)
     }

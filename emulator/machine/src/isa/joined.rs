@@ -4,19 +4,14 @@
 //! that a jump may still go to any of them, and what was executed is still counted by the index.
 
 use super::op::{Code, Op, Reg};
+use crate::helpers::HelperId;
 
 /// A program for the loop.
 ///
-/// The last operation is [`Code::Wild`], which ends the loop. The `off` of a jump is the distance in bytes from
-/// the operation behind it, and leads to another operation of the program.
-#[derive(Debug, Clone)]
-pub struct Joined(Box<[Op]>);
-
-impl Default for Joined {
-    fn default() -> Self {
-        Self::single(&[])
-    }
-}
+/// The last operation is [`Code::Wild`], which ends the loop. The `off` of a jump is the distance in operations
+/// from the one behind it, and leads to another operation of the program.
+#[derive(Debug)]
+pub(crate) struct Joined(Box<[Op]>);
 
 /// What is executed one after another: the longer ones before those that they begin with.
 const SEQUENCES: &[(Code, &[Code])] = {
@@ -124,7 +119,7 @@ fn begins(ops: &[Op], codes: &[Code]) -> bool {
 
 impl Joined {
     /// Joins a program's operations.
-    pub(super) fn of(ops: &[Op]) -> Self {
+    pub(crate) fn of(ops: &[Op]) -> Self {
         Self::new(ops, |ops| {
             merged(ops).or_else(|| {
                 let sequence = SEQUENCES.iter().find(|(_, codes)| begins(ops, codes));
@@ -137,7 +132,7 @@ impl Joined {
     }
 
     /// The same, with each operation on its own.
-    pub(super) fn single(ops: &[Op]) -> Self {
+    pub(crate) fn single(ops: &[Op]) -> Self {
         Self::new(ops, |_| None)
     }
 
@@ -151,9 +146,15 @@ impl Joined {
         };
         let joined = ops.iter().enumerate().map(|(at, op)| {
             if op.code.is_jump() {
-                let distance = (i64::from(op.off) - at as i64 - 1) * size_of::<Op>() as i64;
+                let target = (op.off as usize).min(ops.len());
                 return Op {
-                    off: distance as u32,
+                    off: (target as u32).wrapping_sub(at as u32 + 1),
+                    ..*op
+                };
+            }
+            if op.code == Code::CallHelper && op.imm == u64::from(HelperId::MAP_LOOKUP_ELEM.0) {
+                return Op {
+                    code: Code::LookUp,
                     ..*op
                 };
             }
@@ -164,7 +165,7 @@ impl Joined {
 
     /// The operations, of which the last one is [`Code::Wild`].
     #[inline]
-    pub fn ops(&self) -> &[Op] {
+    pub(crate) fn ops(&self) -> &[Op] {
         &self.0
     }
 }

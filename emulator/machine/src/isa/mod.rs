@@ -11,5 +11,5 @@ pub use decode::{DecodeError, Decoded, Problem, Resolve, decode};
 pub use disasm::{disassemble, disassemble_named};
 pub use form::{FormError, FormProblem, check_constants, check_form};
 pub use insn::{CALL, CALLX, EXIT, Insn, LD_IMM64, SLOT, SOURCE_X, class, encode, parse, pseudo};
-pub use joined::Joined;
+pub(crate) use joined::Joined;
 pub use op::{Code, Op, Reg};

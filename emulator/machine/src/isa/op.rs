@@ -38,6 +38,8 @@ pub enum Code {
     /// Packet loads of classic BPF: r0 = the big-endian bytes at an offset, or the program ends with 0.
     LoadAbs8, LoadAbs16, LoadAbs32, LoadInd8, LoadInd16, LoadInd32,
     CallHelper, CallLocal, CallRegister, TailCall, Exit,
+    /// `bpf_map_lookup_elem`.
+    LookUp,
     /// Behind the last operation.
     Wild,
     /// Operations that are executed together; see [`Joined`](super::Joined).

@@ -48,12 +48,15 @@ impl<'a> Prefix<'a> {
         )
     }
 
-    /// Whether it starts with another prefix.
+    /// Whether it starts with another prefix, whose bytes before `from` are the same.
     #[inline]
-    fn starts_with(self, other: Prefix<'_>) -> bool {
+    fn starts_with(self, other: Prefix<'_>, from: usize) -> bool {
         let (whole, rest) = (other.bits as usize / 8, other.bits % 8);
+        // Byte by byte: there are few.
+        let bytes = self.bytes.iter().zip(other.bytes);
+        let mut bytes = bytes.take(whole).skip(from);
         self.bits >= other.bits
-            && self.bytes[..whole].iter().eq(&other.bytes[..whole])
+            && bytes.all(|(own, other)| own == other)
             && (rest == 0 || (self.bytes[whole] ^ other.bytes[whole]) >> (8 - rest) == 0)
     }
 }
@@ -146,7 +149,9 @@ impl Trie {
             }
             let byte = rest[skip];
             bits -= skip * 8;
-            if let Some(at) = node.longest(number(byte, bits.min(8))) {
+            if !node.prefixes.is_empty()
+                && let Some(at) = node.longest(number(byte, bits.min(8)))
+            {
                 best = Some((node, at));
             }
             if bits <= 8 {
@@ -156,8 +161,13 @@ impl Trie {
             match node.children.get(usize::from(byte)).map(Child::below) {
                 None => break,
                 Some(Below::Node(child)) => next = self.nodes.get(child),
-                Some(Below::Leaf(slot)) if key.starts_with(prefix_of(slot)) => return Some(slot),
-                Some(Below::Leaf(_)) => break,
+                Some(Below::Leaf(slot)) => {
+                    let above = key.bytes.len() - rest.len();
+                    if key.starts_with(prefix_of(slot), above) {
+                        return Some(slot);
+                    }
+                    break;
+                }
             }
         }
         match best {
@@ -211,7 +221,7 @@ impl Trie {
                 }
                 Below::Leaf(slot) => {
                     let other = prefix_of(slot);
-                    let same = other.bits == prefix.bits && prefix.starts_with(other);
+                    let same = other.bits == prefix.bits && prefix.starts_with(other, 0);
                     return same.then_some(Place::Below(at, byte));
                 }
             }

@@ -120,6 +120,15 @@ impl Map {
         }
     }
 
+    /// Whether whatever is in the map is a value that programs may point to.
+    #[inline]
+    pub(crate) fn holds_values_only(&self) -> bool {
+        matches!(
+            self.storage,
+            Storage::Array(_) | Storage::Hash(_) | Storage::Lpm(_)
+        )
+    }
+
     /// What a program finds that is no value.
     pub(crate) fn find(&self, key: &[u8]) -> Found {
         let map = match &self.storage {

@@ -70,6 +70,12 @@ impl Maps {
         self.0.is_empty()
     }
 
+    /// A map, to change.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: MapId) -> Option<&mut Map> {
+        self.0.get_mut(id.0 as usize)
+    }
+
     /// Adds a map.
     pub fn push(&mut self, map: Map) -> MapId {
         self.0.push(map);

@@ -108,7 +108,8 @@ impl Pool {
         if block < self.first {
             return (0, block);
         }
-        let doublings = (block / self.first).ilog2();
+        // The length of the first chunk is a power of two then.
+        let doublings = (block >> self.first.trailing_zeros()).ilog2();
         (doublings as usize + 1, block - (self.first << doublings))
     }
 }

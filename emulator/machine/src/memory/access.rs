@@ -27,6 +27,7 @@ impl By {
 
 impl Memory {
     /// The `N` bytes at an address of the arena.
+    #[inline]
     fn get<const N: usize>(&self, address: u32) -> u64 {
         let mut bytes = [0; 8];
         bytes[..N].copy_from_slice(self.raw(address, N as u32));
@@ -47,7 +48,7 @@ impl Memory {
             && let ObjectKind::Struct(layout) = object.kind
         {
             let offset = pointer.address().wrapping_sub(object.base);
-            return self.load_field::<N>(layout, object.base, offset);
+            return self.load_field_of::<N>(layout, object.base, offset);
         }
         let address = self.check_special(pointer, N as u32, Access::Read, By::program(at))?;
         Ok(self.get::<N>(address))
@@ -89,7 +90,7 @@ impl Memory {
     }
 
     #[inline]
-    fn load_field<const N: usize>(
+    fn load_field_of<const N: usize>(
         &mut self,
         layout: &'static Layout,
         base: u32,
@@ -108,7 +109,7 @@ impl Memory {
             FieldValue::Short(_) | FieldValue::Queue => {
                 self.get::<4>(base + u32::from(field.offset))
             }
-            FieldValue::Packet => Pointer::new(self.packet, value as u32).0,
+            FieldValue::Packet => Pointer::new(self.scope.packet, value as u32).0,
             FieldValue::Object if value == 0 => 0,
             FieldValue::Object => {
                 let address = value as u32;
@@ -130,29 +131,40 @@ impl Memory {
         access: Access,
         by: By,
     ) -> Checked<u32> {
-        if let Some(object) = self.objects.get(pointer.tag().0 as usize)
-            && len != 0
-        {
-            let offset = pointer.address().wrapping_sub(object.base);
-            let end = u64::from(offset) + u64::from(len);
-            let limit = match access {
-                Access::Read => object.readable,
-                Access::Write => object.writable,
-            };
-            if end <= u64::from(limit) {
-                return Ok(pointer.address());
-            }
-            // What helpers read most is a key on the stack.
-            if let (ObjectKind::Frame(depth), Access::Read) = (&object.kind, access)
-                && end <= u64::from(FRAME_SIZE)
-                && self
-                    .stack
-                    .is_written(self.stack.slot(*depth as usize), offset, len)
-            {
-                return Ok(pointer.address());
-            }
+        let allowed = match access {
+            Access::Read => self.readable(pointer, len),
+            Access::Write => self.writable(pointer, len),
+        };
+        match allowed {
+            Some(address) => Ok(address),
+            None => self.check_special(pointer, len, access, by),
         }
-        self.check_special(pointer, len, access, by)
+    }
+
+    /// The address of a range that an object lets be read as a whole, or of bytes on the stack that were written.
+    #[inline(always)]
+    pub(crate) fn readable(&self, pointer: Pointer, len: u32) -> Option<u32> {
+        let object = self.objects.get(pointer.tag().0 as usize)?;
+        let offset = pointer.address().wrapping_sub(object.base);
+        let end = u64::from(offset) + u64::from(len);
+        let readable = match object.kind {
+            // What helpers read most is a key on the stack.
+            ObjectKind::Frame(depth) => {
+                let slot = self.stack.slot(depth as usize);
+                end <= u64::from(FRAME_SIZE) && self.stack.is_written(slot, offset, len)
+            }
+            _ => end <= u64::from(object.readable),
+        };
+        (readable && len != 0).then_some(pointer.address())
+    }
+
+    /// The address of a range that an object lets be written as a whole.
+    #[inline(always)]
+    fn writable(&self, pointer: Pointer, len: u32) -> Option<u32> {
+        let object = self.objects.get(pointer.tag().0 as usize)?;
+        let offset = pointer.address().wrapping_sub(object.base);
+        let end = u64::from(offset) + u64::from(len);
+        (end <= u64::from(object.writable) && len != 0).then_some(pointer.address())
     }
 
     /// A range that no object allows as a whole.
@@ -223,7 +235,7 @@ impl Memory {
                 access,
                 pointer,
                 size,
-                lookup: self.last_null,
+                lookup: self.scope.last_null,
                 argument: by.argument,
             }
         } else {
@@ -256,7 +268,8 @@ impl Memory {
                 size,
             }));
         }
-        if !self.stack.warnings.iter().any(|(at, ..)| *at == by.at) {
+        let own = &self.stack.warnings[self.scope.warnings..];
+        if !own.iter().any(|(at, ..)| *at == by.at) {
             self.stack.warnings.push((by.at, from_fp, size));
         }
         for byte in offset..offset + len {
@@ -287,20 +300,20 @@ impl Memory {
     /// Whether an instruction of this run has read unwritten stack.
     #[inline]
     pub(crate) fn has_warnings(&self) -> bool {
-        !self.stack.warnings.is_empty()
+        self.stack.warnings.len() > self.scope.warnings
     }
 
     /// The instructions of this run that read unwritten stack: instruction, offset from the frame
     /// pointer, bytes.
     pub fn take_warnings(&mut self) -> Vec<(u32, i32, u32)> {
-        std::mem::take(&mut self.stack.warnings)
+        self.stack.warnings.split_off(self.scope.warnings)
     }
 
     /// Begins the frame of a function at this call depth: nothing in it is written.
     #[inline]
     pub(crate) fn push_frame(&mut self, depth: usize) -> Frame {
         self.stack.clear(depth);
-        self.frames = depth + 1;
+        self.scope.frames = depth + 1;
         let frame = self.frame(depth);
         let object = &mut self.objects[frame.tag.0 as usize];
         object.base = frame.base;
@@ -323,7 +336,7 @@ impl Memory {
     #[inline]
     pub(crate) fn pop_frame(&mut self, depth: usize) {
         let tag = Tag::frame(self.stack.level(), depth);
-        self.frames = depth;
+        self.scope.frames = depth;
         self.objects[tag.0 as usize].kind = ObjectKind::Returned;
     }
 }

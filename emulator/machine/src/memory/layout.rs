@@ -92,10 +92,7 @@ impl Layout {
     /// The field that holds the byte at `offset`.
     #[inline]
     pub fn field_at(&self, offset: u32) -> Option<&'static Field> {
-        // Most structures begin with fields of four bytes, whose place is their number.
-        if let Some(field) = self.fields.get(offset as usize / 4)
-            && u32::from(field.offset) == offset
-        {
+        if let Some(field) = self.nth_word(offset) {
             return Some(field);
         }
         let after = self
@@ -103,6 +100,13 @@ impl Layout {
             .partition_point(|field| u32::from(field.offset) <= offset);
         let field = self.fields.get(after.checked_sub(1)?)?;
         (offset < u32::from(field.offset) + u32::from(field.size)).then_some(field)
+    }
+
+    /// The field that begins at `offset`, if all before it have four bytes, as most structures begin.
+    #[inline(always)]
+    pub(super) fn nth_word(&self, offset: u32) -> Option<&'static Field> {
+        let field = self.fields.get(offset as usize / 4)?;
+        (u32::from(field.offset) == offset).then_some(field)
     }
 
     /// The field of that name.

@@ -19,6 +19,7 @@ pub use arena::{ArenaError, Placement};
 pub use layout::{Field, FieldValue, Layout, Widths};
 pub(crate) use native::NATIVE_STEP;
 pub use object::{BEFORE, Object, ObjectKind};
+pub(crate) use plain::View;
 pub use pointer::{Pointer, Tag};
 pub use stack::{FRAME_SIZE, MAX_FRAMES, UninitializedRead};
 
@@ -41,22 +42,32 @@ pub struct Memory {
     objects: Vec<Object>,
     /// How many of `objects` outlive a run.
     statics: usize,
-    /// The tag of the current packet.
-    packet: Tag,
-    /// Tags of slices of the current packet that helpers lent to the program.
+    /// Tags of slices of packets that helpers lent to the program.
     packet_slices: Vec<Tag>,
-    /// How many of them belong to the runs around the current one.
-    outer_slices: usize,
     /// Objects that fields of contexts point to, by address.
     bound: Vec<(u32, Tag)>,
-    /// The last helper that returned null in this run, and its instruction.
-    last_null: Option<(HelperId, u32)>,
     /// Memory for helpers that lend a program something: address and bytes.
     areas: Vec<(u32, u32)>,
     /// How many of them are in use.
     borrowed: usize,
-    /// How many frames the current run has open.
+    scope: Scope,
+}
+
+/// What belongs to the current run.
+#[derive(Debug)]
+struct Scope {
+    /// How many of the objects, slices, bound objects, areas and warnings there were before it.
+    objects: usize,
+    slices: usize,
+    bound: usize,
+    borrowed: usize,
+    warnings: usize,
+    /// How many frames it has open.
     frames: usize,
+    /// The tag of its packet.
+    packet: Tag,
+    /// The last helper that returned null, and its instruction.
+    last_null: Option<(HelperId, u32)>,
 }
 
 /// The arena is full.
@@ -90,14 +101,11 @@ impl Memory {
             stack,
             statics: objects.len(),
             objects,
-            packet: Tag::NONE,
             packet_slices: Vec::new(),
-            outer_slices: 0,
             bound: Vec::new(),
-            last_null: None,
             areas: Vec::new(),
             borrowed: 0,
-            frames: 0,
+            scope: Scope::default(),
         })
     }
 
@@ -259,7 +267,7 @@ impl Memory {
     /// Names the range from metadata to end that packet pointers of the current run may reach.
     pub fn set_packet(&mut self, start: u32, end: u32) {
         let packet = Object::new(ObjectKind::Packet, start, end - start, BEFORE);
-        self.packet = self.push(packet).tag();
+        self.scope.packet = self.push(packet).tag();
     }
 
     /// Adds a slice of the current packet, which is stale when the packet is.
@@ -273,12 +281,13 @@ impl Memory {
 
     /// As [`Memory::set_packet`], after a helper that makes the program's packet pointers stale.
     pub fn move_packet(&mut self, start: u32, end: u32, helper: HelperId, at: u32) {
-        if self.packet != Tag::NONE {
-            let old = self.object(Pointer::new(self.packet, 0));
+        let packet = self.scope.packet;
+        if packet != Tag::NONE {
+            let old = self.object(Pointer::new(packet, 0));
             let stale = old.closed(ObjectKind::StalePacket { helper, at });
-            self.replace(self.packet, stale);
+            self.replace(packet, stale);
         }
-        while self.packet_slices.len() > self.outer_slices {
+        while self.packet_slices.len() > self.scope.slices {
             if let Some(tag) = self.packet_slices.pop() {
                 let old = self.object(Pointer::new(tag, 0));
                 self.replace(tag, old.closed(ObjectKind::StalePacket { helper, at }));
@@ -320,55 +329,63 @@ impl Memory {
     /// Notes that a helper returned null, for the message if the program follows it.
     #[inline]
     pub fn note_null(&mut self, helper: HelperId, at: u32) {
-        self.last_null = Some((helper, at));
+        self.scope.last_null = Some((helper, at));
     }
 
     /// Begins a run. The returned state is given back to [`Memory::leave`]; runs nest.
+    #[inline]
     pub fn enter(&mut self) -> Outer {
-        Outer {
+        let scope = Scope {
             objects: self.objects.len(),
-            packet: std::mem::replace(&mut self.packet, Tag::NONE),
-            slices: std::mem::replace(&mut self.outer_slices, self.packet_slices.len()),
+            slices: self.packet_slices.len(),
             bound: self.bound.len(),
-            last_null: self.last_null.take(),
-            frames: std::mem::take(&mut self.frames),
-            warnings: self.take_warnings(),
             borrowed: self.borrowed,
+            warnings: self.stack.warnings.len(),
+            ..Scope::default()
+        };
+        Outer {
+            scope: std::mem::replace(&mut self.scope, scope),
             stack: self.stack.enter(),
         }
     }
 
     /// Ends the run that `outer` was returned for.
+    #[inline]
     pub fn leave(&mut self, outer: Outer) {
-        let level = self.stack.level();
         // A run that ended by a fault has not left its frames.
-        for depth in 0..self.frames {
+        for depth in 0..self.scope.frames {
             self.pop_frame(depth);
         }
-        self.objects[Tag::context(level).0 as usize].kind = ObjectKind::Returned;
-        self.objects.truncate(outer.objects.max(self.statics));
-        self.packet = outer.packet;
-        self.packet_slices.truncate(self.outer_slices);
-        self.outer_slices = outer.slices;
-        self.bound.truncate(outer.bound);
-        self.last_null = outer.last_null;
-        self.frames = outer.frames;
-        self.stack.warnings = outer.warnings;
-        self.borrowed = outer.borrowed;
+        let context = Tag::context(self.stack.level());
+        self.objects[context.0 as usize].kind = ObjectKind::Returned;
+        let scope = std::mem::replace(&mut self.scope, outer.scope);
+        self.objects.truncate(scope.objects.max(self.statics));
+        self.packet_slices.truncate(scope.slices);
+        self.bound.truncate(scope.bound);
+        self.borrowed = scope.borrowed;
+        self.stack.warnings.truncate(scope.warnings);
         self.stack.leave(outer.stack);
+    }
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self {
+            objects: 0,
+            slices: 0,
+            bound: 0,
+            borrowed: 0,
+            warnings: 0,
+            frames: 0,
+            packet: Tag::NONE,
+            last_null: None,
+        }
     }
 }
 
 /// The state of the run around a nested run.
 #[derive(Debug)]
 pub struct Outer {
-    objects: usize,
-    packet: Tag,
-    slices: usize,
-    bound: usize,
-    last_null: Option<(HelperId, u32)>,
-    frames: usize,
-    warnings: Vec<(u32, i32, u32)>,
-    borrowed: usize,
+    scope: Scope,
     stack: stack::Outer,
 }

@@ -3,8 +3,8 @@
 
 use std::ptr::NonNull;
 
-use super::stack::Written;
-use super::{Checked, FRAME_SIZE, Frame, Memory, Pointer};
+use super::stack::Life;
+use super::{Checked, FRAME_SIZE, FieldValue, Frame, Memory, ObjectKind, Pointer};
 
 impl Memory {
     /// Loads `N` bytes, little-endian, zero-extended; none where that takes a closer look
@@ -19,6 +19,28 @@ impl Memory {
             Some(unsafe { self.fetch::<N>(pointer.address()) })
         } else {
             None
+        }
+    }
+
+    /// Loads a whole field, of those at the start of a structure; none where that takes a closer look too.
+    #[inline(always)]
+    pub(crate) fn load_field<const N: usize>(&self, pointer: u64) -> Option<u64> {
+        let pointer = Pointer(pointer);
+        let object = self.objects.get(pointer.tag().0 as usize)?;
+        let ObjectKind::Struct(layout) = object.kind else {
+            return None;
+        };
+        let field = layout.nth_word(pointer.address().wrapping_sub(object.base))?;
+        let whole = usize::from(field.size) == N && field.read.contains(N as u32);
+        if !whole || !self.arena.contains(pointer.address(), N as u32) {
+            return None;
+        }
+        // SAFETY: the bytes are in the arena, as was just checked.
+        let value = unsafe { self.fetch::<N>(pointer.address()) };
+        match field.value {
+            FieldValue::Plain => Some(value),
+            FieldValue::Packet => Some(Pointer::new(self.scope.packet, value as u32).0),
+            _ => None,
         }
     }
 
@@ -67,7 +89,7 @@ impl Memory {
         View {
             // SAFETY: the frame is in the arena, as was just checked.
             bytes: unsafe { self.arena.start().add(offset) },
-            written: self.stack.bits(frame.slot),
+            life: self.stack.life(frame.slot),
         }
     }
 
@@ -96,7 +118,7 @@ impl Memory {
 #[derive(Clone, Copy)]
 pub(crate) struct View {
     bytes: NonNull<u8>,
-    written: NonNull<Written>,
+    life: Life,
 }
 
 impl View {
@@ -108,10 +130,10 @@ impl View {
     #[inline(always)]
     pub(crate) unsafe fn load<const N: usize>(self, offset: u32) -> Option<u64> {
         let offset = (offset % FRAME_SIZE) as usize / N * N;
-        // SAFETY: the distance is below the frame's size, and so is its word; the rest is the caller's promise.
+        // SAFETY: the distance is below the frame's size; the rest is the caller's promise.
         unsafe {
-            let word = self.written.cast::<u64>().add(offset / 64).read();
-            if !(word >> (offset % 64)) & Self::mask(N) != 0 {
+            let marks = self.life.marks.add(offset).cast::<[u8; N]>().read();
+            if marks != self.mark() {
                 return None;
             }
             let mut bytes = [0; 8];
@@ -131,13 +153,17 @@ impl View {
         bytes.copy_from_slice(&value.to_le_bytes()[..N]);
         // SAFETY: as in `View::load`.
         unsafe {
-            *self.written.cast::<u64>().add(offset / 64).as_mut() |= Self::mask(N) << (offset % 64);
+            let marks = self.life.marks.add(offset).cast::<[u8; N]>();
+            marks.write(self.mark());
             self.bytes.add(offset).cast::<[u8; N]>().write(bytes);
         }
     }
 
-    /// The bits of `bytes` bytes.
-    const fn mask(bytes: usize) -> u64 {
-        (1 << bytes) - 1
+    /// The marks of `N` bytes that are written.
+    #[inline(always)]
+    fn mark<const N: usize>(self) -> [u8; N] {
+        let mut marks = [0; N];
+        marks.copy_from_slice(&self.life.mark.to_ne_bytes()[..N]);
+        marks
     }
 }

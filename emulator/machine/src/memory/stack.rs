@@ -1,5 +1,5 @@
 //! Stack frames and which of their bytes were written.
-#![allow(unsafe_code)] // The engine's loop holds a pointer to the current frame's bits.
+#![allow(unsafe_code)] // The engine's loop holds a pointer to the current frame's marks.
 
 use std::ptr::NonNull;
 
@@ -17,7 +17,7 @@ pub(super) const LEVELS: usize = 10;
 /// Bytes below each frame for native engines, which keep registers and their control block there.
 pub(super) const GAP: u32 = 512;
 const FRAMES: usize = LEVELS * RUN_FRAMES;
-/// Room for the frames' bits: a power of two, so that no slot needs a bounds check.
+/// Room for the frames' marks: a power of two, so that no slot needs a bounds check.
 const SLOTS: usize = FRAMES.next_power_of_two();
 
 /// Bytes of the arena that stacks take.
@@ -39,23 +39,41 @@ pub enum UninitializedRead {
 #[derive(Debug)]
 pub(super) struct Stack {
     start: u32,
-    /// A bit for each byte of each frame; owned.
-    written: NonNull<[Written; SLOTS]>,
+    /// By slot; owned.
+    marks: NonNull<[Marks; SLOTS]>,
+    /// By slot: the mark of what was written in the frame's current life. Zero marks what never was.
+    lives: Box<[u8]>,
     level: usize,
     pub(super) policy: UninitializedRead,
     /// Instructions that read unwritten bytes, with the offset from the frame pointer and the size.
     pub(super) warnings: Vec<(u32, i32, u32)>,
 }
 
+/// A mark for each byte of a frame: that of the life in which the byte was written last. A mark beside the byte, and not
+/// a bit, so that a store need not wait for the one before; a life's own mark, so that a frame's next life
+/// begins without all of them being cleared.
+type Marks = [u8; FRAME_SIZE as usize];
+
 /// The stack state of the run around a nested run.
 #[derive(Debug)]
 pub(super) struct Outer(usize);
 
+/// The marks of a frame and the one of its current life.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    pub(super) marks: NonNull<u8>,
+    /// The mark in each of eight bytes.
+    pub(super) mark: u64,
+}
+
 impl Stack {
     pub(super) fn new(base: u32) -> Self {
+        // Memory that is zero costs nothing until it is used.
+        let marks = vec![[0; FRAME_SIZE as usize]; SLOTS].into_boxed_slice();
         Self {
             start: base + GAP,
-            written: NonNull::from(Box::leak(Box::new([[0; FRAME_SIZE as usize / 64]; SLOTS]))),
+            marks: NonNull::from(Box::leak(marks)).cast(),
+            lives: vec![0; SLOTS].into(),
             level: LEVELS,
             policy: UninitializedRead::default(),
             warnings: Vec::new(),
@@ -92,9 +110,13 @@ impl Stack {
     /// Starts a frame's life: nothing in it is written.
     #[inline]
     pub(super) fn clear(&mut self, depth: usize) {
-        let bits = self.bits(self.slot(depth)).as_ptr();
-        // SAFETY: see `Stack::bits`.
-        unsafe { *bits = [0; FRAME_SIZE as usize / 64] };
+        let slot = self.slot(depth);
+        let life = &mut self.lives[slot];
+        *life = life.wrapping_add(1);
+        if *life == 0 {
+            *life = 1;
+            self.marks(slot).fill(0);
+        }
     }
 
     /// The lowest address of a frame.
@@ -103,64 +125,58 @@ impl Stack {
         self.start + self.slot(depth) as u32 * (FRAME_SIZE + GAP)
     }
 
-    /// The bits of a frame, which live as long as the stack. References to them are never kept.
+    /// The marks of a frame, which live as long as the stack. References to them are never kept.
     #[inline(always)]
-    pub(super) fn bits(&self, slot: usize) -> NonNull<Written> {
-        // SAFETY: the slot is inside the array.
-        unsafe { self.written.cast::<Written>().add(slot % SLOTS) }
+    pub(super) fn life(&self, slot: usize) -> Life {
+        Life {
+            // SAFETY: the slot is inside the array.
+            marks: unsafe { self.marks.cast::<Marks>().add(slot % SLOTS) }.cast(),
+            mark: u64::from_ne_bytes([self.lives[slot]; 8]),
+        }
     }
 
-    /// Notes that `len` bytes from `offset` were written.
+    #[inline]
+    fn marks(&mut self, slot: usize) -> &mut Marks {
+        // SAFETY: see `Stack::life`; nobody else has a reference now.
+        unsafe { self.life(slot).marks.cast::<Marks>().as_mut() }
+    }
+
+    /// Notes that `len` bytes from `offset` were written; they are all in the frame.
     #[inline]
     pub(super) fn mark(&mut self, slot: usize, offset: u32, len: u32) {
-        // SAFETY: see `Stack::bits`; nobody else has a reference now.
-        let bits = unsafe { self.bits(slot).as_mut() };
-        for (word, mask) in words(offset, len) {
-            bits[word] |= mask;
-        }
+        let mark = self.lives[slot];
+        self.marks(slot)[offset as usize..(offset + len) as usize].fill(mark);
     }
 
-    /// Whether all of `len` bytes from `offset` were written.
-    #[inline]
+    /// Whether all of `len` bytes from `offset` were written; they are all in the frame.
+    #[inline(always)]
     pub(super) fn is_written(&self, slot: usize, offset: u32, len: u32) -> bool {
-        // SAFETY: as in `Stack::mark`.
-        let bits = unsafe { self.bits(slot).as_ref() };
-        let (word, first) = (offset as usize / 64 % bits.len(), offset % 64);
-        if (1..=64 - first).contains(&len) {
-            // Most ranges are short and lie in one word.
-            let mask = u64::MAX >> (64 - len) << first;
-            return bits[word] & mask == mask;
+        let life = self.life(slot);
+        // SAFETY: as in `Stack::marks`.
+        let marks = unsafe { life.marks.cast::<Marks>().as_ref() };
+        let marks = &marks[offset as usize..(offset + len) as usize];
+        // Most keys have four bytes.
+        if let Ok(marks) = <[u8; 4]>::try_from(marks) {
+            return u32::from_ne_bytes(marks) == life.mark as u32;
         }
-        words(offset, len).all(|(word, mask)| bits[word] & mask == mask)
+        let (words, rest) = marks.as_chunks();
+        let mut words = words.iter().map(|word| u64::from_ne_bytes(*word));
+        words.all(|word| word == life.mark) && rest.iter().all(|mark| *mark == life.mark as u8)
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        let marks = NonNull::slice_from_raw_parts(self.marks.cast::<Marks>(), SLOTS);
         // SAFETY: it came from a box, and nobody uses it any more.
-        drop(unsafe { Box::from_raw(self.written.as_ptr()) });
+        drop(unsafe { Box::from_raw(marks.as_ptr()) });
     }
 }
 
-// SAFETY: the bits are this value's own.
+// SAFETY: the marks are this value's own.
 unsafe impl Send for Stack {}
 // SAFETY: a shared reference only reads them.
 unsafe impl Sync for Stack {}
-
-/// A bit for each byte of a frame.
-pub(super) type Written = [u64; FRAME_SIZE as usize / 64];
-
-/// The bits of `len` bytes from `offset` in a frame, by word.
-#[inline]
-fn words(offset: u32, len: u32) -> impl Iterator<Item = (usize, u64)> {
-    let end = (offset + len).min(FRAME_SIZE);
-    (offset / 64..end.div_ceil(64)).map(move |word| {
-        let first = offset.saturating_sub(word * 64);
-        let behind = (end - word * 64).min(64);
-        let mask = u64::MAX << first & u64::MAX >> (64 - behind);
-        (word as usize % 8, mask)
-    })
-}
 
 #[cfg(test)]
 mod tests {
@@ -168,9 +184,11 @@ mod tests {
 
     #[test]
     fn what_was_marked_is_written_and_nothing_beside_it() {
+        let mut stack = Stack::new(0);
         for offset in 0..FRAME_SIZE {
             for len in 1..=(FRAME_SIZE - offset).min(130) {
-                let mut stack = Stack::new(0);
+                stack.lives[0] = stack.lives[0] % 255 + 1;
+                stack.marks(0).fill(0);
                 stack.mark(0, offset, len);
                 assert!(stack.is_written(0, offset, len), "{offset} {len}");
                 let beside = [offset.checked_sub(1), Some(offset)].into_iter().flatten();
@@ -182,20 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn words_have_a_bit_for_each_byte() {
-        for offset in 0..FRAME_SIZE {
-            for len in 0..=FRAME_SIZE - offset {
-                let mut bits: Written = [0; 8];
-                words(offset, len).for_each(|(word, mask)| bits[word] |= mask);
-                for byte in 0..FRAME_SIZE {
-                    let marked = bits[byte as usize / 64] >> (byte % 64) & 1 == 1;
-                    assert_eq!(
-                        marked,
-                        (offset..offset + len).contains(&byte),
-                        "{offset} {len}"
-                    );
-                }
-            }
+    fn nothing_is_written_in_a_new_life() {
+        let mut stack = Stack::new(0);
+        let _ = stack.enter();
+        for life in 0..600 {
+            stack.clear(3);
+            let slot = stack.slot(3);
+            let written = (0..FRAME_SIZE).any(|byte| stack.is_written(slot, byte, 1));
+            assert!(!written, "life {life}");
+            stack.mark(slot, life % 500, 12);
+            assert!(stack.is_written(slot, life % 500, 12), "life {life}");
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Calls within a program, and the programs that tail calls put in each other's place.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use super::threaded::Threaded;
 use crate::machine::Machine;
 use crate::memory::MAX_FRAMES;
 use crate::program::{Program, ProgramId};
@@ -66,28 +68,63 @@ impl Frames {
 
 /// The programs that the engine has met, by number, so that a run need not count references to them.
 #[derive(Debug, Default)]
-pub(super) struct Known(Vec<Option<Arc<Program>>>);
+pub(super) struct Known(Vec<Option<Learnt>>);
+
+/// A program, ready to be executed.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    pub(super) program: Arc<Program>,
+    pub(super) code: Threaded,
+    /// Made when a run is traced.
+    stepping: OnceCell<Threaded>,
+}
+
+impl Learnt {
+    fn new(program: &Arc<Program>) -> Self {
+        Self {
+            program: Arc::clone(program),
+            code: Threaded::running(&program.decoded),
+            stepping: OnceCell::new(),
+        }
+    }
+
+    /// The program's code that stops after each operation.
+    pub(super) fn stepping(&self) -> &Threaded {
+        self.stepping
+            .get_or_init(|| Threaded::stepping(&self.program.decoded))
+    }
+}
 
 impl Known {
     /// Makes sure that a program of this machine is known; none when the machine has no such program.
+    #[inline]
     pub(super) fn learn(&mut self, machine: &Machine, id: ProgramId) -> Option<()> {
         let program = machine.program(id)?;
-        let place = id.0 as usize;
-        match self.0.get(place) {
-            Some(Some(known)) if Arc::ptr_eq(known, program) => {}
-            _ => {
-                if self.0.len() <= place {
-                    self.0.resize(place + 1, None);
-                }
-                self.0[place] = Some(Arc::clone(program));
-            }
+        match self.get(id) {
+            Some(known) if Arc::ptr_eq(&known.program, program) => {}
+            _ => self.add(id, program),
         }
         Some(())
     }
 
+    #[cold]
+    fn add(&mut self, id: ProgramId, program: &Arc<Program>) {
+        let place = id.0 as usize;
+        if self.0.len() <= place {
+            self.0.resize_with(place + 1, || None);
+        }
+        self.0[place] = Some(Learnt::new(program));
+    }
+
     /// A program that was learnt.
     #[inline]
-    pub(super) fn get(&self, id: ProgramId) -> Option<&Arc<Program>> {
+    pub(super) fn get(&self, id: ProgramId) -> Option<&Learnt> {
         self.0.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The program itself.
+    #[inline]
+    pub(super) fn program(&self, id: ProgramId) -> Option<&Program> {
+        Some(&self.get(id)?.program)
     }
 }

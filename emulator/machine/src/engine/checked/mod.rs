@@ -1,17 +1,20 @@
 //! The checked engine: an interpreter over decoded instructions that checks every access and counts.
 
 mod alu;
-mod execute;
+mod at;
 mod frames;
+mod operations;
 mod registers;
 mod run;
+mod state;
+mod threaded;
 
 use super::{BUDGET, Engine, Invocation, MAX_ITERATIONS, Outcome, begin, no_program};
 use crate::fault::Fault;
+use crate::isa::Reg;
 use crate::machine::{Cost, Environment, Machine};
-use execute::Limits;
 use frames::{Frames, Known};
-use run::Run;
+use run::{Limits, Run};
 
 /// The checked engine.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl Engine for Checked {
         }
         let outer = machine.memory.enter();
         let references = machine.references.enter();
-        let arguments = begin(machine, invocation);
+        let (r1, r2) = begin(machine, invocation);
         let budget = i64::try_from(self.budget).unwrap_or(i64::MAX);
         self.frames.clear();
         let mut run = Run {
@@ -92,7 +95,10 @@ impl Engine for Checked {
             tail_calls: 0,
             warnings: Vec::new(),
         };
-        let result = run.call(invocation.program, 0, arguments);
+        let mut function = run.function(invocation.program, 0);
+        function.state.registers[Reg::R1] = r1;
+        function.state.registers[Reg::R2] = r2;
+        let result = run.call(&mut function);
         let mut cost = run.cost;
         cost.instructions = (budget - run.limits.instructions) as u64;
         let warnings = run.warnings;

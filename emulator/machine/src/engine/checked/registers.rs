@@ -3,6 +3,7 @@
 use std::ops::{Index, IndexMut};
 
 use crate::isa::Reg;
+use crate::memory::Pointer;
 
 /// r0 to r10.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +23,12 @@ impl Registers {
     #[inline]
     pub(super) fn set_arguments(&mut self, arguments: [u64; 5]) {
         self.0[1..6].copy_from_slice(&arguments);
+    }
+
+    /// Sets r10.
+    #[inline]
+    pub(super) fn set_frame_pointer(&mut self, pointer: Pointer) {
+        self.0[10] = pointer.0;
     }
 
     /// Sets the register of that number, of which there are 11.

@@ -1,9 +1,8 @@
 //! One run: calls, helpers, and what ends a function.
 
 use super::Step;
-use super::execute::{Limits, State, Stop, execute};
 use super::frames::{Frames, Known, Saved};
-use super::registers::Registers;
+use super::state::{State, Stop};
 use crate::engine::callback::{self, Callee, Ended};
 use crate::engine::{MAX_TAIL_CALLS, UninitializedStack};
 use crate::fault::{Fault, FaultKind, Register};
@@ -12,6 +11,14 @@ use crate::isa::{Code, Op, Reg};
 use crate::machine::{Cost, Cpu, Environment, Machine};
 use crate::memory::{Checked, Pointer, Tag};
 use crate::program::{Program, ProgramId};
+
+/// What a run may still do.
+pub(super) struct Limits {
+    /// Instructions; below zero when they are used up.
+    pub(super) instructions: i64,
+    /// Iterations of `may_goto`.
+    pub(super) iterations: u32,
+}
 
 /// A run under way.
 pub(super) struct Run<'a> {
@@ -38,57 +45,62 @@ enum Next {
 }
 
 /// The function that is executed.
-struct Function {
+pub(super) struct Function {
     program: ProgramId,
-    state: State,
+    pub(super) state: State,
     /// The depth of the first function of this [`Run::call`].
     base: usize,
 }
 
 impl Run<'_> {
-    /// Calls a function and executes it to its end, with all that it calls.
-    pub(super) fn call(
-        &mut self,
-        program: ProgramId,
-        entry: usize,
-        arguments: [u64; 5],
-    ) -> Result<u64, Box<Fault>> {
+    /// The function that begins at an operation, in a frame of its own.
+    #[inline(always)]
+    pub(super) fn function(&mut self, program: ProgramId, entry: usize) -> Function {
         let base = self.frames.depth();
-        let mut function = Function {
+        let memory = &mut self.machine.memory;
+        let frame = memory.push_frame(base);
+        Function {
             program,
             base,
-            state: State {
-                registers: Registers::default(),
-                pc: entry,
-                frame: self.machine.memory.push_frame(base),
-            },
-        };
-        function.state.registers.set_arguments(arguments);
-        function.enter();
-        loop {
-            if let Some(result) = self.advance(&mut function)? {
-                return Ok(result);
-            }
+            state: State::new(memory, frame, entry, self.cpu),
         }
+    }
+
+    /// Executes a function to its end, with all that it calls.
+    pub(super) fn call(&mut self, function: &mut Function) -> Result<u64, Box<Fault>> {
+        let result = loop {
+            match self.advance(function) {
+                Ok(None) => {}
+                Ok(Some(result)) => break Ok(result),
+                Err(fault) => break Err(fault),
+            }
+        };
+        self.cost.helpers += function.state.lookups;
+        self.cost.map_operations += function.state.lookups;
+        result
     }
 
     /// Executes up to the next operation that is none of the loop's, and that one; the result when it
     /// ended the first function.
     #[inline]
     fn advance(&mut self, function: &mut Function) -> Result<Option<u64>, Box<Fault>> {
-        let Some(program) = self.known.get(function.program) else {
+        let Some(learnt) = self.known.get(function.program) else {
             return Err(self.fault(FaultKind::Wild, function));
         };
-        let ops = &program.decoded.ops;
-        let (memory, limits) = (&mut self.machine.memory, &mut self.limits);
+        let (machine, left) = (&mut *self.machine, &mut self.limits.instructions);
+        let state = &mut function.state;
         let stop = if let Some(trace) = &mut self.trace {
-            trace.extend(Step::of(program, self.tail_calls, &function.state));
-            execute::<true>(&program.decoded.single, memory, limits, &mut function.state)
+            trace.extend(Step::of(&learnt.program, self.tail_calls, state));
+            learnt.stepping().execute::<true>(machine, left, state)
         } else {
-            execute::<false>(&program.decoded.joined, memory, limits, &mut function.state)
+            learnt.code.execute::<false>(machine, left, state)
         };
         let op = match stop {
-            Stop::Leave => ops[function.state.pc - 1],
+            Stop::Exit => {
+                let result = self.exit(function);
+                return result.map_err(|kind| self.fault(*kind, function));
+            }
+            Stop::Leave => learnt.program.decoded.ops[state.pc - 1],
             Stop::Step => return Ok(None),
             Stop::Fault(kind) => return Err(self.fault(*kind, function)),
             Stop::Budget => {
@@ -99,10 +111,10 @@ impl Run<'_> {
         };
         match self.leave(function, op) {
             Ok(Next::Operation) => Ok(None),
-            Ok(Next::Return) => match self.exit(function) {
-                Ok(result) => Ok(result),
-                Err(kind) => Err(self.fault(*kind, function)),
-            },
+            Ok(Next::Return) => {
+                let result = self.exit(function);
+                result.map_err(|kind| self.fault(*kind, function))
+            }
             Err(Ended::Kind(kind)) => Err(self.fault(*kind, function)),
             Err(Ended::Fault(fault)) => Err(fault),
         }
@@ -125,6 +137,7 @@ impl Run<'_> {
                 }
             }
             Code::TailCall => self.tail_call(function)?,
+            Code::MayGoto => self.may_goto(function, op.off as usize)?,
             Code::LoadAbs8 => return Ok(self.load_packet::<1>(function, op.imm)),
             Code::LoadAbs16 => return Ok(self.load_packet::<2>(function, op.imm)),
             Code::LoadAbs32 => return Ok(self.load_packet::<4>(function, op.imm)),
@@ -152,10 +165,17 @@ impl Run<'_> {
         if !self.frames.push(saved) {
             return Err(Box::new(FaultKind::CallDepth));
         }
-        function.state.frame = self.machine.memory.push_frame(self.frames.depth());
         function.state.pc = entry;
-        function.enter();
+        self.new_frame(function);
         Ok(())
+    }
+
+    /// Gives a function the frame at the current depth.
+    #[inline]
+    fn new_frame(&mut self, function: &mut Function) {
+        let memory = &mut self.machine.memory;
+        let frame = memory.push_frame(self.frames.depth());
+        function.state.set_frame(memory, frame);
     }
 
     /// Leaves a function; the result when it was the first.
@@ -187,8 +207,9 @@ impl Run<'_> {
             function.program = saved.program;
             state.pc = saved.resume;
             state.registers.restore(saved.callee_saved);
-            state.frame = self.machine.memory.frame(depth - 1);
-            state.registers[Reg::R10] = state.frame.pointer().0;
+            let memory = &mut self.machine.memory;
+            let frame = memory.frame(depth - 1);
+            state.set_frame(memory, frame);
         }
         Ok(None)
     }
@@ -200,7 +221,7 @@ impl Run<'_> {
         if callback::calls_back(helper) {
             return self.calling_back(helper, function);
         }
-        let Some(program) = self.known.get(function.program) else {
+        let Some(program) = self.known.program(function.program) else {
             return Err(Ended::Kind(Box::new(FaultKind::Wild)));
         };
         let mut call = Call {
@@ -244,9 +265,13 @@ impl Run<'_> {
     /// Takes the warnings that memory has gathered for those of a program.
     #[inline]
     fn note_warnings(&mut self, program: ProgramId) {
-        if !self.machine.memory.has_warnings() {
-            return;
+        if self.machine.memory.has_warnings() {
+            self.take_warnings(program);
         }
+    }
+
+    #[cold]
+    fn take_warnings(&mut self, program: ProgramId) {
         for (instruction, offset, size) in self.machine.memory.take_warnings() {
             self.warnings.push(UninitializedStack {
                 program,
@@ -259,7 +284,8 @@ impl Run<'_> {
 
     /// Refuses a helper that was not known at load.
     fn provided(&self, helper: HelperId, function: &Function) -> Checked<()> {
-        let kind = self.known.get(function.program).map(|program| program.kind);
+        let program = self.known.program(function.program);
+        let kind = program.map(|program| program.kind);
         let provided = helpers::provides(helper)
             || kind.is_some_and(|kind| self.environment.provides(helper, kind));
         if provided {
@@ -273,7 +299,7 @@ impl Run<'_> {
     fn tail_call(&mut self, function: &mut Function) -> Checked<()> {
         self.cost.helpers += 1;
         self.cost.map_operations += 1;
-        let Some(program) = self.known.get(function.program) else {
+        let Some(program) = self.known.program(function.program) else {
             return Err(Box::new(FaultKind::Wild));
         };
         let mut call = Call {
@@ -298,8 +324,20 @@ impl Run<'_> {
             self.frames.replace();
             function.program = target;
             function.state.pc = 0;
-            function.state.frame = self.machine.memory.push_frame(self.frames.depth());
-            function.enter();
+            self.new_frame(function);
+        }
+        Ok(())
+    }
+
+    /// Goes elsewhere when there is no iteration left.
+    fn may_goto(&mut self, function: &mut Function, target: usize) -> Checked<()> {
+        match self.limits.iterations.checked_sub(1) {
+            Some(left) => self.limits.iterations = left,
+            None if self.limits.instructions < 0 => {
+                let budget = self.budget;
+                return Err(Box::new(FaultKind::Budget { budget }));
+            }
+            None => function.state.pc = target,
         }
         Ok(())
     }
@@ -324,7 +362,7 @@ impl Run<'_> {
     /// The slot of the operation that was executed last.
     fn slot(&self, function: &Function) -> u32 {
         let last = function.state.pc.saturating_sub(1);
-        let program = self.known.get(function.program);
+        let program = self.known.program(function.program);
         program
             .and_then(|program| program.decoded.slots.get(last).copied())
             .unwrap_or(0)
@@ -334,7 +372,7 @@ impl Run<'_> {
     fn fault(&self, kind: FaultKind, function: &Function) -> Box<Fault> {
         let memory = &self.machine.memory;
         let registers = function.state.registers.all();
-        let program = self.known.get(function.program);
+        let program = self.known.program(function.program);
         Box::new(Fault {
             kind,
             id: Some(function.program),
@@ -344,14 +382,6 @@ impl Run<'_> {
             instruction: self.slot(function),
             registers: registers.map(|value| Some(Register::new(value, memory))),
         })
-    }
-}
-
-impl Function {
-    /// The frame is a new one.
-    #[inline]
-    fn enter(&mut self) {
-        self.state.registers[Reg::R10] = self.state.frame.pointer().0;
     }
 }
 
@@ -383,7 +413,7 @@ impl Callee for Calling<'_, '_> {
         args: [u64; 5],
         with: impl FnOnce(&mut Call<'_>) -> Checked<T>,
     ) -> Checked<T> {
-        let Some(program) = self.run.known.get(self.program) else {
+        let Some(program) = self.run.known.program(self.program) else {
             return Err(Box::new(FaultKind::Wild));
         };
         with(&mut Call {
@@ -399,6 +429,8 @@ impl Callee for Calling<'_, '_> {
 
     fn call_back(&mut self, function: Pointer, args: [u64; 5]) -> Result<u64, Ended> {
         let entry = function.address() as usize;
-        Ok(self.run.call(self.program, entry, args)?)
+        let mut function = self.run.function(self.program, entry);
+        function.state.registers.set_arguments(args);
+        Ok(self.run.call(&mut function)?)
     }
 }

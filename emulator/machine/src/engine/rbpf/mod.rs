@@ -128,7 +128,7 @@ impl Engine for Rbpf {
         let references = machine.references.enter();
         let saved = control::save(&machine.memory);
         control::start(&mut machine.memory, self.budget);
-        let arguments = begin(machine, invocation);
+        let (r1, r2) = begin(machine, invocation);
         let frame = machine.memory.native_stack(compiled.frames());
         let mut run = Run::new(
             machine,
@@ -138,7 +138,7 @@ impl Engine for Rbpf {
             self.budget,
             compiled.clone(),
         );
-        let result = run.execute(compiled, 0, arguments, frame);
+        let result = run.execute(compiled, 0, [r1, r2, 0, 0, 0], frame);
         let cost = run.cost;
         control::restore(&mut machine.memory, &saved);
         let settled = machine.references.settled();
