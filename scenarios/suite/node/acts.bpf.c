@@ -28,6 +28,14 @@ struct {
 	__type(value, __u32);
 } seen SEC(".maps");
 
+/* How often bpf_fib_lookup gave each answer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, __u32);
+} answers SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
 	__uint(max_entries, 8);
@@ -121,6 +129,7 @@ SEC("tc")
 int fib(struct __sk_buff *skb)
 {
 	struct bpf_fib_lookup way = { .ifindex = skb->ingress_ifindex };
+	__u32 answer, *times;
 	int code;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
@@ -148,6 +157,10 @@ int fib(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	}
 	code = bpf_fib_lookup(skb, &way, sizeof(way), 0);
+	answer = code;
+	times = bpf_map_lookup_elem(&answers, &answer);
+	if (times)
+		*times += 1;
 	show(5, code);
 	show(6, way.ifindex);
 	show(7, way.mtu_result);
