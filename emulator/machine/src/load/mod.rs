@@ -109,9 +109,7 @@ impl Machine {
         }
         create::fill(self, object, &maps, &by_function)?;
         for (position, id) in &maps {
-            loaded
-                .maps
-                .insert(object.maps()[*position].name.clone(), *id);
+            loaded.maps.insert(object.map_name(*position), *id);
         }
         Ok(loaded)
     }

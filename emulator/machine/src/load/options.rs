@@ -50,6 +50,6 @@ pub enum TargetBtf {
 pub struct Loaded {
     /// By name.
     pub programs: BTreeMap<String, ProgramId>,
-    /// By name, those of global data included.
+    /// By [name](crate::Object::map_name), those of global data included.
     pub maps: BTreeMap<String, MapId>,
 }

@@ -107,6 +107,17 @@ impl Object {
         &self.maps
     }
 
+    /// What the map at a position is called by users: its name, and behind that `#2`, `#3`, ... when maps before it have
+    /// the same, as static maps of linked objects can.
+    pub fn map_name(&self, map: usize) -> String {
+        let name = &self.maps[map].name;
+        let before = self.maps[..map].iter();
+        match before.filter(|other| other.name == *name).count() {
+            0 => name.clone(),
+            twins => format!("{name}#{}", twins + 1),
+        }
+    }
+
     /// Whether the map at a position is shared by its name (`LIBBPF_PIN_BY_NAME`).
     pub fn is_pinned(&self, map: usize) -> bool {
         self.sources.get(map).is_some_and(|source| source.pinned)

@@ -166,7 +166,8 @@ impl LoadedObject {
         let types = self.types.as_ref();
         let types = types.and_then(|types| load_btf(&types.bytes()).ok());
         for (position, def) in self.object.maps().iter().enumerate() {
-            let Some(id) = self.loaded.maps.get(&def.name) else {
+            let name = self.object.map_name(position);
+            let Some(id) = self.loaded.maps.get(&name) else {
                 continue;
             };
             let shared = pinned
@@ -202,7 +203,7 @@ impl LoadedObject {
                 let fd = map.as_fd().try_clone_to_owned();
                 pinned.insert(def.name.clone(), fd.map_err(Error::system(what()))?);
             }
-            self.maps.insert(def.name.clone(), map);
+            self.maps.insert(name, map);
         }
         Ok(())
     }
