@@ -59,10 +59,13 @@ fn the_schema_names_the_keys() {
             "endpoint",
             "expect",
             "map",
+            "node",
             "object",
             "seed",
             "service",
-            "step"
+            "step",
+            "topology",
+            "wires"
         ]
     );
     assert_eq!(schema["additionalProperties"], false);
