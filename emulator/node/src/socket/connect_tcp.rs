@@ -11,7 +11,6 @@ use super::lookup::Query;
 use super::namespace::AddressType;
 use super::socket::Phase;
 use super::types::{Family, Flow, Host, Protocol, SocketError, State};
-use crate::types::Ifindex;
 
 impl SocketCalls<'_> {
     pub(super) fn connect_tcp(
@@ -130,12 +129,10 @@ impl SocketCalls<'_> {
     /// The three segments between two sockets of one node.
     fn shake_hands(&mut self, id: SocketId) -> Result<Connected, SocketError> {
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
-        let device = socket.options.bound_device.unwrap_or(Ifindex::LOOPBACK);
-        let query = Query {
-            node: socket.node(),
-            flow: socket.flow().reversed(),
-            device: device.get(),
-        };
+        let (node, flow) = (socket.node(), socket.flow().reversed());
+        let bound = socket.options.bound_device;
+        let device = self.net.sockets.arrival(node, flow.local.ip(), bound);
+        let query = Query { node, flow, device };
         let found = self.find_socket(&query);
         let listens = |id| {
             let socket = self.net.sockets.get(id);

@@ -11,7 +11,6 @@ use super::socket::{Datagram, Socket};
 use super::types::{Family, Flow, Protocol, SocketError, State};
 use crate::context::SockAddr;
 use crate::errno::EDESTADDRREQ;
-use crate::types::Ifindex;
 
 /// A datagram that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,12 +187,10 @@ impl SocketCalls<'_> {
     /// Puts a datagram into the queue of the socket that it is for, if there is one.
     fn deliver(&mut self, sender: SocketId, sent: &Sent, bytes: &[u8]) -> Option<SocketId> {
         let socket = self.net.sockets.get(sender)?;
-        let device = socket.options.bound_device.unwrap_or(Ifindex::LOOPBACK);
-        let query = Query {
-            node: socket.node(),
-            flow: Flow::new(Protocol::Udp, sent.to, sent.from),
-            device: device.get(),
-        };
+        let (node, bound) = (socket.node(), socket.options.bound_device);
+        let flow = Flow::new(Protocol::Udp, sent.to, sent.from);
+        let device = self.net.sockets.arrival(node, flow.local.ip(), bound);
+        let query = Query { node, flow, device };
         let found = self.find_socket(&query);
         match found.and_then(|id| self.net.sockets.get_mut(id)) {
             Some(socket) => {
@@ -209,10 +206,9 @@ impl SocketCalls<'_> {
     /// The answer to a datagram is that its port is unreachable, of which a socket hears that is
     /// connected to just that port (`__udp4_lib_err`).
     fn unreachable(&mut self, query: &Query) {
-        let query = Query {
-            flow: query.flow.reversed(),
-            ..*query
-        };
+        let (node, flow) = (query.node, query.flow.reversed());
+        let device = self.net.sockets.arrival(node, flow.local.ip(), None);
+        let query = Query { node, flow, device };
         let namespace = self.net.sockets.namespace(query.node);
         let kind = namespace.map(|namespace| namespace.kind(query.flow.local.ip()));
         if kind != Some(AddressType::Local) {

@@ -17,6 +17,7 @@ use super::socket::{Socket, Task};
 use super::types::{Family, Flow, Host, Protocol, State};
 use crate::context::{SOCK_SIZE, TCP_SOCK_SIZE};
 use crate::net::NodeId;
+use crate::types::Ifindex;
 
 /// A port of a namespace.
 pub(super) type PortKey = (NodeId, u16);
@@ -147,6 +148,19 @@ impl Sockets {
     pub(super) fn device_of(&self, node: NodeId, address: IpAddr) -> u32 {
         let namespace = self.namespace(node);
         namespace.map_or(0, |namespace| namespace.device_of(address))
+    }
+
+    /// The device on which a packet to an address of its own node arrives there: of IPv6 the one that has the address
+    /// (`ip6_rcv_core`), of IPv4 the one that the sender is bound to (`inet_iif`), and else the loopback device.
+    pub(super) fn arrival(&self, node: NodeId, to: IpAddr, bound: Option<Ifindex>) -> u32 {
+        let found = match to {
+            IpAddr::V4(_) => bound.map_or(0, Ifindex::get),
+            IpAddr::V6(_) => self.device_of(node, to),
+        };
+        match found {
+            0 => Ifindex::LOOPBACK.get(),
+            found => found,
+        }
     }
 
     /// The namespace that one has a number for.
