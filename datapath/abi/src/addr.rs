@@ -303,6 +303,12 @@ impl Address {
         zerocopy::transmute!(self)
     }
 
+    /// The same, where they stand.
+    #[inline(always)]
+    pub fn octets_ref(&self) -> &[u8; 16] {
+        zerocopy::transmute_ref!(self)
+    }
+
     /// The address, if `family` is one of the two that exist.
     pub fn to_ip(self, family: Family) -> Option<IpAddr> {
         let octets = self.octets();

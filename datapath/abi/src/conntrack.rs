@@ -4,15 +4,16 @@ use crate::{Address, Family, FlowTuple, Identity, Port, Protocol, RevNatIndex, r
 
 records! {
     /// Key of [`map::CT`](crate::map::CT) (Cilium's `ipv6_ct_tuple`, for both families). Addresses and ports
-    /// are those of the packet that opened the connection.
+    /// are those of the packet that opened the connection. An ICMP error belongs to the connection of the
+    /// packet that it quotes, so it has no entry of its own, as Cilium's `TUPLE_F_RELATED` ones.
     pub struct CtTuple {
         /// Whom it was for.
         pub daddr: Address,
         /// Who sent it.
         pub saddr: Address,
-        /// The receiver's port; of an ICMP echo, its identifier; otherwise 0.
+        /// The receiver's port; of an ICMP echo reply, its identifier; otherwise 0.
         pub dport: Port,
-        /// The sender's port; otherwise 0.
+        /// The sender's port; of an ICMP echo request, its identifier; otherwise 0.
         pub sport: Port,
         /// The protocol.
         pub nexthdr: Protocol,
@@ -70,8 +71,6 @@ impl CtTupleFlags {
     pub const OUT: Self = Self(0);
     /// Somebody opened it to the endpoint.
     pub const IN: Self = Self(1);
-    /// ICMP errors about the connection.
-    pub const RELATED: Self = Self(2);
     /// The connection as the client of a service sees it.
     pub const SERVICE: Self = Self(4);
 

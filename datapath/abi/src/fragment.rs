@@ -22,11 +22,15 @@ records! {
 
     /// Value of [`map::FRAGMENTS`](crate::map::FRAGMENTS) (Cilium's `ipv4_frag_l4ports`).
     pub struct FragmentPorts {
-        /// The sender's port; of an ICMP echo answer, its identifier.
+        /// The sender's port; of an ICMP echo request, its identifier.
         pub sport: Port,
-        /// The receiver's port; of an ICMP echo request, its identifier.
+        /// The receiver's port; of an ICMP echo reply, its identifier.
         pub dport: Port,
+        /// Of ICMP, the message's type.
+        pub icmp_type: u8,
+        /// Always 0.
+        pub reserved: [u8; 3],
     }
 }
 
-sizes!(FragmentKey = 40, FragmentPorts = 4);
+sizes!(FragmentKey = 40, FragmentPorts = 8);

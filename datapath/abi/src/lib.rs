@@ -14,7 +14,7 @@
 //! | [`ct`](map::CT) | LRU hash | [`CtTuple`] (40) | [`CtEntry`] (56) | programs |
 //! | [`snat`](map::SNAT) | LRU hash | [`SnatTuple`] (40) | [`SnatEntry`] (40) | programs |
 //! | [`ipmasq`](map::IPMASQ) | LPM trie | [`PrefixKey`] (24) | [`MasqueradeRule`] (4) | user space |
-//! | [`fragments`](map::FRAGMENTS) | LRU hash | [`FragmentKey`] (40) | [`FragmentPorts`] (4) | programs |
+//! | [`fragments`](map::FRAGMENTS) | LRU hash | [`FragmentKey`] (40) | [`FragmentPorts`] (8) | programs |
 //! | [`calls`](map::CALLS) | program array | [`TailCall`] (4) | | the object |
 //! | [`lb_services`](map::LB_SERVICES) | hash | [`ServiceKey`] (24) | [`ServiceValue`] (12) | user space |
 //! | [`lb_backends`](map::LB_BACKENDS) | hash | [`BackendId`] (4) | [`Backend`] (32) | user space |

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use twinpath_abi::{
-    Address, DeviceEndpoint, EndpointFlags, EndpointId, EndpointInfo, EndpointKey, Identity, map,
+    Address, DeviceEndpoint, Direction, EndpointFlags, EndpointId, EndpointInfo, EndpointKey,
+    Identity, PolicyData, PolicyEntry, PolicyKey, Port, Protocol, map,
 };
 
 use crate::entries::{Device, Entry};
@@ -44,6 +45,7 @@ pub(crate) fn entries(
                 .map(|ip| delivery(endpoint, id, device, ip)),
         );
         entries.push(sending(endpoint, id, device));
+        entries.extend(DIRECTIONS.map(|direction| unrestricted(id, direction)));
     }
     Ok(entries)
 }
@@ -116,6 +118,22 @@ fn delivery(endpoint: &Endpoint, id: NonZeroU16, device: Device, ip: IpAddr) -> 
         reserved2: 0,
     };
     Entry::new(map::LXC, &EndpointKey::new(ip), &info)
+}
+
+/// Both ways.
+const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+/// An endpoint that no policy selects may speak with everybody.
+fn unrestricted(id: NonZeroU16, direction: Direction) -> Entry {
+    let data = PolicyData::new(
+        EndpointId(id.get()),
+        direction,
+        Identity::UNKNOWN,
+        Protocol::ANY,
+        Port::new(0),
+    );
+    let key = PolicyKey::new(data, 0);
+    Entry::new(map::POLICY, &key, &PolicyEntry::allow(0))
 }
 
 /// Who sends through a device.

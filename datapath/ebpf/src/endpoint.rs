@@ -2,12 +2,21 @@
 
 use twinpath_abi::{DeviceEndpoint, EndpointInfo, EndpointKey, Family};
 
-use crate::context::{Tc, WriteError};
 use crate::drops::{Drop, drop_packet};
 use crate::l3::Hop;
 use crate::maps;
-use crate::parse::L3;
+use crate::parse::{L2, L3};
+use crate::tc::{Tc, WriteError};
 use crate::wire::at;
+
+/// Refuses a frame whose source address is not the sender's own.
+#[inline(always)]
+pub fn check_mac(sender: &DeviceEndpoint, l2: &L2) -> Result<(), Drop> {
+    if sender.mac != l2.src {
+        return Err(drop_packet!(Endpoint, InvalidSourceMac));
+    }
+    Ok(())
+}
 
 /// Refuses a packet whose source address is not the sender's own.
 #[inline(always)]
@@ -32,20 +41,10 @@ pub fn destination(l3: &L3) -> Option<&'static EndpointInfo> {
 #[inline(always)]
 pub fn route(ctx: &Tc, l3: &L3, endpoint: &EndpointInfo) -> Result<(), Drop> {
     let hop = Hop::after(l3)?;
-    write(ctx, l3, endpoint, hop).map_err(|WriteError| drop_packet!(Endpoint, WriteError))
-}
-
-/// The writes of [`route`]. Helpers, as they keep the stack's checksum of the packet right.
-#[inline(always)]
-fn write(ctx: &Tc, l3: &L3, endpoint: &EndpointInfo, hop: Hop) -> Result<(), WriteError> {
-    match l3.family {
-        Family::V6 => ctx.store(l3.offset + at::IPV6_HOP_LIMIT, &[hop.ttl])?,
-        _ => {
-            let check = l3.offset + at::IPV4_CHECK;
-            ctx.replace_l3_csum(check, hop.from, hop.to)?;
-            ctx.store_balanced(l3.offset + at::IPV4_TTL, &[hop.ttl])?;
-        }
-    }
-    ctx.store_balanced(at::ETHERNET_DST, &endpoint.mac.0)?;
-    ctx.store_balanced(at::ETHERNET_SRC, &endpoint.node_mac.0)
+    let write = || {
+        l3.write_hop(ctx, hop.ttl)?;
+        ctx.store_balanced(at::ETHERNET_DST, &endpoint.mac.0)?;
+        ctx.store_balanced(at::ETHERNET_SRC, &endpoint.node_mac.0)
+    };
+    write().map_err(|WriteError| drop_packet!(Endpoint, WriteError))
 }

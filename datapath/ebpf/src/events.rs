@@ -1,15 +1,24 @@
-//! Events for user space.
+//! Events for user space. When the ring buffer is full an event is lost; counters are not.
+//!
+//! Each is a function of its own: inlined, the compiler would copy it to every place that reports.
+#![allow(
+    unsafe_code,
+    reason = "a record is written in the ring buffer's memory"
+)]
 
 use twinpath_abi::{
-    CAPTURE_LEN, DropNotify, EndpointId, Family, FlowTuple, Identity, NotifyCapture, NotifyFlags,
-    NotifyHead, NotifyType,
+    Address, Aggregation, CAPTURE_LEN, DebugNotify, DebugPoint, DropNotify, DropRecord, EndpointId,
+    Family, FlowTuple, Identity, Ifindex, NotifyCapture, NotifyFlags, NotifyHead, NotifyType,
+    TraceNotify, TracePoint, TraceReason, TraceRecord, VerdictFlags, VerdictNotify, VerdictRecord,
 };
 
 use crate::context::Context;
 use crate::drops::Drop;
-use crate::{maps, seam};
+use crate::parse::L4;
+use crate::policy::{Subject, Verdict};
+use crate::{config, maps, seam};
 
-/// What is known of a packet's flow so far, for the event if it is dropped.
+/// What is known of a packet's flow so far.
 pub struct Flow {
     pub tuple: Option<FlowTuple>,
     pub source: EndpointId,
@@ -17,6 +26,17 @@ pub struct Flow {
     pub dst_label: Identity,
     pub dst_id: EndpointId,
     pub family: Family,
+}
+
+/// Where a packet is traced, and what is known of its connection.
+#[derive(Clone, Copy)]
+pub struct Trace {
+    pub point: TracePoint,
+    pub reason: TraceReason,
+    /// It is told of even if known connections are left out.
+    pub report: bool,
+    /// The device that it goes to.
+    pub ifindex: Ifindex,
 }
 
 impl Flow {
@@ -28,39 +48,49 @@ impl Flow {
         dst_id: EndpointId(0),
         family: Family::NONE,
     };
+
+    #[inline(always)]
+    fn head(&self, kind: NotifyType, subtype: u8) -> NotifyHead {
+        NotifyHead {
+            r#type: kind as u8,
+            subtype,
+            source: self.source,
+            hash: match &self.tuple {
+                Some(tuple) => tuple.hash(config::hash_seed()),
+                None => 0,
+            },
+        }
+    }
+
+    #[inline(always)]
+    fn flags(&self) -> NotifyFlags {
+        match self.family {
+            Family::V6 => NotifyFlags::IS_IPV6,
+            _ => NotifyFlags(0),
+        }
+    }
 }
 
-/// Reports a dropped packet. When the ring buffer is full the event is lost; the counter is not.
-///
-/// A function of its own: inlined, the compiler would copy it to every place that drops.
+#[inline(always)]
+fn capture<C: Context>(ctx: &C, version: u8) -> NotifyCapture {
+    let len = ctx.len();
+    NotifyCapture {
+        len_orig: len,
+        len_cap: len.min(CAPTURE_LEN as u32) as u16,
+        version,
+        ext_version: 0,
+    }
+}
+
+/// Reports a dropped packet.
 #[inline(never)]
 pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
-    let Some(mut entry) = maps::reserve_event() else {
+    let Some(mut entry) = maps::reserve_event::<DropRecord>() else {
         return;
     };
-    let len = ctx.len();
-    let flags = match flow.family {
-        Family::V6 => NotifyFlags::IS_IPV6,
-        _ => NotifyFlags(0),
-    };
-    let hash = match &flow.tuple {
-        Some(tuple) => tuple.hash(maps::hash_seed()),
-        None => 0,
-    };
-    let record = entry.as_mut_ptr();
     let notify = DropNotify {
-        head: NotifyHead {
-            r#type: NotifyType::Drop as u8,
-            subtype: drop.reason.code(),
-            source: flow.source,
-            hash,
-        },
-        capture: NotifyCapture {
-            len_orig: len,
-            len_cap: len.min(CAPTURE_LEN as u32) as u16,
-            version: DropNotify::VERSION,
-            ext_version: 0,
-        },
+        head: flow.head(NotifyType::Drop, drop.reason.code()),
+        capture: capture(ctx, DropNotify::VERSION),
         src_label: flow.src_label,
         dst_label: flow.dst_label,
         dst_id: u32::from(flow.dst_id.0),
@@ -68,11 +98,125 @@ pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
         file: drop.file as u8,
         ext_error: 0,
         ifindex: ctx.ifindex(),
-        flags,
+        flags: flow.flags(),
         reserved: 0,
         reserved2: 0,
         timestamp: seam::now(),
     };
-    ctx.capture(record, notify);
+    let record = entry.as_mut_ptr();
+    // SAFETY: the record is the ring buffer's memory, aligned to 8 and as large as the type.
+    unsafe {
+        (&raw mut (*record).notify).write(notify);
+        ctx.capture(&raw mut (*record).payload);
+    }
+    entry.submit(0);
+}
+
+/// Reports where a packet is, if that is wanted.
+#[inline(always)]
+pub fn trace<C: Context>(ctx: &C, flow: &Flow, trace: Trace) {
+    if !config::traces() {
+        return;
+    }
+    if config::aggregates(Aggregation::Receive) && trace.point.is_arrival() {
+        return;
+    }
+    if config::aggregates(Aggregation::ActiveConnections) && !trace.report {
+        return;
+    }
+    write_trace(ctx, flow, &trace);
+}
+
+#[inline(never)]
+fn write_trace<C: Context>(ctx: &C, flow: &Flow, trace: &Trace) {
+    let Some(mut entry) = maps::reserve_event::<TraceRecord>() else {
+        return;
+    };
+    let notify = TraceNotify {
+        head: flow.head(NotifyType::Trace, trace.point as u8),
+        capture: capture(ctx, TraceNotify::VERSION),
+        src_label: flow.src_label,
+        dst_label: flow.dst_label,
+        dst_id: flow.dst_id,
+        reason: trace.reason as u8,
+        flags: flow.flags(),
+        ifindex: trace.ifindex,
+        orig_ip: Address::UNSPECIFIED,
+        timestamp: seam::now(),
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: as in `dropped`.
+    unsafe {
+        (&raw mut (*record).notify).write(notify);
+        ctx.capture(&raw mut (*record).payload);
+    }
+    entry.submit(0);
+}
+
+/// Reports what a policy says, if that is wanted.
+#[inline(always)]
+pub fn policy_verdict<C: Context>(
+    ctx: &C,
+    flow: &Flow,
+    l4: &L4,
+    subject: &Subject,
+    verdict: &Verdict,
+) {
+    if config::tells_verdicts() {
+        write_verdict(ctx, flow, l4, subject, verdict);
+    }
+}
+
+#[inline(never)]
+fn write_verdict<C: Context>(ctx: &C, flow: &Flow, l4: &L4, subject: &Subject, verdict: &Verdict) {
+    let Some(mut entry) = maps::reserve_event::<VerdictRecord>() else {
+        return;
+    };
+    let (code, audited) = match verdict.denial {
+        None => (i32::from(verdict.proxy_port.get()), false),
+        Some(_) if subject.audits() => (0, true),
+        Some(reason) => (-i32::from(reason.code()), false),
+    };
+    let ipv6 = flow.family == Family::V6;
+    let notify = VerdictNotify {
+        head: NotifyHead {
+            source: subject.endpoint,
+            ..flow.head(NotifyType::PolicyVerdict, 0)
+        },
+        capture: capture(ctx, VerdictNotify::VERSION),
+        remote_label: subject.remote,
+        verdict: code,
+        dst_port: l4.policy_port(),
+        proto: l4.protocol,
+        flags: VerdictFlags::new(subject.direction, ipv6, verdict.found, audited),
+        auth_type: verdict.auth_type,
+        reserved: [0; 3],
+        cookie: verdict.cookie,
+        reserved2: 0,
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: as in `dropped`.
+    unsafe {
+        (&raw mut (*record).notify).write(notify);
+        ctx.capture(&raw mut (*record).payload);
+    }
+    entry.submit(0);
+}
+
+/// Tells what a program is doing, if that is wanted.
+#[inline(always)]
+pub fn debug(flow: &Flow, point: DebugPoint, arg1: u32, arg2: u32, arg3: u32) {
+    if !config::debugs() {
+        return;
+    }
+    let Some(mut entry) = maps::reserve_event::<DebugNotify>() else {
+        return;
+    };
+    entry.write(DebugNotify {
+        head: flow.head(NotifyType::Debug, point as u8),
+        arg1,
+        arg2,
+        arg3,
+    });
     entry.submit(0);
 }

@@ -1,83 +1,130 @@
-//! tc ingress on an endpoint's device: what the endpoint sends. Only its own addresses may be the
-//! source; what is for an endpoint of this node is delivered, and the rest is the stack's to route.
+//! tc ingress on an endpoint's device: what the endpoint sends. Only its own addresses may be the source;
+//! what it asks its gateway is answered, and the rest is for its policy (`policy_egress`).
 //!
 //! | packet | becomes |
 //! |---|---|
 //! | device of no endpoint | drop 172 |
 //! | with a VLAN tag | drop 182 |
+//! | not Ethernet II | drop 166 |
+//! | source MAC not the endpoint's | drop 130 |
 //! | frame or IP header truncated, or its lengths are wrong | drop 134 |
-//! | ARP | pass |
+//! | ARP for the gateway / other ARP | the answer, out again / pass |
 //! | neither IPv4, IPv6 nor ARP | drop 139 |
+//! | neighbour solicitation for the gateway / for another, where there is a gateway | the answer, out again / drop 150 |
 //! | source address not the endpoint's | drop 132 |
-//! | to no endpoint of this node | pass |
-//! | to an endpoint of this node, with a TTL of 1 or 0 | drop 196 |
-//! | to an endpoint of this node | rewritten, redirected to its device |
+//! | extension headers broken or more than four / transport header truncated | drop 156 / 135 |
+//! | a fragment before the first one | drop 175 |
+//! | ICMP echo request to the gateway | the answer, out again |
+//! | other | `policy_egress` |
 
 use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
-use twinpath_abi::{Direction, Ifindex, Verdict};
+use twinpath_abi::{
+    DeviceEndpoint, Direction, Ifindex, TailCall, TracePoint, TraceReason, Verdict,
+};
 
-use crate::context::{Context, Tc};
+use crate::context::Context as _;
 use crate::drops::{Drop, drop_packet};
-use crate::events::{self, Flow};
-use crate::parse;
-use crate::wire::{Ethernet, Ipv6, ethertype};
-use crate::{endpoint, maps, metrics};
-
-/// What is read of a packet: the longest headers without options or extensions.
-const HEADERS: u32 = (size_of::<Ethernet>() + size_of::<Ipv6>()) as u32;
+use crate::events::{self, Flow, Trace};
+use crate::neighbour::{self, Answer};
+use crate::parse::{self, L2, L3};
+use crate::tc::Tc;
+use crate::wire::ethertype;
+use crate::{endpoint, fragment, icmp, maps, metrics};
 
 /// Where a packet goes that is not dropped.
-enum Route {
+enum Next {
     Stack,
-    Device(Ifindex),
+    Policy,
+    /// Back to the sender.
+    Back,
 }
 
 /// Decides about a packet; returns the tc action.
 #[inline(always)]
 pub fn run(ctx: &Tc) -> i32 {
     let mut flow = Flow::UNKNOWN;
-    match decide(ctx, &mut flow) {
-        Ok(Route::Stack) => {
+    let drop = match decide(ctx, &mut flow) {
+        Ok(Next::Stack) => {
             metrics::forwarded(ctx, Verdict::Pass, Direction::Egress);
-            TC_ACT_OK as i32
+            return TC_ACT_OK as i32;
         }
-        Ok(Route::Device(device)) => {
+        Ok(Next::Back) => {
             metrics::forwarded(ctx, Verdict::Redirect, Direction::Egress);
-            ctx.redirect(device)
+            return ctx.redirect(ctx.ifindex());
         }
-        Err(drop) => {
-            metrics::dropped(ctx, drop, Direction::Egress);
-            events::dropped(ctx, &flow, drop);
-            TC_ACT_SHOT as i32
+        Ok(Next::Policy) => {
+            ctx.tail_call(TailCall::PolicyEgress);
+            drop_packet!(FromContainer, MissedTailCall)
         }
-    }
+        Err(drop) => drop,
+    };
+    metrics::dropped(ctx, drop, Direction::Egress);
+    events::dropped(ctx, &flow, drop);
+    TC_ACT_SHOT as i32
 }
 
 #[inline(always)]
-fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Route, Drop> {
+fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Next, Drop> {
     let unknown = drop_packet!(FromContainer, UnknownSender);
     let sender = maps::sender(ctx.ifindex()).ok_or(unknown)?;
     flow.source = sender.lxc_id;
     flow.src_label = sender.sec_id;
 
-    let packet = ctx.pull(HEADERS);
+    let packet = ctx.pull();
     let l2 = parse::l2(&packet)?;
     if ctx.has_vlan_tag() || l2.is_tagged() {
         return Err(drop_packet!(FromContainer, VlanFiltered));
     }
+    if l2.ethertype < ethertype::LOWEST {
+        return Err(drop_packet!(FromContainer, UnsupportedL2));
+    }
+    endpoint::check_mac(sender, &l2)?;
     if l2.ethertype == ethertype::ARP {
-        return Ok(Route::Stack);
+        return Ok(next(neighbour::arp(ctx, &l2, sender)?, Next::Stack));
     }
     let l3 = parse::l3(&packet, &l2)?.ok_or(drop_packet!(FromContainer, UnsupportedL3))?;
     flow.family = l3.family;
     flow.tuple = Some(l3.flow());
-    endpoint::check_source(sender, &l3)?;
+    events::trace(
+        ctx,
+        flow,
+        Trace {
+            point: TracePoint::FromEndpoint,
+            reason: TraceReason::Unknown,
+            report: false,
+            ifindex: Ifindex(0),
+        },
+    );
+    ask_gateway(ctx, flow, &l2, &l3, sender)
+}
 
-    let Some(endpoint) = endpoint::destination(&l3) else {
-        return Ok(Route::Stack);
-    };
-    flow.dst_label = endpoint.sec_id;
-    flow.dst_id = endpoint.lxc_id;
-    endpoint::route(ctx, &l3, endpoint)?;
-    Ok(Route::Device(endpoint.ifindex))
+/// What an endpoint asks its gateway for, and what goes beyond it.
+#[inline(always)]
+fn ask_gateway(
+    ctx: &Tc,
+    flow: &mut Flow,
+    l2: &L2,
+    l3: &L3,
+    sender: &DeviceEndpoint,
+) -> Result<Next, Drop> {
+    let l4 = fragment::l4(ctx, l3)?;
+    flow.tuple = Some(l4.flow(l3));
+    if neighbour::is_solicitation(&l4) {
+        let answer = neighbour::solicitation(ctx, l2, l3, &l4, sender)?;
+        return Ok(next(answer, Next::Stack));
+    }
+    endpoint::check_source(sender, l3)?;
+    if icmp::is_for_gateway(l3, &l4) {
+        icmp::answer(ctx, l2, l3, &l4)?;
+        return Ok(Next::Back);
+    }
+    Ok(Next::Policy)
+}
+
+#[inline(always)]
+fn next(answer: Answer, otherwise: Next) -> Next {
+    match answer {
+        Answer::Given => Next::Back,
+        Answer::NotOurs => otherwise,
+    }
 }

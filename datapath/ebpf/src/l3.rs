@@ -1,9 +1,11 @@
 //! What a router does to every packet that it sends on.
 
-use twinpath_abi::Protocol;
+use twinpath_abi::{Address, Family, Protocol};
 
 use crate::drops::{Drop, drop_packet};
 use crate::parse::L3;
+use crate::tc::{Tc, WriteError};
+use crate::wire::at;
 
 /// The time to live (IPv6: hop limit) after a hop.
 #[derive(Clone, Copy)]
@@ -32,4 +34,49 @@ impl Hop {
 #[inline(always)]
 fn word(ttl: u8, protocol: Protocol) -> u16 {
     u16::from_ne_bytes([ttl, protocol.0])
+}
+
+/// Writes by helpers, as they keep the stack's checksum of the packet right.
+impl L3 {
+    /// Sets the time to live.
+    #[inline(always)]
+    pub fn write_hop(&self, ctx: &Tc, ttl: u8) -> Result<(), WriteError> {
+        match self.family {
+            Family::V6 => ctx.store(self.offset + at::IPV6_HOP_LIMIT, &[ttl]),
+            _ => {
+                let (from, to) = (word(self.ttl, self.protocol), word(ttl, self.protocol));
+                ctx.replace_l3_csum(self.offset + at::IPV4_CHECK, from, to)?;
+                ctx.store_balanced(self.offset + at::IPV4_TTL, &[ttl])
+            }
+        }
+    }
+
+    /// Sets both addresses, which the header's checksum must not notice: it is for who swaps them, and
+    /// IPv6 has none.
+    #[inline(always)]
+    pub fn write_addresses(
+        &self,
+        ctx: &Tc,
+        saddr: &Address,
+        daddr: &Address,
+    ) -> Result<(), WriteError> {
+        match self.family {
+            Family::V6 => {
+                ctx.store(self.offset + at::IPV6_SRC, saddr.octets_ref())?;
+                ctx.store(self.offset + at::IPV6_DST, daddr.octets_ref())
+            }
+            _ => {
+                ctx.store(self.offset + at::IPV4_SRC, v4(saddr))?;
+                ctx.store(self.offset + at::IPV4_DST, v4(daddr))
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn v4(address: &Address) -> &[u8; 4] {
+    match address.octets_ref().split_first_chunk() {
+        Some((v4, _)) => v4,
+        None => &[0; 4],
+    }
 }

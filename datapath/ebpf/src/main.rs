@@ -6,17 +6,20 @@
 //!
 //! | module | concern |
 //! |---|---|
-//! | `xdp_entry`, `from_container` | the path of a packet through each program |
-//! | `context` | what XDP and tc have in common, and the helpers that act on a context |
+//! | `xdp_entry`, `from_container`, `policy_egress`, `policy_ingress` | the path of a packet through each program |
+//! | `context`, `tc` | what XDP and tc have in common; what tc has beyond it, and its helpers |
 //! | `packet`, `wire` | checked access to the packet; the headers as they stand in it |
-//! | `parse` | Ethernet, VLAN, IPv4, IPv6, extension headers, TCP, UDP |
+//! | `parse`, `fragment` | Ethernet, VLAN, IPv4, IPv6, extension and transport headers; those of fragments |
 //! | `l3` | time to live and addresses of a packet that is sent on |
-//! | `csum` | incremental checksums |
+//! | `csum`, `atomic` | incremental checksums; additions in shared memory |
 //! | `prefilter` | the CIDR deny list |
 //! | `service` | virtual IPs, Maglev, DNAT |
 //! | `endpoint` | who may send what, and delivery to an endpoint |
-//! | `drops`, `events`, `metrics` | a drop with its reason and place, the event, the counters |
-//! | `maps`, `seam` | the maps and load-time constants; the clock |
+//! | `neighbour`, `icmp` | the gateway's answers to ARP, neighbour discovery and echoes; what ICMP errors are about |
+//! | `ipcache` | who an address is |
+//! | `admission` | whether a packet may pass an endpoint's end: `conntrack` and `policy` together |
+//! | `drops`, `events`, `metrics` | a drop with its reason and place, the events, the counters |
+//! | `maps`, `config`, `seam` | the maps; the load-time constants; the clock |
 //! | `opaque` | a value hidden from the optimiser, for the verifier's sake |
 #![no_std]
 #![no_main]
@@ -27,21 +30,33 @@
     clippy::undocumented_unsafe_blocks
 )]
 
+mod admission;
+mod atomic;
+mod config;
+mod conntrack;
 mod context;
 mod csum;
 mod drops;
 mod endpoint;
 mod events;
+mod fragment;
 mod from_container;
+mod icmp;
+mod ipcache;
 mod l3;
 mod maps;
 mod metrics;
+mod neighbour;
 mod opaque;
 mod packet;
 mod parse;
+mod policy;
+mod policy_egress;
+mod policy_ingress;
 mod prefilter;
 mod seam;
 mod service;
+mod tc;
 mod wire;
 mod xdp_entry;
 
@@ -54,17 +69,29 @@ mod entry {
     use aya_ebpf::macros::{classifier, xdp};
     use aya_ebpf::programs::{TcContext, XdpContext};
 
-    use crate::context::{Tc, Xdp};
-    use crate::{from_container, xdp_entry};
+    use crate::context::Xdp;
+    use crate::tc::Tc;
+    use crate::{from_container as sent, xdp_entry as arrived};
+    use crate::{policy_egress as egress, policy_ingress as ingress};
 
     #[xdp]
     pub fn xdp_entry(ctx: XdpContext) -> u32 {
-        xdp_entry::run(&Xdp::new(ctx))
+        arrived::run(&Xdp::new(ctx))
     }
 
     #[classifier]
     pub fn from_container(ctx: TcContext) -> i32 {
-        from_container::run(&Tc::new(ctx))
+        sent::run(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn policy_egress(ctx: TcContext) -> i32 {
+        egress::run(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn policy_ingress(ctx: TcContext) -> i32 {
+        ingress::run(&Tc::new(ctx))
     }
 
     /// Many helpers may only be called by programs under a licence that the kernel takes as GPL.

@@ -1,33 +1,27 @@
-//! The maps and the load-time constants. Names and sizes come from the ABI.
+//! The maps. Names and sizes come from the ABI.
 #![allow(
     unsafe_code,
     reason = "a map is a symbol in a named section, and a hash map lends out its values"
 )]
 
-use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_ANY, BPF_F_NO_PREALLOC};
+use core::ffi::c_void;
+use core::ptr::null;
+
+use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY;
+use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_F_NO_PREALLOC};
 use aya_ebpf::btf_maps::lpm_trie::Key;
-use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuHashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 use twinpath_abi::map::max_entries as max;
 use twinpath_abi::{
-    Backend, BackendId, DeviceEndpoint, DropRecord, EndpointInfo, EndpointKey, Ifindex,
-    MaglevTable, MetricsKey, MetricsValue, PrefilterRule, PrefixData, RevNatIndex, Seam,
-    ServiceKey, ServiceValue, global,
+    Address, Backend, BackendId, CtEntry, CtTuple, DeviceEndpoint, EndpointInfo, EndpointKey,
+    Family, FragmentKey, FragmentPorts, Ifindex, MaglevTable, MetricsKey, MetricsValue,
+    POLICY_FULL_BITS, PREFIX_STATIC_BITS, PolicyData, PolicyEntry, PrefilterRule, PrefixData,
+    RemoteEndpoint, RevNatIndex, Seam, ServiceKey, ServiceValue, TailCall, TraceRecord,
 };
 
-/// Not 0: the clock is in the map of seams.
-#[unsafe(no_mangle)]
-static SEAM_NOW: Global<u32> = Global::new(0);
-
-/// Not 0: randomness is a sequence whose state is in the map of seams.
-#[unsafe(no_mangle)]
-static SEAM_RANDOM: Global<u32> = Global::new(0);
-
-/// The seed of the flow hash.
-#[unsafe(no_mangle)]
-static HASH_SEED: Global<u32> = Global::new(global::HASH_SEED_DEFAULT);
+use crate::{config, entry};
 
 #[btf_map(name = "lxc")]
 static LXC: HashMap<EndpointKey, EndpointInfo, { max::LXC }> = HashMap::new();
@@ -53,14 +47,47 @@ static LB_MAGLEV: HashMap<
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
 
+#[btf_map(name = "ipcache")]
+static IPCACHE: LpmTrie<PrefixData, RemoteEndpoint, { max::IPCACHE }> = LpmTrie::new();
+
+#[btf_map(name = "policy")]
+static POLICY: LpmTrie<PolicyData, PolicyEntry, { max::POLICY }> = LpmTrie::new();
+
+#[btf_map(name = "ct")]
+static CT: LruHashMap<CtTuple, CtEntry, { max::CT }> = LruHashMap::new();
+
+#[btf_map(name = "fragments")]
+static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, { max::FRAGMENTS }> = LruHashMap::new();
+
 #[btf_map(name = "metrics")]
 static METRICS: PerCpuHashMap<MetricsKey, MetricsValue, { max::METRICS }> = PerCpuHashMap::new();
 
 #[btf_map(name = "events")]
-static EVENTS: RingBuf<DropRecord, { max::EVENTS }> = RingBuf::new();
+static EVENTS: RingBuf<TraceRecord, { max::EVENTS }> = RingBuf::new();
 
 #[btf_map(name = "seams")]
 static SEAMS: Array<u64, { Seam::COUNT }> = Array::new();
+
+/// A program array which the object fills itself: whoever loads it puts the programs of `values` in.
+#[repr(C)]
+struct ProgramTable<const N: usize> {
+    r#type: *const [i32; BPF_MAP_TYPE_PROG_ARRAY as usize],
+    key: *const u32,
+    max_entries: *const [i32; N],
+    values: [fn(*mut __sk_buff) -> i32; N],
+}
+
+// SAFETY: nothing reads it but the loader.
+unsafe impl<const N: usize> Sync for ProgramTable<N> {}
+
+/// In the order of [`TailCall`].
+#[btf_map(name = "calls")]
+static CALLS: ProgramTable<{ TailCall::COUNT }> = ProgramTable {
+    r#type: null(),
+    key: null(),
+    max_entries: null(),
+    values: [entry::policy_egress, entry::policy_ingress],
+};
 
 /// A key on the stack, aligned so that it is written and hashed by words.
 #[repr(C, align(8))]
@@ -101,10 +128,34 @@ lookup!(
     maglev: LB_MAGLEV, RevNatIndex => MaglevTable
 );
 
-/// The longest denied prefix that this address matches in its first `bits` bits.
+/// Defines a lookup of an address in a trie of prefixes.
+macro_rules! longest {
+    ($(#[$doc:meta])* $name:ident: $map:ident => $value:ty) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name(ip: Address, family: Family) -> Option<&'static $value> {
+            let bits = match family {
+                Family::V6 => PREFIX_STATIC_BITS + 128,
+                _ => PREFIX_STATIC_BITS + 32,
+            };
+            $map.get(&Aligned(Key::new(bits, PrefixData::from_parts(ip, family))).0)
+        }
+    };
+}
+
+longest!(
+    /// The longest denied prefix that holds an address.
+    denied: PREFILTER => PrefilterRule
+);
+longest!(
+    /// Who an address is.
+    remote: IPCACHE => RemoteEndpoint
+);
+
+/// The narrowest entry of a policy that fits.
 #[inline(always)]
-pub fn denied(data: PrefixData, bits: u32) -> Option<&'static PrefilterRule> {
-    PREFILTER.get(&Aligned(Key::new(bits, data)).0)
+pub fn policy(data: PolicyData) -> Option<&'static PolicyEntry> {
+    POLICY.get(&Aligned(Key::new(POLICY_FULL_BITS, data)).0)
 }
 
 /// Adds a packet of `bytes` to this CPU's counter.
@@ -129,25 +180,47 @@ pub fn count(key: MetricsKey, bytes: u32) {
 
 /// A place for an event, or `None` when the ring buffer is full.
 #[inline(always)]
-pub fn reserve_event() -> Option<RingBufEntry<DropRecord>> {
-    EVENTS.reserve(0)
+pub fn reserve_event<T: 'static>() -> Option<RingBufEntry<T>> {
+    EVENTS.reserve_untyped(0)
 }
 
 /// The seam's value, when the loader has asked for it.
 #[inline(always)]
 pub fn seam(seam: Seam) -> Option<u64> {
-    let flag = match seam {
-        Seam::Now => SEAM_NOW.load(),
-        Seam::Random => SEAM_RANDOM.load(),
-    };
-    if flag == 0 {
+    if !config::has_seam(seam) {
         return None;
     }
     SEAMS.get(seam as u32).copied()
 }
 
-/// The seed of the flow hash.
+/// A connection that programs on all CPUs change in place.
 #[inline(always)]
-pub fn hash_seed() -> u32 {
-    HASH_SEED.load()
+pub fn connection(key: &CtTuple) -> Option<*mut CtEntry> {
+    CT.get_ptr_mut(key)
+}
+
+/// Makes a connection known, or replaces what was known of one like it.
+#[inline(always)]
+pub fn add_connection(key: &CtTuple, entry: &CtEntry) -> Result<(), i32> {
+    CT.insert(key, entry, u64::from(BPF_ANY))
+}
+
+/// The ports of a packet that comes in fragments.
+#[inline(always)]
+pub fn fragment(key: &FragmentKey) -> Option<FragmentPorts> {
+    // SAFETY: the slot may serve another key at any moment, but any bytes in it are a value, and it is
+    // copied at once.
+    unsafe { FRAGMENTS.get(key).copied() }
+}
+
+/// Remembers the ports of a packet that comes in fragments.
+#[inline(always)]
+pub fn add_fragment(key: &FragmentKey, ports: &FragmentPorts) -> Result<(), i32> {
+    FRAGMENTS.insert(key, ports, u64::from(BPF_ANY))
+}
+
+/// The programs that tail calls go to.
+#[inline(always)]
+pub fn calls() -> *mut c_void {
+    (&raw const CALLS).cast_mut().cast()
 }

@@ -11,6 +11,7 @@
 use core::arch::asm;
 use core::hint::assert_unchecked;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 
 /// The directly accessible part of a packet. It is void once a helper has changed the packet.
 #[derive(Clone, Copy)]
@@ -20,8 +21,15 @@ pub struct Packet {
     len: u32,
 }
 
-/// A header of type `T` which lies within the packet as a whole. The type gives the places of its
-/// fields and is never made.
+/// Where headers are read.
+pub trait Source {
+    /// The header at `offset`, or `None` if the packet ends before its end. Who cannot show it in its
+    /// place copies it to the room.
+    fn read<T>(&self, offset: usize, room: &mut MaybeUninit<T>) -> Option<Header<T>>;
+}
+
+/// A header of type `T` which lies as a whole within the packet, or in a copy of its bytes. The type gives
+/// the places of its fields and is never made.
 pub struct Header<T> {
     at: usize,
     layout: PhantomData<T>,
@@ -50,6 +58,24 @@ impl Packet {
             at,
             layout: PhantomData,
         })
+    }
+}
+
+impl Source for Packet {
+    #[inline(always)]
+    fn read<T>(&self, offset: usize, _room: &mut MaybeUninit<T>) -> Option<Header<T>> {
+        self.header(offset)
+    }
+}
+
+impl<T> Header<T> {
+    /// A header whose bytes were copied to the room.
+    #[inline(always)]
+    pub fn in_room(room: &mut MaybeUninit<T>) -> Self {
+        Self {
+            at: room.as_mut_ptr().expose_provenance(),
+            layout: PhantomData,
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! Parsing, from the outside in. Each step says where the next header begins.
 
+use core::mem::MaybeUninit;
+
 use twinpath_abi::{Address, Family, FlowTuple, Mac, Port, Protocol};
 
 use crate::drops::{Drop, drop_packet};
-use crate::packet::{Header, Packet};
-use crate::wire::{Ethernet, Extension, Ipv4, Ipv6, Tcp, Udp, Vlan, ethertype, extension};
+use crate::packet::{Header, Packet, Source};
+use crate::wire::{
+    Ethernet, Extension, Fragment, Icmp, Ipv4, Ipv6, Ports, Tcp, Udp, Vlan, ethertype, extension,
+    icmp_type,
+};
 
 /// How many VLAN tags are looked behind: 802.1Q, or QinQ.
 const MAX_VLAN_TAGS: usize = 2;
@@ -38,18 +43,35 @@ pub struct L3 {
     pub header_end: usize,
     /// Where the packet ends, by its own length; what follows is padding.
     pub end: usize,
-    /// The packet is an IPv4 fragment, the first one or another.
-    pub fragment: bool,
+    /// Which part of a larger packet this is, if it is one by IPv4's header.
+    pub fragment: Option<Fragment>,
 }
 
-/// The transport layer, where it has ports.
+/// Where the transport layer begins.
+#[derive(Clone, Copy)]
+pub struct Transport {
+    pub protocol: Protocol,
+    pub offset: usize,
+    /// Which part of a larger packet this is, if it is one.
+    pub fragment: Option<Fragment>,
+}
+
+/// The transport layer.
 #[derive(Clone, Copy)]
 pub struct L4 {
     pub protocol: Protocol,
+    /// 0 where the protocol has none; of an ICMP echo request, its identifier.
     pub sport: Port,
+    /// 0 where the protocol has none; of an ICMP echo reply, its identifier.
     pub dport: Port,
     /// The checksum in the packet.
     pub check: u16,
+    /// Of TCP.
+    pub tcp_flags: u8,
+    /// Of ICMP and ICMPv6.
+    pub icmp_type: u8,
+    /// The header is in this packet, and not in another fragment.
+    pub has_header: bool,
     /// Where the header begins.
     pub offset: usize,
 }
@@ -83,6 +105,30 @@ impl L3 {
 }
 
 impl L4 {
+    /// Nothing but the protocol.
+    #[inline(always)]
+    pub fn without_header(transport: &Transport) -> Self {
+        Self {
+            protocol: transport.protocol,
+            sport: Port::new(0),
+            dport: Port::new(0),
+            check: 0,
+            tcp_flags: 0,
+            icmp_type: 0,
+            has_header: false,
+            offset: transport.offset,
+        }
+    }
+
+    /// What policies call the port: the receiver's, or the type of an ICMP message.
+    #[inline(always)]
+    pub fn policy_port(&self) -> Port {
+        match self.protocol {
+            Protocol::ICMP | Protocol::ICMPV6 => Port::new(u16::from(self.icmp_type)),
+            _ => self.dport,
+        }
+    }
+
     /// The flow, with ports.
     #[inline(always)]
     pub fn flow(&self, l3: &L3) -> FlowTuple {
@@ -155,7 +201,7 @@ fn ipv4(packet: &Packet, offset: usize) -> Result<L3, Drop> {
         offset,
         header_end: offset + header_len,
         end: offset + total_len,
-        fragment: ip.is_fragment(),
+        fragment: ip.fragment(),
     })
 }
 
@@ -180,95 +226,192 @@ fn ipv6(packet: &Packet, offset: usize) -> Result<L3, Drop> {
         offset,
         header_end,
         end,
-        fragment: false,
+        fragment: None,
     })
 }
 
-/// TCP or UDP; `None` for ICMP, which has no ports. What cannot be read is a drop, if the caller
-/// has any use for the ports.
+/// The first header which is no extension (RFC 8200, RFC 4302).
 #[inline(always)]
-pub fn l4(packet: &Packet, l3: &L3) -> Result<Option<L4>, Drop> {
-    if l3.fragment {
-        return Err(drop_packet!(Parse, FragmentNotSupported));
-    }
-    let (protocol, offset) = match l3.family {
-        Family::V6 => extensions(packet, l3)?,
-        _ => (l3.protocol, l3.header_end),
-    };
-    match protocol {
-        Protocol::TCP => tcp(packet, l3, offset).map(Some),
-        Protocol::UDP => udp(packet, l3, offset).map(Some),
-        Protocol::ICMP if l3.family == Family::V4 => Ok(None),
-        Protocol::ICMPV6 if l3.family == Family::V6 => Ok(None),
-        _ => Err(drop_packet!(Parse, UnknownL4)),
+pub fn transport<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
+    match l3.family {
+        Family::V6 => extensions(source, l3),
+        _ => Ok(Transport {
+            protocol: l3.protocol,
+            offset: l3.header_end,
+            fragment: l3.fragment,
+        }),
     }
 }
 
-/// The first header which is no extension (RFC 8200, RFC 4302), and where it begins.
 #[inline(always)]
-fn extensions(packet: &Packet, l3: &L3) -> Result<(Protocol, usize), Drop> {
-    let mut next = l3.protocol;
-    let mut offset = l3.header_end;
+fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
+    let mut transport = Transport {
+        protocol: l3.protocol,
+        offset: l3.header_end,
+        fragment: None,
+    };
     for _ in 0..MAX_EXTENSIONS {
-        let unit = match next.0 {
-            extension::HOP_BY_HOP | extension::ROUTING | extension::DESTINATION => 8,
-            extension::FRAGMENT => 0,
-            extension::AUTH => 4,
-            _ => return Ok((next, offset)),
-        };
+        if !is_extension(transport.protocol) {
+            return Ok(transport);
+        }
+        let mut room = MaybeUninit::uninit();
         let short = drop_packet!(Parse, InvalidExtensionHeader);
-        let header: Header<Extension> = packet.header(offset).ok_or(short)?;
-        offset += match unit {
-            8 => (header.len() + 1) * 8,
-            4 => (header.len() + 2) * 4,
-            _ if header.is_fragment() => return Err(drop_packet!(Parse, FragmentNotSupported)),
-            _ => 8,
+        let header: Header<Extension> = source.read(transport.offset, &mut room).ok_or(short)?;
+        transport.offset += match transport.protocol.0 {
+            extension::FRAGMENT => size_of::<Extension>(),
+            extension::AUTH => (header.len() + 2) * 4,
+            _ => (header.len() + 1) * 8,
         };
-        if offset > l3.end {
+        if transport.offset > l3.end {
             return Err(drop_packet!(Parse, InvalidExtensionHeader));
         }
-        next = header.next_header();
+        if transport.protocol.0 == extension::FRAGMENT {
+            transport.fragment = header.fragment();
+        }
+        transport.protocol = header.next_header();
+        // What follows is the middle of something.
+        if transport.fragment.is_some_and(|fragment| !fragment.first) {
+            return Ok(transport);
+        }
     }
-    match next.0 {
+    if is_extension(transport.protocol) {
+        return Err(drop_packet!(Parse, InvalidExtensionHeader));
+    }
+    Ok(transport)
+}
+
+#[inline(always)]
+fn is_extension(protocol: Protocol) -> bool {
+    matches!(
+        protocol.0,
         extension::HOP_BY_HOP
-        | extension::ROUTING
-        | extension::DESTINATION
-        | extension::FRAGMENT
-        | extension::AUTH => Err(drop_packet!(Parse, InvalidExtensionHeader)),
-        _ => Ok((next, offset)),
+            | extension::ROUTING
+            | extension::DESTINATION
+            | extension::FRAGMENT
+            | extension::AUTH
+    )
+}
+
+/// The transport header. Protocols without ports have those of 0.
+#[inline(always)]
+pub fn l4<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Drop> {
+    match (transport.protocol, l3.family) {
+        (Protocol::TCP, _) => tcp(source, l3, transport),
+        (Protocol::UDP, _) => udp(source, l3, transport),
+        (Protocol::SCTP, _) => sctp(source, transport),
+        (Protocol::ICMP, Family::V4) | (Protocol::ICMPV6, Family::V6) => {
+            icmp(source, l3, transport)
+        }
+        _ => Ok(L4::without_header(transport)),
     }
 }
 
 #[inline(always)]
-fn tcp(packet: &Packet, l3: &L3, offset: usize) -> Result<L4, Drop> {
+fn tcp<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Drop> {
+    let mut room = MaybeUninit::uninit();
     let short = drop_packet!(Parse, CtInvalidHeader);
-    let tcp: Header<Tcp> = packet.header(offset).ok_or(short)?;
+    let tcp: Header<Tcp> = source.read(transport.offset, &mut room).ok_or(short)?;
     let header_len = tcp.header_len();
-    if header_len < size_of::<Tcp>() || offset + header_len > l3.end {
+    if header_len < size_of::<Tcp>() || transport.offset + header_len > l3.end {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }
     Ok(L4 {
-        protocol: Protocol::TCP,
         sport: tcp.src(),
         dport: tcp.dst(),
         check: tcp.check(),
-        offset,
+        tcp_flags: tcp.flags(),
+        has_header: true,
+        ..L4::without_header(transport)
     })
 }
 
 #[inline(always)]
-fn udp(packet: &Packet, l3: &L3, offset: usize) -> Result<L4, Drop> {
+fn udp<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Drop> {
+    let mut room = MaybeUninit::uninit();
     let short = drop_packet!(Parse, CtInvalidHeader);
-    let udp: Header<Udp> = packet.header(offset).ok_or(short)?;
+    let udp: Header<Udp> = source.read(transport.offset, &mut room).ok_or(short)?;
     let len = udp.len();
-    if len < size_of::<Udp>() || offset + len > l3.end {
+    // The length is that of the whole packet, which a fragment does not have.
+    let too_long = transport.fragment.is_none() && transport.offset + len > l3.end;
+    if len < size_of::<Udp>() || too_long {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }
     Ok(L4 {
-        protocol: Protocol::UDP,
         sport: udp.src(),
         dport: udp.dst(),
         check: udp.check(),
-        offset,
+        has_header: true,
+        ..L4::without_header(transport)
     })
+}
+
+/// Its checksum covers no address, so it is not read.
+#[inline(always)]
+fn sctp<S: Source>(source: &S, transport: &Transport) -> Result<L4, Drop> {
+    let mut room = MaybeUninit::uninit();
+    let short = drop_packet!(Parse, CtInvalidHeader);
+    let ports: Header<Ports> = source.read(transport.offset, &mut room).ok_or(short)?;
+    Ok(L4 {
+        sport: ports.src(),
+        dport: ports.dst(),
+        has_header: true,
+        ..L4::without_header(transport)
+    })
+}
+
+/// The identifier of an echo stands in for the port of who asks.
+#[inline(always)]
+fn icmp<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Drop> {
+    let mut room = MaybeUninit::uninit();
+    let short = drop_packet!(Parse, CtInvalidHeader);
+    let icmp: Header<Icmp> = source.read(transport.offset, &mut room).ok_or(short)?;
+    if transport.offset + size_of::<Icmp>() > l3.end {
+        return Err(drop_packet!(Parse, CtInvalidHeader));
+    }
+    let (sport, dport) = echo_ports(l3.family, &icmp);
+    Ok(L4 {
+        sport,
+        dport,
+        check: icmp.check(),
+        icmp_type: icmp.r#type(),
+        has_header: true,
+        ..L4::without_header(transport)
+    })
+}
+
+/// The ports of a transport header of which there may be only the first eight bytes.
+#[inline(always)]
+pub fn ports<S: Source>(
+    source: &S,
+    family: Family,
+    protocol: Protocol,
+    offset: usize,
+) -> Option<(Port, Port)> {
+    match protocol {
+        Protocol::TCP | Protocol::UDP | Protocol::SCTP => {
+            let mut room = MaybeUninit::uninit();
+            let ports: Header<Ports> = source.read(offset, &mut room)?;
+            Some((ports.src(), ports.dst()))
+        }
+        Protocol::ICMP | Protocol::ICMPV6 => {
+            let mut room = MaybeUninit::uninit();
+            let icmp: Header<Icmp> = source.read(offset, &mut room)?;
+            Some(echo_ports(family, &icmp))
+        }
+        _ => Some((Port::new(0), Port::new(0))),
+    }
+}
+
+#[inline(always)]
+fn echo_ports(family: Family, icmp: &Header<Icmp>) -> (Port, Port) {
+    let none = Port::new(0);
+    match (family, icmp.r#type()) {
+        (Family::V4, icmp_type::ECHO_REQUEST) | (Family::V6, icmp_type::V6_ECHO_REQUEST) => {
+            (icmp.id(), none)
+        }
+        (Family::V4, icmp_type::ECHO_REPLY) | (Family::V6, icmp_type::V6_ECHO_REPLY) => {
+            (none, icmp.id())
+        }
+        _ => (none, none),
+    }
 }

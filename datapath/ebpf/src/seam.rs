@@ -15,3 +15,9 @@ pub fn now() -> u64 {
         None => unsafe { bpf_ktime_get_ns() },
     }
 }
+
+/// The same in seconds.
+#[inline(always)]
+pub fn seconds() -> u32 {
+    (now() / 1_000_000_000) as u32
+}

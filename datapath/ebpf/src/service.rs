@@ -11,8 +11,26 @@ use crate::l3::Hop;
 use crate::maps;
 use crate::opaque::opaque;
 use crate::packet::{Header, Packet};
-use crate::parse::{L2, L3, L4};
+use crate::parse::{self, L2, L3, L4};
 use crate::wire::{Ipv4, Ipv6, Tcp, Udp};
+
+/// The transport header of a packet that may be for a service; `None` for ICMP, which is for none. What
+/// cannot be read is a drop, if the packet is for a virtual IP.
+#[inline(always)]
+pub fn transport(packet: &Packet, l3: &L3) -> Result<Option<L4>, Drop> {
+    if l3.fragment.is_some() {
+        return Err(drop_packet!(Service, FragmentNotSupported));
+    }
+    let transport = parse::transport(packet, l3)?;
+    if transport.fragment.is_some() {
+        return Err(drop_packet!(Service, FragmentNotSupported));
+    }
+    match (transport.protocol, l3.family) {
+        (Protocol::TCP | Protocol::UDP, _) => parse::l4(packet, l3, &transport).map(Some),
+        (Protocol::ICMP, Family::V4) | (Protocol::ICMPV6, Family::V6) => Ok(None),
+        _ => Err(drop_packet!(Service, UnknownL4)),
+    }
+}
 
 /// The service whose frontend the packet is for.
 #[inline(always)]

@@ -49,12 +49,13 @@ pub struct Ipv6 {
     dst: [u32; 4],
 }
 
-/// The start of an IPv6 extension header.
+/// The start of an IPv6 extension header, none of which is shorter: of a fragment header, all of it.
 #[repr(C)]
 pub struct Extension {
     next_header: u8,
     len: u8,
     fragment: u16,
+    id: u32,
 }
 
 /// TCP without options (RFC 9293).
@@ -82,23 +83,110 @@ pub struct Udp {
 
 const _: () = {
     assert!(size_of::<Ethernet>() == 14 && size_of::<Vlan>() == 4);
-    assert!(size_of::<Ipv4>() == 20 && size_of::<Ipv6>() == 40 && size_of::<Extension>() == 4);
-    assert!(size_of::<Tcp>() == 20 && size_of::<Udp>() == 8);
+    assert!(size_of::<Ipv4>() == 20 && size_of::<Ipv6>() == 40 && size_of::<Extension>() == 8);
+    assert!(size_of::<Tcp>() == 20 && size_of::<Udp>() == 8 && size_of::<Icmp>() == 8);
+    assert!(size_of::<Ports>() == 4 && size_of::<Arp>() == 28);
+    assert!(size_of::<NeighbourMessage>() == 32);
 };
+
+/// The ports, where every protocol that has some has them.
+#[repr(C)]
+pub struct Ports {
+    src: u16,
+    dst: u16,
+}
+
+/// What all ICMP (RFC 792) and ICMPv6 (RFC 4443) messages begin with, and the identifier that those of an
+/// echo have next.
+#[repr(C)]
+pub struct Icmp {
+    r#type: u8,
+    code: u8,
+    check: u16,
+    id: u16,
+    sequence: u16,
+}
+
+/// ARP for IPv4 over Ethernet (RFC 826). Its addresses are not aligned.
+#[repr(C)]
+pub struct Arp {
+    hardware: u16,
+    protocol: u16,
+    hardware_len: u8,
+    protocol_len: u8,
+    operation: u16,
+    sender_mac: [u16; 3],
+    sender_ip: [u16; 2],
+    target_mac: [u16; 3],
+    target_ip: [u16; 2],
+}
+
+/// A neighbour solicitation or advertisement (RFC 4861) with one option, an Ethernet address.
+#[repr(C)]
+pub struct NeighbourMessage {
+    r#type: u8,
+    code: u8,
+    check: u16,
+    flags: u16,
+    reserved: u16,
+    target: [u32; 4],
+    option: [u16; 4],
+}
 
 /// Where the fields are that helpers write.
 pub mod at {
-    use super::{Ethernet, Ipv4, Ipv6, offset_of};
+    use super::{Ethernet, Icmp, Ipv4, Ipv6, NeighbourMessage, offset_of};
 
     pub const ETHERNET_DST: usize = offset_of!(Ethernet, dst);
     pub const ETHERNET_SRC: usize = offset_of!(Ethernet, src);
     pub const IPV4_TTL: usize = offset_of!(Ipv4, ttl);
     pub const IPV4_CHECK: usize = offset_of!(Ipv4, check);
+    pub const IPV4_SRC: usize = offset_of!(Ipv4, src);
+    pub const IPV4_DST: usize = offset_of!(Ipv4, dst);
     pub const IPV6_HOP_LIMIT: usize = offset_of!(Ipv6, hop_limit);
+    pub const IPV6_SRC: usize = offset_of!(Ipv6, src);
+    pub const IPV6_DST: usize = offset_of!(Ipv6, dst);
+    pub const ICMP_CHECK: usize = offset_of!(Icmp, check);
+    pub const NEIGHBOUR_FLAGS: usize = offset_of!(NeighbourMessage, flags);
+    pub const NEIGHBOUR_OPTION: usize = offset_of!(NeighbourMessage, option);
+}
+
+/// Which part of a larger packet a fragment is.
+#[derive(Clone, Copy)]
+pub struct Fragment {
+    /// What all parts have in common, as it stands in the header.
+    pub id: u32,
+    /// It is the part that has the transport header.
+    pub first: bool,
+}
+
+/// Flags of TCP.
+pub mod tcp_flag {
+    pub const FIN: u8 = 1;
+    pub const SYN: u8 = 1 << 1;
+    pub const RST: u8 = 1 << 2;
+}
+
+/// Types of ICMP and ICMPv6 messages.
+pub mod icmp_type {
+    pub const ECHO_REPLY: u8 = 0;
+    pub const UNREACHABLE: u8 = 3;
+    pub const ECHO_REQUEST: u8 = 8;
+    pub const TIME_EXCEEDED: u8 = 11;
+    pub const PARAMETER_PROBLEM: u8 = 12;
+
+    pub const V6_UNREACHABLE: u8 = 1;
+    pub const V6_PARAMETER_PROBLEM: u8 = 4;
+    pub const V6_ECHO_REQUEST: u8 = 128;
+    pub const V6_ECHO_REPLY: u8 = 129;
+    pub const V6_NEIGHBOUR_SOLICITATION: u8 = 135;
+    pub const V6_NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 }
 
 /// Ethertypes.
 pub mod ethertype {
+    /// What is lower is a length (IEEE 802.3).
+    pub const LOWEST: u16 = 0x0600;
     pub const IPV4: u16 = 0x0800;
     pub const ARP: u16 = 0x0806;
     pub const VLAN: u16 = 0x8100;
@@ -189,10 +277,14 @@ impl Header<Ipv4> {
         usize::from(self.be16::<{ offset_of!(Ipv4, total_len) }>())
     }
 
-    /// Whether the packet is a part of a larger one: an offset, or more to come.
+    /// Which part of a larger packet it is, if it is one: there is an offset, or more to come.
     #[inline(always)]
-    pub fn is_fragment(&self) -> bool {
-        self.be16::<{ offset_of!(Ipv4, fragment) }>() & 0x3fff != 0
+    pub fn fragment(&self) -> Option<Fragment> {
+        let word = self.be16::<{ offset_of!(Ipv4, fragment) }>();
+        (word & 0x3fff != 0).then(|| Fragment {
+            id: u32::from(self.u16::<{ offset_of!(Ipv4, id) }>()),
+            first: word & 0x1fff == 0,
+        })
     }
 
     #[inline(always)]
@@ -307,11 +399,15 @@ impl Header<Extension> {
         usize::from(self.u8::<{ offset_of!(Extension, len) }>())
     }
 
-    /// Of a fragment header: whether the packet is a part of a larger one. RFC 6946: a fragment
+    /// Of a fragment header: which part of a larger packet it is, if it is one. RFC 6946: a fragment
     /// which is all of its packet is none.
     #[inline(always)]
-    pub fn is_fragment(&self) -> bool {
-        self.be16::<{ offset_of!(Extension, fragment) }>() & 0xfff9 != 0
+    pub fn fragment(&self) -> Option<Fragment> {
+        let word = self.be16::<{ offset_of!(Extension, fragment) }>();
+        (word & 0xfff9 != 0).then(|| Fragment {
+            id: self.u32::<{ offset_of!(Extension, id) }>(),
+            first: word & 0xfff8 == 0,
+        })
     }
 }
 
@@ -332,6 +428,12 @@ impl Header<Tcp> {
         usize::from(self.u8::<{ offset_of!(Tcp, data_offset) }>() >> 4) * 4
     }
 
+    /// FIN, SYN, RST and so on, from the lowest bit.
+    #[inline(always)]
+    pub fn flags(&self) -> u8 {
+        self.u8::<{ offset_of!(Tcp, flags) }>()
+    }
+
     #[inline(always)]
     pub fn check(&self) -> u16 {
         self.u16::<{ offset_of!(Tcp, check) }>()
@@ -345,6 +447,111 @@ impl Header<Tcp> {
     #[inline(always)]
     pub fn set_check(&self, check: u16) {
         self.set_u16::<{ offset_of!(Tcp, check) }>(check);
+    }
+}
+
+impl Header<Ports> {
+    #[inline(always)]
+    pub fn src(&self) -> Port {
+        self.port::<{ offset_of!(Ports, src) }>()
+    }
+
+    #[inline(always)]
+    pub fn dst(&self) -> Port {
+        self.port::<{ offset_of!(Ports, dst) }>()
+    }
+}
+
+impl Header<Icmp> {
+    #[inline(always)]
+    pub fn r#type(&self) -> u8 {
+        self.u8::<{ offset_of!(Icmp, r#type) }>()
+    }
+
+    #[inline(always)]
+    pub fn check(&self) -> u16 {
+        self.u16::<{ offset_of!(Icmp, check) }>()
+    }
+
+    /// The identifier of an echo, which stands in for a port.
+    #[inline(always)]
+    pub fn id(&self) -> Port {
+        self.port::<{ offset_of!(Icmp, id) }>()
+    }
+}
+
+impl Header<Arp> {
+    /// Whether somebody asks for the Ethernet address of an IPv4 address.
+    #[inline(always)]
+    pub fn is_request(&self) -> bool {
+        let kind = self.be16::<{ offset_of!(Arp, hardware) }>() == 1
+            && self.be16::<{ offset_of!(Arp, protocol) }>() == ethertype::IPV4;
+        let lengths = self.be16::<{ offset_of!(Arp, hardware_len) }>() == 0x0604;
+        kind && lengths && self.be16::<{ offset_of!(Arp, operation) }>() == 1
+    }
+
+    #[inline(always)]
+    pub fn sender_mac(&self) -> Mac {
+        self.mac::<8, 10, 12>()
+    }
+
+    #[inline(always)]
+    pub fn sender_ip(&self) -> Address {
+        v4_of_halves([self.u16::<14>(), self.u16::<16>()])
+    }
+
+    #[inline(always)]
+    pub fn target_ip(&self) -> Address {
+        v4_of_halves([self.u16::<24>(), self.u16::<26>()])
+    }
+}
+
+#[inline(always)]
+fn v4_of_halves([a, b]: [u16; 2]) -> Address {
+    let ([a, b], [c, d]) = (a.to_ne_bytes(), b.to_ne_bytes());
+    Address::v4([a, b, c, d])
+}
+
+impl Arp {
+    /// The answer of who has an address to who asked for it.
+    #[inline(always)]
+    pub fn reply(mac: Mac, ip: Address, to_mac: Mac, to_ip: Address) -> [u8; size_of::<Self>()] {
+        let (Mac([m0, m1, m2, m3, m4, m5]), [i0, i1, i2, i3, ..]) = (mac, ip.octets());
+        let (Mac([t0, t1, t2, t3, t4, t5]), [j0, j1, j2, j3, ..]) = (to_mac, to_ip.octets());
+        [
+            0, 1, 8, 0, 6, 4, 0, 2, //
+            m0, m1, m2, m3, m4, m5, i0, i1, i2, i3, //
+            t0, t1, t2, t3, t4, t5, j0, j1, j2, j3,
+        ]
+    }
+}
+
+impl Header<NeighbourMessage> {
+    #[inline(always)]
+    pub fn flags(&self) -> u16 {
+        self.u16::<{ offset_of!(NeighbourMessage, flags) }>()
+    }
+
+    #[inline(always)]
+    pub fn target(&self) -> Address {
+        let (a, b, c, d) = (
+            self.u32::<8>(),
+            self.u32::<12>(),
+            self.u32::<16>(),
+            self.u32::<20>(),
+        );
+        Address::from_words([a, b, c, d])
+    }
+}
+
+impl NeighbourMessage {
+    /// The flags of an advertisement by a router who was asked.
+    pub const SOLICITED: u16 = 0xc000_u16.to_be();
+
+    /// The option of an advertisement: the target's Ethernet address.
+    #[inline(always)]
+    pub fn target_option(Mac([a, b, c, d, e, f]): Mac) -> [u8; 8] {
+        [2, 1, a, b, c, d, e, f]
     }
 }
 

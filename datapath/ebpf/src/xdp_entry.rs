@@ -20,7 +20,7 @@ use crate::drops::Drop;
 use crate::events::{self, Flow};
 use crate::packet::Packet;
 use crate::parse::{self, L2, L3};
-use crate::{maps, metrics, prefilter, service};
+use crate::{config, metrics, prefilter, service};
 
 /// Decides about a packet; returns the XDP action.
 #[inline(always)]
@@ -61,7 +61,7 @@ fn decide(ctx: &Xdp, flow: &mut Flow) -> Result<Verdict, Drop> {
 /// Sends a packet for a service to a backend.
 #[inline(always)]
 fn balance(packet: &Packet, l2: &L2, l3: &L3, flow: &mut Flow) -> Result<Verdict, Drop> {
-    let l4 = match parse::l4(packet, l3) {
+    let l4 = match service::transport(packet, l3) {
         Ok(Some(l4)) => l4,
         Ok(None) => return Ok(Verdict::Pass),
         Err(drop) if service::is_virtual_ip(l3) => return Err(drop),
@@ -72,7 +72,7 @@ fn balance(packet: &Packet, l2: &L2, l3: &L3, flow: &mut Flow) -> Result<Verdict
     };
     let tuple = l4.flow(l3);
     flow.tuple = Some(tuple);
-    let backend = service::backend(service, tuple.hash(maps::hash_seed()))?;
+    let backend = service::backend(service, tuple.hash(config::hash_seed()))?;
     service::dnat(packet, l2, l3, &l4, backend)?;
     Ok(Verdict::Transmit)
 }

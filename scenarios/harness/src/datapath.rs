@@ -13,9 +13,14 @@ const OBJECT: &[u8] = include_bytes!("../../../datapath/objects/twinpath.o");
 pub const NAME: &str = "twinpath";
 
 /// The maps that make an object the datapath, whoever compiled it.
-const MAPS: [&str; 9] = [
+const MAPS: [&str; 14] = [
     map::LXC,
     map::LXC_DEVICE,
+    map::IPCACHE,
+    map::POLICY,
+    map::CT,
+    map::FRAGMENTS,
+    map::CALLS,
     map::PREFILTER,
     map::LB_SERVICES,
     map::LB_BACKENDS,

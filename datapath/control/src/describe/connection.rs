@@ -14,18 +14,13 @@ pub(super) fn tuple(tuple: &CtTuple) -> String {
     } else {
         "out"
     };
-    let related = if flags.has(CtTupleFlags::RELATED) {
-        " related"
-    } else {
-        ""
-    };
     let service = if flags.has(CtTupleFlags::SERVICE) {
         " service"
     } else {
         ""
     };
     format!(
-        "{} {direction}{related}{service} {} -> {}",
+        "{} {direction}{service} {} -> {}",
         tuple.nexthdr,
         socket(tuple.saddr, tuple.family, tuple.sport),
         socket(tuple.daddr, tuple.family, tuple.dport),

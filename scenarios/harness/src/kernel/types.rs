@@ -3,7 +3,8 @@
 //! What compilers write is not what the kernel accepts: sections of variables have no sizes before an object is
 //! linked, Rust has names with angle brackets and named pointers, and functions from outside have parameters without
 //! names. Each such type is replaced by one that takes its number and that nothing else needs (libbpf does the same in
-//! `bpf_object__sanitize_btf`; what is refused is in `kernel/bpf/btf.c`).
+//! `bpf_object__sanitize_btf`; what is refused is in `kernel/bpf/btf.c`). Rust's enums are unions, whose members need not
+//! begin where the union does; to the kernel they do.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ const MAGIC: u16 = 0xeb9f;
 const HEADER: u32 = 24;
 const NO_NAME: u32 = 0;
 const VOID: u32 = 0;
+/// Bits of a member's offset, below those of its size if it is a bit field.
+const MEMBER_OFFSET: u32 = 0xff_ffff;
 /// Of a function: `static`.
 const STATIC: u32 = 0;
 /// Of a function: defined elsewhere.
@@ -77,6 +80,11 @@ impl Types {
         if step > 0 {
             for at in (first..).step_by(step).take(count as usize) {
                 words[at] = self.valid(words[at]);
+            }
+        }
+        if kind == kind::UNION {
+            for offset in words.iter_mut().skip(first + 2).step_by(step) {
+                *offset &= !MEMBER_OFFSET;
             }
         }
         words[0] = match kind {

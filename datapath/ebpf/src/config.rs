@@ -1,0 +1,104 @@
+//! The load-time constants. Their names and meanings are in the ABI (`global`).
+#![allow(
+    unsafe_code,
+    reason = "a constant that the loader looks up must not be mangled"
+)]
+
+use aya_ebpf::Global;
+use twinpath_abi::{Address, Aggregation, Family, Seam, global, lifetime};
+
+/// Defines constants, each a `u32`, under the names that a loader knows.
+macro_rules! constants {
+    ($($name:ident = $default:expr;)+) => {
+        $(
+            #[unsafe(no_mangle)]
+            static $name: Global<u32> = Global::new($default);
+        )+
+    };
+}
+
+constants! {
+    SEAM_NOW = 0;
+    SEAM_RANDOM = 0;
+    HASH_SEED = global::HASH_SEED_DEFAULT;
+    DEBUG = 0;
+    TRACE_NOTIFY = 0;
+    POLICY_VERDICT_NOTIFY = 0;
+    AGGREGATION = 0;
+    AUDIT = 0;
+    GATEWAY_IPV4 = 0;
+    CT_LIFETIME_TCP = lifetime::TCP;
+    CT_LIFETIME_ANY = lifetime::ANY;
+}
+
+#[unsafe(no_mangle)]
+static GATEWAY_IPV6: Global<[u32; 4]> = Global::new([0; 4]);
+
+/// The seed of the flow hash.
+#[inline(always)]
+pub fn hash_seed() -> u32 {
+    HASH_SEED.load()
+}
+
+/// Whether a seam takes the place of the kernel's helper.
+#[inline(always)]
+pub fn has_seam(seam: Seam) -> bool {
+    let flag = match seam {
+        Seam::Now => SEAM_NOW.load(),
+        Seam::Random => SEAM_RANDOM.load(),
+    };
+    flag != 0
+}
+
+/// Whether debug events are written.
+#[inline(always)]
+pub fn debugs() -> bool {
+    DEBUG.load() != 0
+}
+
+/// Whether trace events are written.
+#[inline(always)]
+pub fn traces() -> bool {
+    TRACE_NOTIFY.load() != 0
+}
+
+/// Whether trace events of this aggregation level are left out.
+#[inline(always)]
+pub fn aggregates(level: Aggregation) -> bool {
+    AGGREGATION.load() >= level as u32
+}
+
+/// Whether policy verdicts are written.
+#[inline(always)]
+pub fn tells_verdicts() -> bool {
+    POLICY_VERDICT_NOTIFY.load() != 0
+}
+
+/// Whether all policies are in audit mode.
+#[inline(always)]
+pub fn audits() -> bool {
+    AUDIT.load() != 0
+}
+
+/// The gateway's address of a family, if it has one.
+#[inline(always)]
+pub fn gateway(family: Family) -> Option<Address> {
+    let words = match family {
+        Family::V6 => GATEWAY_IPV6.load(),
+        _ => [GATEWAY_IPV4.load(), 0, 0, 0],
+    };
+    let [a, b, c, d] = words;
+    (a | b | c | d != 0).then_some(Address::from_words(words))
+}
+
+/// Seconds that a TCP connection lives after its last packet.
+#[inline(always)]
+pub fn lifetime_tcp() -> u32 {
+    CT_LIFETIME_TCP.load()
+}
+
+/// Seconds that any other connection lives after its last packet.
+#[inline(always)]
+pub fn lifetime_any() -> u32 {
+    CT_LIFETIME_ANY.load()
+}

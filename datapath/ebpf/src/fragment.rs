@@ -1,0 +1,62 @@
+//! Fragments: the ports of a packet are in its first fragment alone, and the others follow it.
+
+use twinpath_abi::{FragmentKey, FragmentPorts};
+
+use crate::drops::{Drop, drop_packet};
+use crate::maps;
+use crate::parse::{self, L3, L4, Transport};
+use crate::tc::Tc;
+use crate::wire;
+
+/// The transport layer of a packet, or of the packet that it is a fragment of. A fragment that comes
+/// before the first one is dropped, as its ports are not known.
+///
+/// A function of its own, as the stack of a caller that reads headers in place would be too small.
+#[inline(never)]
+pub fn l4(ctx: &Tc, l3: &L3) -> Result<L4, Drop> {
+    let transport = parse::transport(ctx, l3)?;
+    match transport.fragment {
+        None => parse::l4(ctx, l3, &transport),
+        Some(fragment) if fragment.first => {
+            let l4 = parse::l4(ctx, l3, &transport)?;
+            remember(&key(l3, &transport, fragment), &l4);
+            Ok(l4)
+        }
+        Some(fragment) => recall(&key(l3, &transport, fragment), &transport),
+    }
+}
+
+#[inline(always)]
+fn key(l3: &L3, transport: &Transport, fragment: wire::Fragment) -> FragmentKey {
+    FragmentKey {
+        daddr: l3.daddr,
+        saddr: l3.saddr,
+        id: fragment.id,
+        proto: transport.protocol,
+        family: l3.family,
+        reserved: 0,
+    }
+}
+
+/// If there is no room, the other fragments are dropped when they come.
+#[inline(always)]
+fn remember(key: &FragmentKey, l4: &L4) {
+    let ports = FragmentPorts {
+        sport: l4.sport,
+        dport: l4.dport,
+        icmp_type: l4.icmp_type,
+        reserved: [0; 3],
+    };
+    let _ = maps::add_fragment(key, &ports);
+}
+
+#[inline(always)]
+fn recall(key: &FragmentKey, transport: &Transport) -> Result<L4, Drop> {
+    let ports = maps::fragment(key).ok_or(drop_packet!(Fragment, FragmentNotFound))?;
+    Ok(L4 {
+        sport: ports.sport,
+        dport: ports.dport,
+        icmp_type: ports.icmp_type,
+        ..L4::without_header(transport)
+    })
+}
