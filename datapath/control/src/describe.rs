@@ -111,7 +111,7 @@ fn socket(ip: Address, family: Family, port: Port) -> String {
 }
 
 /// A number's name, or the number.
-fn named(name: Option<impl fmt::Display>, number: impl fmt::Display) -> String {
+pub(crate) fn named(name: Option<impl fmt::Display>, number: impl fmt::Display) -> String {
     name.map_or_else(|| number.to_string(), |name| name.to_string())
 }
 

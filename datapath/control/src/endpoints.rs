@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use twinpath_abi::{
-    Address, DeviceEndpoint, Direction, EndpointFlags, EndpointId, EndpointInfo, EndpointKey,
-    Identity, PolicyData, PolicyEntry, PolicyKey, Port, Protocol, map,
+    Address, DeviceEndpoint, EndpointFlags, EndpointId, EndpointInfo, EndpointKey, Identity, map,
 };
 
 use crate::entries::{Device, Entry};
@@ -35,7 +34,7 @@ pub(crate) fn entries(
             },
             problem,
         };
-        let id = number(index, endpoint).map_err(fail)?;
+        let id = id(index, endpoint)?;
         taken.take(endpoint, id).map_err(fail)?;
         let device = devices(&endpoint.device)
             .ok_or_else(|| fail(Problem::NoDevice(endpoint.device.clone())))?;
@@ -45,19 +44,23 @@ pub(crate) fn entries(
                 .map(|ip| delivery(endpoint, id, device, ip)),
         );
         entries.push(sending(endpoint, id, device));
-        entries.extend(DIRECTIONS.map(|direction| unrestricted(id, direction)));
     }
     Ok(entries)
 }
 
-fn number(index: usize, endpoint: &Endpoint) -> Result<NonZeroU16, Problem> {
-    endpoint
-        .id
-        .or_else(|| NonZeroU16::new(u16::try_from(index + 1).ok()?))
-        .ok_or(Problem::TooMany {
+/// An endpoint's number.
+pub(crate) fn id(index: usize, endpoint: &Endpoint) -> Result<NonZeroU16, ModelError> {
+    let by_place = || NonZeroU16::new(u16::try_from(index + 1).ok()?);
+    endpoint.id.or_else(by_place).ok_or_else(|| ModelError {
+        place: Place::Endpoint {
+            index,
+            name: endpoint.name.clone(),
+        },
+        problem: Problem::TooMany {
             map: map::LXC_DEVICE,
             max: map::max_entries::LXC_DEVICE,
-        })
+        },
+    })
 }
 
 impl<'a> Taken<'a> {
@@ -111,29 +114,17 @@ fn delivery(endpoint: &Endpoint, id: NonZeroU16, device: Device, ip: IpAddr) -> 
         ifindex: device.ifindex,
         lxc_id: EndpointId(id.get()),
         reserved: 0,
-        flags: EndpointFlags::default(),
+        flags: if endpoint.audit {
+            EndpointFlags::AUDIT
+        } else {
+            EndpointFlags::default()
+        },
         sec_id: Identity(endpoint.identity),
         mac: endpoint.mac,
         node_mac: device.mac,
         reserved2: 0,
     };
     Entry::new(map::LXC, &EndpointKey::new(ip), &info)
-}
-
-/// Both ways.
-const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
-
-/// An endpoint that no policy selects may speak with everybody.
-fn unrestricted(id: NonZeroU16, direction: Direction) -> Entry {
-    let data = PolicyData::new(
-        EndpointId(id.get()),
-        direction,
-        Identity::UNKNOWN,
-        Protocol::ANY,
-        Port::new(0),
-    );
-    let key = PolicyKey::new(data, 0);
-    Entry::new(map::POLICY, &key, &PolicyEntry::allow(0))
 }
 
 /// Who sends through a device.
@@ -146,7 +137,8 @@ fn sending(endpoint: &Endpoint, id: NonZeroU16, device: Device) -> Entry {
         sec_id: Identity(endpoint.identity),
         lxc_id: EndpointId(id.get()),
         flags: flag(endpoint.ipv4.is_some(), DeviceEndpoint::HAS_V4)
-            | flag(endpoint.ipv6.is_some(), DeviceEndpoint::HAS_V6),
+            | flag(endpoint.ipv6.is_some(), DeviceEndpoint::HAS_V6)
+            | flag(endpoint.audit, DeviceEndpoint::AUDIT),
         mac: endpoint.mac,
         node_mac: device.mac,
     };

@@ -3,7 +3,7 @@
 use twinpath_abi::{Ifindex, Mac, Record};
 
 use crate::model::{Cluster, ModelError};
-use crate::{endpoints, prefilter, services};
+use crate::{endpoints, prefilter, rules, services};
 
 /// A device of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,8 @@ impl Cluster {
         devices: impl Fn(&str) -> Option<Device>,
     ) -> Result<Vec<Entry>, ModelError> {
         let mut entries = endpoints::entries(&self.endpoints, devices)?;
+        entries.extend(rules::policies(self)?);
+        entries.extend(rules::identities(self));
         entries.extend(services::entries(&self.services)?);
         entries.extend(prefilter::entries(&self.deny)?);
         Ok(entries)

@@ -58,10 +58,16 @@ mod model;
 pub mod policy;
 pub mod population;
 mod prefilter;
+mod rules;
 mod services;
+mod settings;
 
 pub use entries::{Device, Entry, MapWriter, WriteError};
-pub use event::DropEvent;
-pub use model::{Backend, Cluster, Endpoint, ModelError, Place, Problem, Service, Transport};
+pub use event::{DropEvent, Event};
+pub use model::{
+    Backend, Cluster, Endpoint, Known, ModelError, Place, PolicyRule, Problem, RuleDirection,
+    Service, Spoken, Transport,
+};
+pub use settings::{Aggregation, Settings};
 /// The records themselves.
 pub use twinpath_abi as abi;

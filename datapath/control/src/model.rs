@@ -7,7 +7,7 @@ use std::num::NonZeroU16;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
-use twinpath_abi::{Mac, Protocol};
+use twinpath_abi::{Direction, Mac, Protocol};
 
 /// All that the datapath of a node is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -19,6 +19,12 @@ pub struct Cluster {
     /// Services reached through a virtual IP.
     #[serde(default, rename = "service")]
     pub services: Vec<Service>,
+    /// Who may speak with the endpoints, entry by entry.
+    #[serde(default, rename = "policy")]
+    pub policies: Vec<PolicyRule>,
+    /// Who addresses are that are no endpoint's of this node.
+    #[serde(default, rename = "ipcache")]
+    pub known: Vec<Known>,
     /// Sources that XDP drops: addresses with their prefix lengths.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -45,6 +51,81 @@ pub struct Endpoint {
     pub identity: u32,
     /// Its number on the node. If left out, its place among the endpoints, counted from 1.
     pub id: Option<NonZeroU16>,
+    /// Its policy is in audit mode: what that denies is reported and goes on.
+    #[serde(default)]
+    pub audit: bool,
+}
+
+/// An entry of an endpoint's policy, or several for a range of ports. With the first rule of a direction,
+/// what no rule allows that way is denied.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PolicyRule {
+    /// Whose policy.
+    pub endpoint: String,
+    /// Which way.
+    pub direction: RuleDirection,
+    /// The identity at the other end; anybody's if left out.
+    pub identity: Option<u32>,
+    /// What is spoken; anything if left out.
+    pub protocol: Option<Spoken>,
+    /// The receiver's port, or the type of an ICMP message; any if left out.
+    pub port: Option<u16>,
+    /// The last port of a range that begins with `port`.
+    pub end_port: Option<u16>,
+    /// What fits is denied, not allowed.
+    #[serde(default)]
+    pub deny: bool,
+    /// The port of a proxy that what fits goes through.
+    pub proxy: Option<NonZeroU16>,
+    /// The kind of authentication that is required; 0 for none.
+    #[serde(default)]
+    pub auth: u8,
+    /// Of two rules that allow, that of the higher precedence counts, however narrow the other is.
+    #[serde(default)]
+    pub precedence: u8,
+    /// Shown in verdicts.
+    #[serde(default)]
+    pub cookie: u32,
+}
+
+/// Which way a packet goes, as seen by the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleDirection {
+    /// To the endpoint.
+    Ingress,
+    /// From the endpoint.
+    Egress,
+}
+
+/// A protocol that policies tell from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spoken {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+    /// ICMP.
+    Icmp,
+    /// ICMPv6.
+    Icmpv6,
+}
+
+/// Who the addresses of a prefix are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Known {
+    /// The addresses: `10.0.2.0/24`.
+    #[schemars(with = "String")]
+    pub prefix: IpNet,
+    /// Their identity.
+    pub identity: u32,
+    /// The node that they are on, if it is another one.
+    pub tunnel: Option<IpAddr>,
 }
 
 /// A service: a virtual IP and port, and the backends behind it. Each backend gets the same share of
@@ -88,6 +169,29 @@ pub enum Transport {
     Tcp,
     /// UDP.
     Udp,
+}
+
+impl RuleDirection {
+    /// As the datapath has it.
+    pub const fn number(self) -> Direction {
+        match self {
+            Self::Ingress => Direction::Ingress,
+            Self::Egress => Direction::Egress,
+        }
+    }
+}
+
+impl Spoken {
+    /// Its protocol number.
+    pub const fn number(self) -> Protocol {
+        match self {
+            Self::Tcp => Protocol::TCP,
+            Self::Udp => Protocol::UDP,
+            Self::Sctp => Protocol::SCTP,
+            Self::Icmp => Protocol::ICMP,
+            Self::Icmpv6 => Protocol::ICMPV6,
+        }
+    }
 }
 
 impl Transport {
@@ -134,6 +238,11 @@ pub enum Place {
         /// The service's name.
         name: String,
         /// The backend's index.
+        index: usize,
+    },
+    /// One of [`Cluster::policies`].
+    Policy {
+        /// Its index.
         index: usize,
     },
     /// One of [`Cluster::deny`].
@@ -189,6 +298,20 @@ pub enum Problem {
         /// Its size.
         max: usize,
     },
+    /// A rule for an endpoint that is not there.
+    #[error("no endpoint `{0}` on this node")]
+    NoEndpoint(String),
+    /// A rule with a port and without a protocol, or with the end of a range and no start.
+    #[error("expected `protocol` beside `port`, and `port` beside `end-port`")]
+    PortAlone,
+    /// A range that ends before it starts.
+    #[error("the ports from {first} to {last} are none")]
+    EmptyRange {
+        /// Its start.
+        first: u16,
+        /// Its end.
+        last: u16,
+    },
     /// A prefix that is listed twice.
     #[error("{0} is listed twice")]
     PrefixTwice(IpNet),
@@ -202,6 +325,7 @@ impl fmt::Display for Place {
             Self::Backend { name, index, .. } => {
                 write!(f, "service `{name}`, backend {}", index + 1)
             }
+            Self::Policy { index } => write!(f, "policy rule {}", index + 1),
             Self::Deny { index } => write!(f, "deny list, entry {}", index + 1),
         }
     }

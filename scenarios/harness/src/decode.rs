@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use twinpath_control::abi::map;
-use twinpath_control::{DropEvent, describe};
+use twinpath_control::{self as control, describe};
 
 use crate::plan::ObjectName;
 use crate::recording::{Event, MapRef};
@@ -27,13 +27,13 @@ impl Decoder {
 
     /// An event's fields.
     pub fn event(&self, event: &Event) -> Fields {
-        self.drop_event(event)
-            .map_or_else(|| raw(&event.bytes), |drop| named(drop.fields()))
+        self.own_event(event)
+            .map_or_else(|| raw(&event.bytes), |event| named(event.fields()))
     }
 
     /// An event in words, if it is one of the datapath's.
     pub fn event_text(&self, event: &Event) -> Option<String> {
-        self.drop_event(event).map(|drop| drop.to_string())
+        self.own_event(event).map(|event| event.to_string())
     }
 
     /// An event in a line, whoever wrote it.
@@ -44,7 +44,10 @@ impl Decoder {
 
     /// The reason of an event that tells of a drop.
     pub fn drop_reason(&self, event: &Event) -> Option<String> {
-        self.drop_event(event).map(|drop| drop.reason_text())
+        match self.own_event(event)? {
+            control::Event::Drop(drop) => Some(drop.reason_text()),
+            _ => None,
+        }
     }
 
     /// A key's fields.
@@ -84,9 +87,10 @@ impl Decoder {
         self.datapaths.contains(&map.object)
     }
 
-    fn drop_event(&self, event: &Event) -> Option<DropEvent> {
+    fn own_event(&self, event: &Event) -> Option<control::Event> {
         let own = self.is_own(&event.map) && event.map.map == map::EVENTS;
-        own.then(|| DropEvent::parse(&event.bytes).ok()).flatten()
+        own.then(|| control::Event::parse(&event.bytes).ok())
+            .flatten()
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Expectation {
     pub checksums_right: Option<bool>,
     /// How many records the programs write.
     pub events: Option<usize>,
+    /// Of each record, in order, a part of the line that a report prints.
+    pub says: Option<Vec<String>>,
     /// The reason in the one event that is a drop.
     pub reason: Option<String>,
 }

@@ -30,6 +30,10 @@ pub(super) fn check(
             .as_ref()
             .and_then(|reason| check_reason(reason, journey, decoder)),
         expected
+            .says
+            .as_ref()
+            .and_then(|parts| check_lines(parts, journey, decoder)),
+        expected
             .events
             .and_then(|count| check_events(count, journey, decoder)),
     ];
@@ -108,6 +112,21 @@ fn check_events(expected: usize, journey: &Journey, decoder: &Decoder) -> Option
             .into_iter()
             .chain(lines),
     )
+}
+
+fn check_lines(expected: &[String], journey: &Journey, decoder: &Decoder) -> Option<Difference> {
+    let lines = journey.events.iter();
+    let lines: Vec<String> = lines.map(|event| decoder.event_line(event)).collect();
+    let pairs = expected.iter().zip(&lines);
+    let fits = lines.len() == expected.len()
+        && pairs.fold(true, |all, (part, line)| all && line.contains(part));
+    let (expected, got) = (expected.join("\n"), lines.join("\n"));
+    let values = if fits {
+        None
+    } else {
+        Values::unequal("says", expected, got)
+    };
+    Difference::of("events", values)
 }
 
 fn check_outputs(expected: &Expectation, input: &[u8], ends: &[End]) -> Vec<Difference> {

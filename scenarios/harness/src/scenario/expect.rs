@@ -28,6 +28,8 @@ pub struct PacketExpect {
     pub checksums_right: Option<bool>,
     /// How many records the programs write to user space.
     pub events: Option<usize>,
+    /// What the programs' records say, in order: each text is a part of the line that a report prints.
+    pub says: Option<Located<OneOrMore>>,
     /// The reason that the one drop event gives, by the name that the event's decoder prints.
     pub reason: Option<Located<String>>,
 }

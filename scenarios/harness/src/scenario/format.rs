@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use twinpath_control::{Endpoint, Service};
+use twinpath_control::{Endpoint, Known, PolicyRule, Service, Settings};
 
 use super::expect::{FinalExpect, PacketExpect};
 use super::literal::{self, Bytes};
@@ -47,6 +47,15 @@ pub struct ScenarioFile {
     /// Services of the built-in datapath.
     #[serde(default, rename = "service")]
     pub services: Vec<Located<Service>>,
+    /// How the built-in datapath is loaded.
+    pub datapath: Option<Located<Settings>>,
+    /// Who may speak with endpoints of the built-in datapath, entry by entry. With the first rule of a
+    /// direction, what no rule allows that way is denied.
+    #[serde(default, rename = "policy")]
+    pub policies: Vec<Located<PolicyRule>>,
+    /// Who addresses are that are no endpoint's of the node.
+    #[serde(default)]
+    pub ipcache: Vec<Located<Known>>,
     /// Source networks that the built-in datapath drops: `["198.51.100.0/24"]`.
     #[serde(default)]
     pub deny: Vec<Located<Network>>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use twinpath_control::abi::{Seam, global, map};
-use twinpath_control::{Cluster, Device, Endpoint, ModelError, Place, abi};
+use twinpath_control::{Cluster, Device, Endpoint, ModelError, Place, PolicyRule, abi};
 
 use crate::datapath;
 use crate::plan::{ClockCell, DeviceName, MapValue, MapWrite, NodePlan, ObjectName, ObjectPlan};
@@ -41,6 +41,29 @@ pub(super) fn clock(objects: &Objects, plans: &mut [ObjectPlan]) -> Option<Clock
     })
 }
 
+/// Tells the datapath of a node how it is loaded, if the node has it.
+///
+/// # Errors
+/// When no node has it.
+pub(super) fn settings(
+    source: &Arc<Source>,
+    file: &ScenarioFile,
+    objects: &Objects,
+    plans: &mut [ObjectPlan],
+) -> Result<(), ScenarioError> {
+    let Some(settings) = &file.datapath else {
+        return Ok(());
+    };
+    let name = objects.datapaths().next();
+    let name = name.ok_or_else(|| no_datapath(source, settings.span()))?;
+    for plan in plans.iter_mut().filter(|plan| plan.name == *name) {
+        for (name, value) in settings.globals() {
+            plan.globals.entry(name.to_owned()).or_insert(value);
+        }
+    }
+    Ok(())
+}
+
 /// The cluster of the scenario as the contents of a node's maps. A node is told of its own endpoints, and of those
 /// that are nowhere, which is a mistake.
 pub(super) fn cluster(
@@ -58,6 +81,13 @@ pub(super) fn cluster(
         let device = DeviceName::new(&endpoint.device);
         node.device(&device).is_some() || !elsewhere(endpoint)
     };
+    let rule_here = |rule: &&Located<PolicyRule>| {
+        let mut named = file.endpoints.iter().map(Located::value);
+        named
+            .find(|endpoint| endpoint.name == rule.value().endpoint)
+            .is_none_or(here)
+    };
+    let rules: Vec<&Located<PolicyRule>> = file.policies.iter().filter(rule_here).collect();
     let cluster = Cluster {
         endpoints: file
             .endpoints
@@ -70,6 +100,12 @@ pub(super) fn cluster(
             .iter()
             .map(|service| service.value().clone())
             .collect(),
+        policies: rules.iter().map(|rule| rule.value().clone()).collect(),
+        known: file
+            .ipcache
+            .iter()
+            .map(|known| known.value().clone())
+            .collect(),
         deny: file.deny.iter().map(|network| network.0).collect(),
     };
     let device = |name: &str| {
@@ -81,11 +117,11 @@ pub(super) fn cluster(
     };
     let entries = cluster
         .entries(device)
-        .map_err(|error| mistake(source, file, &error))?;
+        .map_err(|error| mistake(source, file, &rules, &error))?;
     let object = match (objects.datapaths().next(), entries.is_empty()) {
         (_, true) => return Ok(Vec::new()),
         (Some(object), _) => object,
-        (None, _) => return Err(no_datapath(source, file)),
+        (None, _) => return Err(no_datapath(source, first(file))),
     };
     if !node.objects.iter().any(|plan| plan.name == *object) {
         return Ok(Vec::new());
@@ -100,25 +136,38 @@ pub(super) fn cluster(
 }
 
 /// A contradiction in the model, at its part of the file.
-fn mistake(source: &Arc<Source>, file: &ScenarioFile, error: &ModelError) -> ScenarioError {
+fn mistake(
+    source: &Arc<Source>,
+    file: &ScenarioFile,
+    rules: &[&Located<PolicyRule>],
+    error: &ModelError,
+) -> ScenarioError {
     let span = match error.place {
         Place::Endpoint { index, .. } => file.endpoints.get(index).map(Located::span),
         Place::Service { index, .. } => file.services.get(index).map(Located::span),
         Place::Backend { service, .. } => file.services.get(service).map(Located::span),
+        Place::Policy { index } => rules.get(index).map(|rule| rule.span()),
         Place::Deny { index } => file.deny.get(index).map(Located::span),
     };
     let span = span.unwrap_or_default();
     Problem::new(error.to_string(), "in this part of the cluster").at(source, span)
 }
 
-fn no_datapath(source: &Arc<Source>, file: &ScenarioFile) -> ScenarioError {
+/// The first thing that the file tells the datapath.
+fn first(file: &ScenarioFile) -> Range<usize> {
     let endpoints = file.endpoints.iter().map(Located::span);
     let services = file.services.iter().map(Located::span);
     let deny = file.deny.iter().map(Located::span);
-    let first: Option<Range<usize>> = endpoints.chain(services).chain(deny).next();
+    let policies = file.policies.iter().map(Located::span);
+    let ipcache = file.ipcache.iter().map(Located::span);
+    let parts = endpoints.chain(services).chain(policies).chain(ipcache);
+    parts.chain(deny).next().unwrap_or_default()
+}
+
+fn no_datapath(source: &Arc<Source>, place: Range<usize>) -> ScenarioError {
     Problem::new(
         "no object of this scenario is the datapath",
         "expected `[[map]]` for the maps of other objects",
     )
-    .at(source, first.unwrap_or_default())
+    .at(source, place)
 }

@@ -74,6 +74,7 @@ impl Scenario {
             node.objects = objects.plans(&network, &file.objects, &node.name, loads)?;
             node.maps = datapath::cluster(source, file, node, &network, &objects)?;
             node.maps.extend(maps.writes(&file.maps, node)?);
+            datapath::settings(source, file, &objects, &mut node.objects)?;
             node.clock = datapath::clock(&objects, &mut node.objects);
         }
         let plan = Plan {

@@ -264,6 +264,7 @@ impl Steps<'_> {
             unchanged: expect.unchanged,
             checksums_right: expect.checksums_right,
             events: expect.events,
+            says: expect.says.as_ref().map(|parts| parts.0.clone()),
             reason: expect
                 .reason
                 .as_ref()

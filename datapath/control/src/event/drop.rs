@@ -1,15 +1,10 @@
-//! Events of the datapath, in the manner of `cilium monitor`.
-
-mod summary;
+//! A packet was dropped.
 
 use std::fmt;
 
-use twinpath_abi::{
-    DropNotify, DropReason, DropRecord, EndpointId, FromBytes as _, NotifyType, SourceFile,
-};
+use twinpath_abi::{DropNotify, DropReason, DropRecord, EndpointId, NotifyType, SourceFile};
 
-pub use summary::summary;
-
+use super::{EventError, expect_type, expect_version, record, summary};
 use crate::describe::Fields;
 
 /// A drop event: why, where, who, and the head of the packet.
@@ -24,46 +19,16 @@ pub struct DropEvent {
     record: DropRecord,
 }
 
-/// Bytes that are no event which this version knows.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EventError {
-    /// The record is of another size.
-    #[error("expected an event of {expected} bytes, found {found}")]
-    Size {
-        /// The size of a drop event.
-        expected: usize,
-        /// The size of the bytes.
-        found: usize,
-    },
-    /// The record is something else.
-    #[error("expected event type 1 (drop), found {0}")]
-    Type(u8),
-    /// The record has another layout.
-    #[error("expected version {expected} of a drop event, found {found}", expected = DropNotify::VERSION)]
-    Version {
-        /// The version in the record.
-        found: u8,
-    },
-}
-
 impl DropEvent {
     /// Decodes a record of the ring buffer.
     ///
     /// # Errors
     /// The bytes are no drop event of this version.
     pub fn parse(bytes: &[u8]) -> Result<Self, EventError> {
-        let record = DropRecord::read_from_bytes(bytes).map_err(|_| EventError::Size {
-            expected: size_of::<DropRecord>(),
-            found: bytes.len(),
-        })?;
-        if record.notify.head.r#type != NotifyType::Drop as u8 {
-            return Err(EventError::Type(record.notify.head.r#type));
-        }
-        if record.notify.capture.version != DropNotify::VERSION {
-            return Err(EventError::Version {
-                found: record.notify.capture.version,
-            });
-        }
+        let record: DropRecord = record(bytes)?;
+        let notify = &record.notify;
+        expect_type(NotifyType::Drop, notify.head.r#type)?;
+        expect_version(DropNotify::VERSION, notify.capture.version)?;
         Ok(Self { record })
     }
 
@@ -144,6 +109,3 @@ impl fmt::Display for DropEvent {
         )
     }
 }
-
-#[cfg(test)]
-mod tests;
