@@ -3,7 +3,7 @@
 
 use twinpath_control::abi::{
     Backend, BackendId, DeviceEndpoint, EndpointInfo, FromBytes as _, Ifindex, MaglevTable,
-    ServiceValue, map,
+    PolicyEntry, RemoteEndpoint, ServiceValue, map,
 };
 use twinpath_control::{Cluster, Device, Entry, MapWriter, WriteError, describe};
 
@@ -88,6 +88,13 @@ fn a_cluster_becomes_entries() {
                 .into(),
             format!("lxc fd00::20: {db}"),
             "lxc_device ifindex 12: endpoint 77, identity 1002, ipv6 fd00::20".into(),
+            "policy endpoint 1, ingress, anybody, all: allow".into(),
+            "policy endpoint 1, egress, anybody, all: allow".into(),
+            "policy endpoint 77, ingress, anybody, all: allow".into(),
+            "policy endpoint 77, egress, anybody, all: allow".into(),
+            "ipcache 10.0.1.10/32: identity 1001".into(),
+            "ipcache fd00::10/128: identity 1001".into(),
+            "ipcache fd00::20/128: identity 1002".into(),
             "lb_backends backend 1: 10.0.1.10:8080/tcp, mac 02:00:00:00:01:0a".into(),
             "lb_backends backend 2: 10.0.1.11:8080/tcp, mac of the sender".into(),
             "lb_services 192.0.2.80:80/tcp: service 1, backends 2".into(),
@@ -112,6 +119,8 @@ fn entries_have_the_sizes_of_the_maps() {
         map::LB_BACKENDS => (4, size_of::<Backend>()),
         map::LB_MAGLEV => (2, size_of::<MaglevTable>()),
         map::PREFILTER => (24, 4),
+        map::POLICY => (16, size_of::<PolicyEntry>()),
+        map::IPCACHE => (24, size_of::<RemoteEndpoint>()),
         other => panic!("{other}"),
     };
     for entry in cluster(CLUSTER).entries(devices).unwrap() {
@@ -271,5 +280,71 @@ fn files_with_mistakes_are_refused() {
     for (text, expected) in cases {
         let error = toml::from_str::<Cluster>(text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn rules_become_entries_of_the_policy() {
+    let text = format!(
+        "{CLUSTER}
+        [[policy]]
+        endpoint = \"web\"
+        direction = \"ingress\"
+        identity = 1002
+        protocol = \"tcp\"
+        port = 80
+        end-port = 83
+
+        [[policy]]
+        endpoint = \"web\"
+        direction = \"ingress\"
+        protocol = \"icmp\"
+        deny = true
+
+        [[ipcache]]
+        prefix = \"10.0.2.0/24\"
+        identity = 2001
+        tunnel = \"192.0.2.2\"
+        "
+    );
+    let entries = cluster(&text).entries(devices).unwrap();
+    let lines = lines(&entries);
+    let of_web: Vec<&str> = lines
+        .iter()
+        .filter(|line| line.starts_with("policy endpoint 1,"))
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        of_web,
+        [
+            "policy endpoint 1, egress, anybody, all: allow",
+            "policy endpoint 1, ingress, identity 1002, tcp 80/14: allow",
+            "policy endpoint 1, ingress, anybody, icmp: deny",
+        ]
+    );
+    let known = "ipcache 10.0.2.0/24: identity 2001, tunnel 192.0.2.2";
+    assert!(lines.iter().any(|line| line == known), "{lines:#?}");
+}
+
+#[test]
+fn rules_that_say_nothing_are_refused() {
+    let cases = [
+        (
+            "endpoint = \"gone\"",
+            "policy rule 1: no endpoint `gone` on this node",
+        ),
+        (
+            "endpoint = \"web\"\nport = 80",
+            "policy rule 1: expected `protocol` beside `port`, and `port` beside `end-port`",
+        ),
+        (
+            "endpoint = \"web\"\nprotocol = \"tcp\"\nport = 80\nend-port = 79",
+            "policy rule 1: the ports from 80 to 79 are none",
+        ),
+    ];
+    for (rule, expected) in cases {
+        let text = format!("{CLUSTER}\n[[policy]]\ndirection = \"egress\"\n{rule}\n");
+        let error = cluster(&text).entries(devices).unwrap_err();
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -1,7 +1,7 @@
 //! Entries of policies.
 
 use twinpath_abi::{
-    Direction, POLICY_STATIC_BITS, PolicyData, PolicyEntry, PolicyFlags, PolicyKey,
+    Direction, Identity, POLICY_STATIC_BITS, PolicyData, PolicyEntry, PolicyFlags, PolicyKey,
 };
 
 use super::Fields;
@@ -17,7 +17,10 @@ pub(super) fn key(key: &PolicyKey) -> Fields {
     let mut fields = vec![
         ("endpoint", data.endpoint.to_string()),
         ("", direction.name().to_owned()),
-        ("identity", data.identity.to_string()),
+        match data.identity {
+            Identity::UNKNOWN => ("", "anybody".to_owned()),
+            identity => ("identity", identity.to_string()),
+        },
     ];
     match key.prefix_len.saturating_sub(POLICY_STATIC_BITS) {
         0 => fields.push(("", "all".to_owned())),

@@ -1,7 +1,9 @@
 use etherparse::PacketBuilder;
 use twinpath_abi::{
-    CAPTURE_LEN, DropRecord, Identity, Ifindex, IntoBytes as _, NotifyCapture, NotifyFlags,
-    NotifyHead,
+    Address, CAPTURE_LEN, DebugNotify, DebugPoint, Direction, DropNotify, DropReason, DropRecord,
+    EndpointId, Identity, Ifindex, IntoBytes as _, NotifyCapture, NotifyFlags, NotifyHead,
+    PolicyMatch, Port, Protocol, SourceFile, TraceNotify, TracePoint, TraceReason, TraceRecord,
+    VerdictFlags, VerdictNotify, VerdictRecord,
 };
 
 use super::*;
@@ -100,10 +102,19 @@ fn what_is_no_drop_event_is_refused() {
     bytes[14] = 9;
     assert_eq!(
         DropEvent::parse(&bytes),
-        Err(EventError::Version { found: 9 })
+        Err(EventError::Version {
+            expected: DropNotify::VERSION,
+            found: 9
+        })
     );
     bytes[0] = 4;
-    assert_eq!(DropEvent::parse(&bytes), Err(EventError::Type(4)));
+    assert_eq!(
+        DropEvent::parse(&bytes),
+        Err(EventError::Type {
+            expected: 1,
+            found: 4
+        })
+    );
 }
 
 #[test]
@@ -142,4 +153,117 @@ fn packets_in_a_few_words() {
     for (frame, expected) in cases {
         assert_eq!(summary(frame), expected);
     }
+}
+
+fn head(kind: NotifyType, subtype: u8) -> NotifyHead {
+    NotifyHead {
+        r#type: kind as u8,
+        subtype,
+        source: EndpointId(2),
+        hash: 0x1f3a_c2b1,
+    }
+}
+
+/// The head of a packet, and how a record shows it.
+fn shown(version: u8) -> (NotifyCapture, [u8; CAPTURE_LEN]) {
+    let builder = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4([10, 0, 1, 1], [10, 0, 1, 2], 64)
+        .tcp(40000, 80, 0, 1024)
+        .syn();
+    let frame = frame(builder, 0);
+    let mut payload = [0; CAPTURE_LEN];
+    payload[..frame.len()].copy_from_slice(&frame);
+    let capture = NotifyCapture {
+        len_orig: frame.len() as u32,
+        len_cap: frame.len() as u16,
+        version,
+        ext_version: 0,
+    };
+    (capture, payload)
+}
+
+fn trace(point: TracePoint) -> TraceRecord {
+    let (capture, payload) = shown(TraceNotify::VERSION);
+    TraceRecord {
+        notify: TraceNotify {
+            head: head(NotifyType::Trace, point as u8),
+            capture,
+            src_label: Identity(1001),
+            dst_label: Identity(1002),
+            dst_id: EndpointId(7),
+            reason: TraceReason::Reply as u8,
+            flags: NotifyFlags(0),
+            ifindex: Ifindex(11),
+            orig_ip: Address::UNSPECIFIED,
+            timestamp: 5,
+        },
+        payload,
+    }
+}
+
+fn verdict(verdict: i32, found: PolicyMatch, audited: bool) -> VerdictRecord {
+    let (capture, payload) = shown(VerdictNotify::VERSION);
+    VerdictRecord {
+        notify: VerdictNotify {
+            head: head(NotifyType::PolicyVerdict, 0),
+            capture,
+            remote_label: Identity(1001),
+            verdict,
+            dst_port: Port::new(80),
+            proto: Protocol::TCP,
+            flags: VerdictFlags::new(Direction::Ingress, false, found, audited),
+            auth_type: 0,
+            reserved: [0; 3],
+            cookie: 0,
+            reserved2: 0,
+        },
+        payload,
+    }
+}
+
+#[test]
+fn events_are_lines_as_cilium_monitor_prints_them() {
+    let line = |bytes: &[u8]| Event::parse(bytes).unwrap().to_string();
+    let traces = [
+        (TracePoint::ToEndpoint, "-> endpoint 7"),
+        (TracePoint::FromEndpoint, "<- endpoint 2"),
+        (TracePoint::ToStack, "-> stack"),
+        (TracePoint::FromNetwork, "<- network"),
+    ];
+    for (point, start) in traces {
+        let expected = format!(
+            "{start} flow 0x1f3ac2b1 , identity 1001->1002 state reply ifindex 11: \
+             10.0.1.1:40000 -> 10.0.1.2:80 tcp SYN"
+        );
+        assert_eq!(line(trace(point).as_bytes()), expected);
+    }
+    let denied = -i32::from(DropReason::PolicyDenied.code());
+    let verdicts = [
+        (verdict(0, PolicyMatch::L3L4, false), "allow", "L3-L4"),
+        (verdict(denied, PolicyMatch::None, false), "deny", "none"),
+        (
+            verdict(15001, PolicyMatch::L4Only, false),
+            "redirect",
+            "L4-Only",
+        ),
+        (verdict(0, PolicyMatch::None, true), "audit", "none"),
+    ];
+    for (record, action, found) in verdicts {
+        let expected = format!(
+            "Policy verdict log: flow 0x1f3ac2b1 local EP ID 2, remote ID 1001, proto tcp, ingress, \
+             action {action}, auth: disabled, match {found}, 10.0.1.1:40000 -> 10.0.1.2:80 tcp SYN"
+        );
+        assert_eq!(line(record.as_bytes()), expected);
+    }
+    let debug = DebugNotify {
+        head: head(NotifyType::Debug, DebugPoint::ToStack as u8),
+        arg1: 0x0f00,
+        arg2: 0,
+        arg3: 0,
+    };
+    assert_eq!(
+        line(debug.as_bytes()),
+        "## debug: flow 0x1f3ac2b1 endpoint 2, to the stack: mark: 0xf00 0x0 0x0"
+    );
+    assert_eq!(Event::parse(&[9; 40]), Err(EventError::UnknownType(9)));
 }
