@@ -53,14 +53,17 @@ fn the_schema_names_the_keys() {
     assert_eq!(
         keys,
         [
+            "datapath",
             "deny",
             "description",
             "device",
             "endpoint",
             "expect",
+            "ipcache",
             "map",
             "node",
             "object",
+            "policy",
             "seed",
             "service",
             "step",
