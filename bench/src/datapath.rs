@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::rig;
 use twinpath::kernel::test_run::{self, Program};
-use twinpath::plan::{NodePlan, StimulusKind};
+use twinpath::plan::{MapValue, NodePlan, StimulusKind};
 use twinpath::scenario::Scenario;
 use twinpath_machine::engine::{Checked, Engine, Rbpf};
 use twinpath_machine::{LoadOptions, Machine, MachineOptions, Object, Placement, ProgramId};
@@ -56,7 +56,7 @@ impl Datapath {
         let loaded = machine.load(&object, &options, &Helpers).expect("it loads");
         for write in &self.node.maps {
             let map = &mut machine.maps[loaded.maps[&write.map]];
-            map.user_update(&mut machine.memory, &write.key, &write.value, 0)
+            map.user_update(&mut machine.memory, &write.key, bytes(&write.value), 0)
                 .expect("an entry");
         }
         loaded.programs[self.program]
@@ -105,14 +105,22 @@ impl Datapath {
         let device = self.node.devices[self.device].ifindex.get().to_le_bytes();
         for write in &self.node.maps {
             let map = object.map(&write.map).expect("a map of the object");
-            test_run::write_map(map, &write.key, &write.value).expect("an entry");
+            test_run::write_map(map, &write.key, bytes(&write.value)).expect("an entry");
             // The kernel runs it on the loopback device.
             if write.map == "lxc_device" && write.key == device {
                 let loopback = 1u32.to_le_bytes();
-                test_run::write_map(map, &loopback, &write.value).expect("an entry");
+                test_run::write_map(map, &loopback, bytes(&write.value)).expect("an entry");
             }
         }
         (object, program)
+    }
+}
+
+/// The value of a write. The datapath fills its program array itself.
+fn bytes(value: &MapValue) -> &[u8] {
+    match value {
+        MapValue::Bytes(bytes) => bytes,
+        MapValue::Program(name) => panic!("{name} is no value"),
     }
 }
 

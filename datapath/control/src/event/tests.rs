@@ -166,7 +166,7 @@ fn head(kind: NotifyType, subtype: u8) -> NotifyHead {
 
 /// The head of a packet, and how a record shows it.
 fn shown(version: u8) -> (NotifyCapture, [u8; CAPTURE_LEN]) {
-    let builder = etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
+    let builder = PacketBuilder::ethernet2([2; 6], [4; 6])
         .ipv4([10, 0, 1, 1], [10, 0, 1, 2], 64)
         .tcp(40000, 80, 0, 1024)
         .syn();
