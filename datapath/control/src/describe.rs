@@ -12,10 +12,10 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use twinpath_abi::{
-    Address, Backend, BackendId, DeviceEndpoint, Direction, DropReason, EndpointInfo, EndpointKey,
-    Family, Ifindex, MaglevTable, MasqueradeRule, MetricsKey, MetricsValue, PREFIX_STATIC_BITS,
-    Port, PrefilterRule, PrefixKey, Protocol, Record, RemoteEndpoint, RemoteFlags, RevNatIndex,
-    Seam, ServiceKey, ServiceValue, Verdict, map,
+    Address, Backend, BackendId, DeviceEndpoint, Direction, DropReason, EndpointFlags,
+    EndpointInfo, EndpointKey, Family, Ifindex, MaglevTable, MasqueradeRule, MetricsKey,
+    MetricsValue, PREFIX_STATIC_BITS, Port, PrefilterRule, PrefixKey, Protocol, Record,
+    RemoteEndpoint, RemoteFlags, RevNatIndex, Seam, ServiceKey, ServiceValue, Verdict, map,
 };
 
 /// Named values of a record, in the record's order.
@@ -144,13 +144,23 @@ fn frontend(key: &ServiceKey) -> String {
 }
 
 fn endpoint(info: &EndpointInfo) -> Fields {
-    vec![
+    if info.flags.has(EndpointFlags::HOST) {
+        return vec![("", "the node itself".to_owned())];
+    }
+    let mut fields = vec![
         ("endpoint", info.lxc_id.to_string()),
         ("identity", info.sec_id.to_string()),
         ("ifindex", info.ifindex.to_string()),
         ("mac", info.mac.to_string()),
         ("node-mac", info.node_mac.to_string()),
-    ]
+    ];
+    fields.extend(audit(info.flags.has(EndpointFlags::AUDIT)));
+    fields
+}
+
+/// What is said of an endpoint in audit mode.
+fn audit(audit: bool) -> Option<(&'static str, String)> {
+    audit.then(|| ("", "audit mode".to_owned()))
 }
 
 fn sender(sender: &DeviceEndpoint) -> Fields {
@@ -161,6 +171,7 @@ fn sender(sender: &DeviceEndpoint) -> Fields {
     for (name, family) in [("ipv4", Family::V4), ("ipv6", Family::V6)] {
         fields.extend(sender.address(family).map(|ip| (name, ip.to_string())));
     }
+    fields.extend(audit(sender.flags & DeviceEndpoint::AUDIT != 0));
     fields
 }
 

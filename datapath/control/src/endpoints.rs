@@ -1,105 +1,123 @@
-//! Endpoints as entries of `lxc` and `lxc_device`.
+//! Endpoints: who they are, and their entries of `lxc` and `lxc_device`.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 use twinpath_abi::{
-    Address, DeviceEndpoint, EndpointFlags, EndpointId, EndpointInfo, EndpointKey, Identity, map,
+    Address, DeviceEndpoint, EndpointFlags, EndpointId, EndpointInfo, EndpointKey, Identity, Mac,
+    map,
 };
 
 use crate::entries::{Device, Entry};
-use crate::model::{Endpoint, ModelError, Place, Problem};
+use crate::model::{Endpoint, PolicyRule, Problem};
+use crate::policy::{DIRECTIONS, PolicyMap};
+use crate::population::{Pod, PodName, Population};
 
-/// What two endpoints must not have in common.
-#[derive(Default)]
-struct Taken<'a> {
-    names: BTreeSet<&'a str>,
-    devices: BTreeSet<&'a str>,
-    addresses: BTreeSet<IpAddr>,
-    ids: BTreeSet<NonZeroU16>,
+/// An endpoint, whether a scenario describes it or it is a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What users call it: of a pod, `NAMESPACE/NAME`.
+    pub name: String,
+    /// The node that it is on, if nodes have names.
+    pub node: Option<String>,
+    /// Its IPv4 address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Who it is to others.
+    pub identity: Identity,
+    /// Who may speak with it; of a described endpoint, without its rules.
+    pub policy: PolicyMap,
 }
 
-pub(crate) fn entries(
-    endpoints: &[Endpoint],
-    devices: impl Fn(&str) -> Option<Device>,
-) -> Result<Vec<Entry>, ModelError> {
-    let mut taken = Taken::default();
-    let mut entries = Vec::new();
-    for (index, endpoint) in endpoints.iter().enumerate() {
-        let fail = |problem| ModelError {
-            place: Place::Endpoint {
-                index,
-                name: endpoint.name.clone(),
-            },
-            problem,
-        };
-        let id = id(index, endpoint)?;
-        taken.take(endpoint, id).map_err(fail)?;
-        let device = devices(&endpoint.device)
-            .ok_or_else(|| fail(Problem::NoDevice(endpoint.device.clone())))?;
-        entries.extend(
-            endpoint
-                .addresses()
-                .map(|ip| delivery(endpoint, id, device, ip)),
-        );
-        entries.push(sending(endpoint, id, device));
+/// An endpoint of the node, behind a device of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalEndpoint {
+    /// Who it is.
+    pub member: Member,
+    /// Its number on the node.
+    pub id: EndpointId,
+    /// The node's end of its device pair.
+    pub device: Device,
+    /// Its own Ethernet address.
+    pub mac: Mac,
+    /// Whether what its policy denies is only reported.
+    pub audit: bool,
+}
+
+impl Member {
+    /// Who an endpoint of the model is.
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        rules: &[PolicyRule],
+        population: &Population,
+    ) -> Result<Self, Problem> {
+        let mut rules = rules.iter().filter(|rule| rule.endpoint == endpoint.name);
+        match population.pod(&endpoint.name) {
+            Ok(_) if rules.next().is_some() => Err(Problem::PodHas("policy")),
+            Ok(pod) => Self::from_pod(endpoint, pod, population),
+            Err(PodName::Several(names)) => Err(Problem::SeveralPods(names.join(", "))),
+            Err(PodName::None) => Self::described(endpoint, rules),
+        }
     }
-    Ok(entries)
-}
 
-/// An endpoint's number.
-pub(crate) fn id(index: usize, endpoint: &Endpoint) -> Result<NonZeroU16, ModelError> {
-    let by_place = || NonZeroU16::new(u16::try_from(index + 1).ok()?);
-    endpoint.id.or_else(by_place).ok_or_else(|| ModelError {
-        place: Place::Endpoint {
-            index,
-            name: endpoint.name.clone(),
-        },
-        problem: Problem::TooMany {
-            map: map::LXC_DEVICE,
-            max: map::max_entries::LXC_DEVICE,
-        },
-    })
-}
-
-impl<'a> Taken<'a> {
-    fn take(&mut self, endpoint: &'a Endpoint, id: NonZeroU16) -> Result<(), Problem> {
-        if !self.names.insert(&endpoint.name) {
-            return Err(Problem::NameTaken);
-        }
-        if !self.devices.insert(&endpoint.device) {
-            return Err(Problem::DeviceTaken(endpoint.device.clone()));
-        }
-        if !self.ids.insert(id) {
-            return Err(Problem::IdTaken(id));
-        }
-        if endpoint.addresses().next().is_none() {
+    fn described<'a>(
+        endpoint: &Endpoint,
+        rules: impl Iterator<Item = &'a PolicyRule>,
+    ) -> Result<Self, Problem> {
+        let ruled: Vec<_> = rules.map(|rule| rule.direction.number()).collect();
+        let open = DIRECTIONS.into_iter().filter(|way| !ruled.contains(way));
+        if endpoint.ipv4.is_none() && endpoint.ipv6.is_none() {
             return Err(Problem::NoAddress);
         }
-        for ip in endpoint.addresses() {
-            if !self.addresses.insert(ip) {
-                return Err(Problem::AddressTaken(ip));
-            }
+        Ok(Self {
+            name: endpoint.name.clone(),
+            node: endpoint.node.clone(),
+            ipv4: endpoint.ipv4,
+            ipv6: endpoint.ipv6,
+            identity: Identity(endpoint.identity.ok_or(Problem::NoIdentity)?),
+            policy: PolicyMap::open(open),
+        })
+    }
+
+    fn from_pod(endpoint: &Endpoint, pod: &Pod, population: &Population) -> Result<Self, Problem> {
+        let given = [
+            ("ipv4", endpoint.ipv4.is_some()),
+            ("ipv6", endpoint.ipv6.is_some()),
+            ("identity", endpoint.identity.is_some()),
+        ];
+        if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+            return Err(Problem::PodHas(name));
         }
-        within(map::LXC, self.addresses.len(), map::max_entries::LXC)?;
-        within(
-            map::LXC_DEVICE,
-            self.devices.len(),
-            map::max_entries::LXC_DEVICE,
-        )
+        if pod.host_network {
+            return Err(Problem::HostNetwork);
+        }
+        if pod.addresses.is_empty() {
+            return Err(Problem::PodWithoutAddress);
+        }
+        if let (Some(here), Some(there)) = (&endpoint.node, &pod.node)
+            && here != there
+        {
+            return Err(Problem::OtherNode(there.clone()));
+        }
+        let addresses = pod.addresses.iter();
+        Ok(Self {
+            name: pod.to_string(),
+            node: pod.node.clone().or_else(|| endpoint.node.clone()),
+            ipv4: addresses.clone().find_map(|ip| match ip {
+                IpAddr::V4(ip) => Some(*ip),
+                IpAddr::V6(_) => None,
+            }),
+            ipv6: addresses.clone().find_map(|ip| match ip {
+                IpAddr::V6(ip) => Some(*ip),
+                IpAddr::V4(_) => None,
+            }),
+            identity: population.identity(pod),
+            policy: population.policy(pod),
+        })
     }
-}
 
-/// Refuses more entries than a map holds.
-pub(crate) fn within(map: &'static str, len: usize, max: usize) -> Result<(), Problem> {
-    if len > max {
-        return Err(Problem::TooMany { map, max });
-    }
-    Ok(())
-}
-
-impl Endpoint {
     /// Its addresses, IPv4 first.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let v4 = self.ipv4.map(IpAddr::V4);
@@ -108,39 +126,100 @@ impl Endpoint {
     }
 }
 
-/// Where packets for an address go.
-fn delivery(endpoint: &Endpoint, id: NonZeroU16, device: Device, ip: IpAddr) -> Entry {
+/// What two endpoints must not have in common.
+#[derive(Default)]
+pub(crate) struct Taken {
+    names: BTreeSet<String>,
+    addresses: BTreeSet<IpAddr>,
+    devices: BTreeSet<String>,
+    ids: BTreeSet<NonZeroU16>,
+}
+
+impl Taken {
+    /// Takes what an endpoint of the cluster has.
+    pub fn take(&mut self, member: &Member) -> Result<(), Problem> {
+        if !self.names.insert(member.name.clone()) {
+            return Err(Problem::NameTaken);
+        }
+        for ip in member.addresses() {
+            if !self.addresses.insert(ip) {
+                return Err(Problem::AddressTaken(ip));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what an endpoint of the node has; returns its number.
+    pub fn take_local(&mut self, index: usize, endpoint: &Endpoint) -> Result<EndpointId, Problem> {
+        let too_many = Problem::TooMany {
+            map: map::LXC_DEVICE,
+            max: map::max_entries::LXC_DEVICE,
+        };
+        if !self.devices.insert(endpoint.device.clone()) {
+            return Err(Problem::DeviceTaken(endpoint.device.clone()));
+        }
+        let place = || NonZeroU16::new(u16::try_from(index + 1).ok()?);
+        let id = endpoint.id.or_else(place).ok_or(too_many)?;
+        // The last number is the node's own.
+        if id.get() == EndpointId::HOST.0 || !self.ids.insert(id) {
+            return Err(Problem::IdTaken(id));
+        }
+        Ok(EndpointId(id.get()))
+    }
+}
+
+impl LocalEndpoint {
+    /// Where packets to it go, and who sends through its device.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
+        let info = EndpointInfo {
+            ifindex: self.device.ifindex,
+            lxc_id: self.id,
+            reserved: 0,
+            flags: if self.audit {
+                EndpointFlags::AUDIT
+            } else {
+                EndpointFlags::default()
+            },
+            sec_id: self.member.identity,
+            mac: self.mac,
+            node_mac: self.device.mac,
+            reserved2: 0,
+        };
+        let addresses = self.member.addresses();
+        let delivery = addresses.map(move |ip| Entry::new(map::LXC, &EndpointKey::new(ip), &info));
+        let sending = Entry::new(map::LXC_DEVICE, &self.device.ifindex, &self.sender());
+        delivery.chain([sending])
+    }
+
+    fn sender(&self) -> DeviceEndpoint {
+        let address = |ip: Option<IpAddr>| ip.map_or(Address::UNSPECIFIED, Address::from);
+        let flag = |has: bool, flag| if has { flag } else { 0 };
+        let Member { ipv4, ipv6, .. } = self.member;
+        DeviceEndpoint {
+            ipv4: address(ipv4.map(IpAddr::V4)),
+            ipv6: address(ipv6.map(IpAddr::V6)),
+            sec_id: self.member.identity,
+            lxc_id: self.id,
+            flags: flag(ipv4.is_some(), DeviceEndpoint::HAS_V4)
+                | flag(ipv6.is_some(), DeviceEndpoint::HAS_V6)
+                | flag(self.audit, DeviceEndpoint::AUDIT),
+            mac: self.mac,
+            node_mac: self.device.mac,
+        }
+    }
+}
+
+/// The node itself behind one of its addresses.
+pub(crate) fn host(ip: IpAddr) -> Entry {
     let info = EndpointInfo {
-        ifindex: device.ifindex,
-        lxc_id: EndpointId(id.get()),
+        ifindex: twinpath_abi::Ifindex(0),
+        lxc_id: EndpointId::HOST,
         reserved: 0,
-        flags: if endpoint.audit {
-            EndpointFlags::AUDIT
-        } else {
-            EndpointFlags::default()
-        },
-        sec_id: Identity(endpoint.identity),
-        mac: endpoint.mac,
-        node_mac: device.mac,
+        flags: EndpointFlags::HOST,
+        sec_id: Identity::HOST,
+        mac: Mac::NONE,
+        node_mac: Mac::NONE,
         reserved2: 0,
     };
     Entry::new(map::LXC, &EndpointKey::new(ip), &info)
-}
-
-/// Who sends through a device.
-fn sending(endpoint: &Endpoint, id: NonZeroU16, device: Device) -> Entry {
-    let address = |ip: Option<IpAddr>| ip.map_or(Address::UNSPECIFIED, Address::from);
-    let flag = |has: bool, flag| if has { flag } else { 0 };
-    let sender = DeviceEndpoint {
-        ipv4: address(endpoint.ipv4.map(IpAddr::V4)),
-        ipv6: address(endpoint.ipv6.map(IpAddr::V6)),
-        sec_id: Identity(endpoint.identity),
-        lxc_id: EndpointId(id.get()),
-        flags: flag(endpoint.ipv4.is_some(), DeviceEndpoint::HAS_V4)
-            | flag(endpoint.ipv6.is_some(), DeviceEndpoint::HAS_V6)
-            | flag(endpoint.audit, DeviceEndpoint::AUDIT),
-        mac: endpoint.mac,
-        node_mac: device.mac,
-    };
-    Entry::new(map::LXC_DEVICE, &device.ifindex, &sender)
 }

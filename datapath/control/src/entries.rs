@@ -2,8 +2,7 @@
 
 use twinpath_abi::{Ifindex, Mac, Record};
 
-use crate::model::{Cluster, ModelError};
-use crate::{endpoints, prefilter, rules, services};
+use crate::model::Problem;
 
 /// A device of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,20 +36,14 @@ pub trait MapWriter {
     fn update(&mut self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Self::Error>;
 }
 
-/// Why a cluster did not get into the maps.
+/// A map that did not take an entry.
 #[derive(Debug, thiserror::Error)]
-pub enum WriteError<E> {
-    /// The model itself is at fault.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// A map did not take an entry.
-    #[error("map {map} did not take an entry: {error}")]
-    Map {
-        /// The map's name.
-        map: &'static str,
-        /// What it said.
-        error: E,
-    },
+#[error("map {map} did not take an entry: {error}")]
+pub struct WriteError<E> {
+    /// The map's name.
+    pub map: &'static str,
+    /// What it said.
+    pub error: E,
 }
 
 impl Entry {
@@ -63,36 +56,10 @@ impl Entry {
     }
 }
 
-impl Cluster {
-    /// The map entries that tell the datapath of this cluster, in the order of the model.
-    ///
-    /// # Errors
-    /// `devices` does not know a device, or the model contradicts itself.
-    pub fn entries(
-        &self,
-        devices: impl Fn(&str) -> Option<Device>,
-    ) -> Result<Vec<Entry>, ModelError> {
-        let mut entries = endpoints::entries(&self.endpoints, devices)?;
-        entries.extend(rules::policies(self)?);
-        entries.extend(rules::identities(self));
-        entries.extend(services::entries(&self.services)?);
-        entries.extend(prefilter::entries(&self.deny)?);
-        Ok(entries)
+/// Refuses more entries than a map holds.
+pub(crate) fn within(map: &'static str, len: usize, max: usize) -> Result<(), Problem> {
+    if len > max {
+        return Err(Problem::TooMany { map, max });
     }
-
-    /// Writes the map entries.
-    ///
-    /// # Errors
-    /// As for [`Cluster::entries`], or a map does not take an entry.
-    pub fn write<W: MapWriter>(
-        &self,
-        devices: impl Fn(&str) -> Option<Device>,
-        maps: &mut W,
-    ) -> Result<(), WriteError<W::Error>> {
-        for Entry { map, key, value } in self.entries(devices)? {
-            maps.update(map, &key, &value)
-                .map_err(|error| WriteError::Map { map, error })?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -9,42 +9,30 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use twinpath_abi::Identity;
 
-use crate::labels::Labels;
+use crate::labels::{Labels, Source};
 
-/// Reserved identities and the names of their labels, `reserved:host` and so on.
-pub const RESERVED: [(Identity, &str); 10] = [
-    (HOST, "host"),
-    (WORLD, "world"),
-    (UNMANAGED, "unmanaged"),
-    (HEALTH, "health"),
-    (INIT, "init"),
-    (REMOTE_NODE, "remote-node"),
-    (KUBE_APISERVER, "kube-apiserver"),
-    (INGRESS, "ingress"),
-    (WORLD_IPV4, "world-ipv4"),
-    (WORLD_IPV6, "world-ipv6"),
+/// Reserved identities.
+pub const RESERVED: [Identity; 10] = [
+    Identity::HOST,
+    Identity::WORLD,
+    Identity::UNMANAGED,
+    Identity::HEALTH,
+    Identity::INIT,
+    Identity::REMOTE_NODE,
+    Identity::KUBE_APISERVER,
+    Identity::INGRESS,
+    Identity::WORLD_IPV4,
+    Identity::WORLD_IPV6,
 ];
 
-/// The node itself.
-pub const HOST: Identity = Identity(1);
-/// Whatever is outside of the cluster.
-pub const WORLD: Identity = Identity(2);
-/// Endpoints that Cilium does not manage.
-pub const UNMANAGED: Identity = Identity(3);
-/// Health checks.
-pub const HEALTH: Identity = Identity(4);
-/// Endpoints whose labels are not known yet.
-pub const INIT: Identity = Identity(5);
-/// Other nodes.
-pub const REMOTE_NODE: Identity = Identity(6);
-/// The API server.
-pub const KUBE_APISERVER: Identity = Identity(7);
-/// Ingress proxies.
-pub const INGRESS: Identity = Identity(8);
-/// Whatever is outside of the cluster, by IPv4.
-pub const WORLD_IPV4: Identity = Identity(9);
-/// Whatever is outside of the cluster, by IPv6.
-pub const WORLD_IPV6: Identity = Identity(10);
+/// The labels of a reserved identity: `reserved:host` and so on. Who serves the API is a node as well.
+pub fn reserved_labels(identity: Identity) -> Labels {
+    let mut labels = Labels::reserved(identity.reserved_name().unwrap_or("unknown"));
+    if identity == Identity::KUBE_APISERVER {
+        labels.insert(Source::Reserved, "remote-node", "");
+    }
+    labels
+}
 
 const FIRST_OF_CLUSTER: u32 = 256;
 const FIRST_OF_NODE: u32 = (1 << 24) + 1;
@@ -114,7 +102,11 @@ impl Identities {
 
 /// The world by a family.
 pub const fn world(ipv4: bool) -> Identity {
-    if ipv4 { WORLD_IPV4 } else { WORLD_IPV6 }
+    if ipv4 {
+        Identity::WORLD_IPV4
+    } else {
+        Identity::WORLD_IPV6
+    }
 }
 
 #[cfg(test)]
@@ -129,9 +121,9 @@ mod tests {
         let cases = [
             ("10.0.0.1", Identity(FIRST_OF_NODE)),
             ("10.1.0.1", Identity(FIRST_OF_NODE + 1)),
-            ("192.0.2.1", WORLD_IPV4),
+            ("192.0.2.1", Identity::WORLD_IPV4),
             ("2001:db8::1", Identity(FIRST_OF_NODE + 2)),
-            ("2001:db9::1", WORLD_IPV6),
+            ("2001:db9::1", Identity::WORLD_IPV6),
         ];
         for (address, expected) in cases {
             let address = address.parse().expect("an address");

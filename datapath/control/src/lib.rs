@@ -1,15 +1,14 @@
-//! The cluster model of the Twinpath datapath: endpoints, services and a deny list, turned into map
-//! entries; and the way back, from map entries and events to words.
+//! The cluster model of the Twinpath datapath: from what a scenario and Kubernetes' manifests say to the map
+//! entries of each node; and the way back, from map entries and events to words.
 //!
-//! A second way in are Kubernetes' manifests: [`kubernetes`] reads them, [`population`] knows the pods, nodes and
-//! identities in them, and [`policy`] turns what they say of who may speak with whom into the entries of
-//! each endpoint's policy.
-//!
-//! The model is plain data that a TOML file can hold. It names devices; whoever writes the maps knows
-//! their interface indexes.
+//! [`Cluster`] is plain data that a TOML file can hold: which endpoints stand behind which devices, services, a
+//! deny list. [`kubernetes`] reads manifests, [`population`] knows the pods, nodes and identities in them, and
+//! [`policy`] turns what they say of who may speak with whom into each endpoint's policy. [`NodeState`] puts the
+//! two together for one node: an endpoint with a pod's name is that pod.
 //!
 //! ```
-//! use twinpath_control::{Cluster, Device, describe};
+//! use twinpath_control::population::Population;
+//! use twinpath_control::{Cluster, Device, Here, NodeState, describe};
 //! use twinpath_control::abi::Ifindex;
 //!
 //! let cluster: Cluster = toml::from_str(r#"
@@ -36,8 +35,10 @@
 //!         mac: "02:00:00:00:00:07".parse().ok()?,
 //!     })
 //! };
-//! let entries = cluster.entries(devices)?;
-//! let lines: Vec<_> = entries
+//! let here = Here { node: None, addresses: Vec::new(), devices: &devices };
+//! let state = NodeState::new(&cluster, &Population::default(), &here)?;
+//! let lines: Vec<_> = state
+//!     .entries()
 //!     .iter()
 //!     .filter_map(|entry| describe::line(entry.map, &entry.key, &entry.value))
 //!     .collect();
@@ -50,11 +51,15 @@ pub mod describe;
 mod endpoints;
 mod entries;
 pub mod event;
+pub mod gc;
 pub mod identity;
+mod ipcache;
 pub mod kubernetes;
 pub mod labels;
 pub mod maglev;
 mod model;
+pub mod names;
+mod node;
 pub mod policy;
 pub mod population;
 mod prefilter;
@@ -62,12 +67,15 @@ mod rules;
 mod services;
 mod settings;
 
+pub use endpoints::{LocalEndpoint, Member};
 pub use entries::{Device, Entry, MapWriter, WriteError};
-pub use event::{DropEvent, Event};
+pub use event::Event;
 pub use model::{
     Backend, Cluster, Endpoint, Known, ModelError, Place, PolicyRule, Problem, RuleDirection,
     Service, Spoken, Transport,
 };
+pub use names::Names;
+pub use node::{Here, NodeState};
 pub use settings::{Aggregation, Settings};
 /// The records themselves.
 pub use twinpath_abi as abi;

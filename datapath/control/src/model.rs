@@ -31,12 +31,15 @@ pub struct Cluster {
     pub deny: Vec<IpNet>,
 }
 
-/// An endpoint of this node: a container behind a device of its own.
+/// An endpoint: a container behind a device of its own. One that has the name of a pod of the manifests is that
+/// pod, with its addresses, its identity and its policies; any other has what stands here, and no policies.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Endpoint {
-    /// Unique among the endpoints.
+    /// Unique among the endpoints. A pod's is `NAMESPACE/NAME`, or `NAME` alone if no other pod has it.
     pub name: String,
+    /// The node that it is on; a pod's is where the manifest says. Not needed if there is only one.
+    pub node: Option<String>,
     /// The node's end of the endpoint's device pair.
     pub device: String,
     /// Its IPv4 address. An endpoint has at least one address.
@@ -48,7 +51,7 @@ pub struct Endpoint {
     #[schemars(with = "String")]
     pub mac: Mac,
     /// Its security identity.
-    pub identity: u32,
+    pub identity: Option<u32>,
     /// Its number on the node. If left out, its place among the endpoints, counted from 1.
     pub id: Option<NonZeroU16>,
     /// Its policy is in audit mode: what that denies is reported and goes on.
@@ -245,6 +248,8 @@ pub enum Place {
         /// Its index.
         index: usize,
     },
+    /// The cluster as a whole.
+    Cluster,
     /// One of [`Cluster::deny`].
     Deny {
         /// Its index.
@@ -261,6 +266,24 @@ pub enum Problem {
     /// A device that the node does not have.
     #[error("no device `{0}` on this node")]
     NoDevice(String),
+    /// An endpoint that is neither described nor a pod.
+    #[error("expected `identity`, as no pod of the manifests has this name")]
+    NoIdentity,
+    /// A name that more than one pod has.
+    #[error("pods of several namespaces have this name; expected one of {0}")]
+    SeveralPods(String),
+    /// Something that a pod's manifest says already.
+    #[error("expected no `{0}`, as the manifest of the pod says it")]
+    PodHas(&'static str),
+    /// A pod on the network of its node, which needs no device.
+    #[error("the pod is on the network of its node and has no device")]
+    HostNetwork,
+    /// A pod without addresses.
+    #[error("the manifest of the pod has no address in `status.podIPs`")]
+    PodWithoutAddress,
+    /// A pod that the manifest puts on another node.
+    #[error("the manifest puts the pod on node `{0}`")]
+    OtherNode(String),
     /// Two endpoints share a device.
     #[error("device `{0}` belongs to another endpoint")]
     DeviceTaken(String),
@@ -326,6 +349,7 @@ impl fmt::Display for Place {
                 write!(f, "service `{name}`, backend {}", index + 1)
             }
             Self::Policy { index } => write!(f, "policy rule {}", index + 1),
+            Self::Cluster => f.write_str("cluster"),
             Self::Deny { index } => write!(f, "deny list, entry {}", index + 1),
         }
     }

@@ -1,13 +1,14 @@
 //! Who lives in a cluster: its pods and nodes, their identities, and the policies that are for them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{self as core, Container};
 use twinpath_abi::{Identity, Protocol};
 
-use crate::identity::{self, Identities};
+use crate::identity::Identities;
 use crate::kubernetes::{ManifestError, Objects, Path, Placed};
 use crate::labels::{
     CLUSTER, CLUSTER_NAME, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source,
@@ -34,6 +35,21 @@ pub struct Pod {
     pub ports: BTreeMap<(Protocol, String), u16>,
 }
 
+impl fmt::Display for Pod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Why a name is not that of one pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PodName {
+    /// No pod has it.
+    None,
+    /// Pods of several namespaces have it: those.
+    Several(Vec<String>),
+}
+
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
@@ -48,7 +64,7 @@ pub struct Node {
 }
 
 /// All of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Population {
     /// In the order of the manifests.
     pub pods: Vec<Pod>,
@@ -92,30 +108,57 @@ impl Population {
         })
     }
 
+    /// The pod of a name: `NAMESPACE/NAME`, or `NAME` alone if only one pod has it.
+    ///
+    /// # Errors
+    /// No pod has the name, or more than one.
+    pub fn pod(&self, name: &str) -> Result<&Pod, PodName> {
+        let named: Vec<_> = match name.split_once('/') {
+            Some((namespace, name)) => {
+                let pods = self.pods.iter();
+                pods.filter(|pod| pod.namespace == namespace && pod.name == name)
+                    .collect()
+            }
+            None => self.pods.iter().filter(|pod| pod.name == name).collect(),
+        };
+        match named[..] {
+            [] => Err(PodName::None),
+            [pod] => Ok(pod),
+            _ => Err(PodName::Several(
+                named.iter().map(ToString::to_string).collect(),
+            )),
+        }
+    }
+
     /// A pod's identity, as others see it.
     pub fn identity(&self, pod: &Pod) -> Identity {
         if pod.host_network {
-            return identity::REMOTE_NODE;
+            return Identity::REMOTE_NODE;
         }
         let of_labels = self.identities.of_labels(&pod.labels);
-        of_labels.unwrap_or(identity::UNMANAGED)
+        of_labels.unwrap_or(Identity::UNMANAGED)
     }
 
     /// The identity of an address as a node sees it: its own are the host's, other nodes' are remote.
     pub fn identity_of(&self, address: IpAddr, here: Option<&str>) -> Identity {
         let own = |addresses: &[IpAddr]| addresses.contains(&address);
         if let Some(node) = self.nodes.iter().find(|node| own(&node.addresses)) {
-            return if Some(node.name.as_str()) == here {
-                identity::HOST
-            } else {
-                identity::REMOTE_NODE
-            };
+            return self.node_identity(address, Some(node.name.as_str()) == here);
         }
         let pod = self.pods.iter().find(|pod| own(&pod.addresses));
         pod.map_or_else(
             || self.identities.of_address(address),
             |pod| self.identity(pod),
         )
+    }
+
+    /// The identity of a node's address, as that node or another one sees it.
+    pub fn node_identity(&self, _address: IpAddr, own: bool) -> Identity {
+        if own {
+            Identity::HOST
+        } else {
+            Identity::REMOTE_NODE
+        }
     }
 
     /// The policy of a pod.
@@ -130,12 +173,14 @@ impl Population {
         policy::resolve(selecting, &self.identities, &own, self)
     }
 
-    /// The policy of a node's own traffic.
-    pub fn host_policy(&self, node: &Node) -> PolicyMap {
+    /// The policy of a node's own traffic, if there is one for it.
+    pub fn host_policy(&self, node: &Node) -> Option<PolicyMap> {
         let selecting = self.policies.iter().filter(|policy| {
             matches!(&policy.subject, Subject::Nodes(selector) if selector.matches(&node.labels))
         });
-        policy::resolve(selecting, &self.identities, &|_, _| BTreeSet::new(), self)
+        let selecting: Vec<_> = selecting.collect();
+        (!selecting.is_empty())
+            .then(|| policy::resolve(selecting, &self.identities, &|_, _| BTreeSet::new(), self))
     }
 }
 

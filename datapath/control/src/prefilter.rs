@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use twinpath_abi::{PrefilterRule, PrefixKey, map};
 
-use crate::endpoints::within;
-use crate::entries::Entry;
+use crate::entries::{Entry, within};
 use crate::model::{ModelError, Place, Problem};
 
 pub(crate) fn entries(deny: &[IpNet]) -> Result<Vec<Entry>, ModelError> {

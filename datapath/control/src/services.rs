@@ -9,8 +9,7 @@ use twinpath_abi::{
     map,
 };
 
-use crate::endpoints::within;
-use crate::entries::Entry;
+use crate::entries::{Entry, within};
 use crate::maglev;
 use crate::model::{Backend, ModelError, Place, Problem, Service, Transport};
 

@@ -3,9 +3,10 @@
 
 use twinpath_control::abi::{
     Backend, BackendId, DeviceEndpoint, EndpointInfo, FromBytes as _, Ifindex, MaglevTable,
-    PolicyEntry, RemoteEndpoint, ServiceValue, map,
+    PolicyEntry, PolicyKey, RemoteEndpoint, ServiceValue, map,
 };
-use twinpath_control::{Cluster, Device, Entry, MapWriter, WriteError, describe};
+use twinpath_control::population::Population;
+use twinpath_control::{Cluster, Device, Entry, Here, MapWriter, ModelError, NodeState, describe};
 
 const CLUSTER: &str = r#"
     deny = ["198.51.100.7/24", "2001:db8:bad::/48"]
@@ -62,6 +63,15 @@ fn cluster(text: &str) -> Cluster {
     toml::from_str(text).unwrap()
 }
 
+fn state(text: &str) -> Result<NodeState, ModelError> {
+    let here = Here {
+        node: None,
+        addresses: vec!["10.0.1.1".parse().unwrap()],
+        devices: &devices,
+    };
+    NodeState::new(&cluster(text), &Population::default(), &here)
+}
+
 fn lines(entries: &[Entry]) -> Vec<String> {
     entries
         .iter()
@@ -74,13 +84,13 @@ fn lines(entries: &[Entry]) -> Vec<String> {
 
 #[test]
 fn a_cluster_becomes_entries() {
-    let entries = cluster(CLUSTER).entries(devices).unwrap();
+    let state = state(CLUSTER).unwrap();
     let web =
         "endpoint 1, identity 1001, ifindex 11, mac 02:00:00:00:01:0a, node-mac 02:00:00:00:00:01";
     let db =
         "endpoint 77, identity 1002, ifindex 12, mac 02:00:00:00:01:14, node-mac 02:00:00:00:00:02";
     assert_eq!(
-        lines(&entries),
+        lines(state.entries()),
         [
             format!("lxc 10.0.1.10: {web}"),
             format!("lxc fd00::10: {web}"),
@@ -88,13 +98,17 @@ fn a_cluster_becomes_entries() {
                 .into(),
             format!("lxc fd00::20: {db}"),
             "lxc_device ifindex 12: endpoint 77, identity 1002, ipv6 fd00::20".into(),
-            "policy endpoint 1, ingress, anybody, all: allow".into(),
-            "policy endpoint 1, egress, anybody, all: allow".into(),
-            "policy endpoint 77, ingress, anybody, all: allow".into(),
-            "policy endpoint 77, egress, anybody, all: allow".into(),
+            "lxc 10.0.1.1: the node itself".into(),
+            "ipcache 0.0.0.0/0: identity world-ipv4".into(),
+            "ipcache 10.0.1.1/32: identity host".into(),
             "ipcache 10.0.1.10/32: identity 1001".into(),
+            "ipcache ::/0: identity world-ipv6".into(),
             "ipcache fd00::10/128: identity 1001".into(),
             "ipcache fd00::20/128: identity 1002".into(),
+            "policy endpoint 1, ingress, identity any, any: allow".into(),
+            "policy endpoint 1, egress, identity any, any: allow".into(),
+            "policy endpoint 77, ingress, identity any, any: allow".into(),
+            "policy endpoint 77, egress, identity any, any: allow".into(),
             "lb_backends backend 1: 10.0.1.10:8080/tcp, mac 02:00:00:00:01:0a".into(),
             "lb_backends backend 2: 10.0.1.11:8080/tcp, mac of the sender".into(),
             "lb_services 192.0.2.80:80/tcp: service 1, backends 2".into(),
@@ -119,11 +133,11 @@ fn entries_have_the_sizes_of_the_maps() {
         map::LB_BACKENDS => (4, size_of::<Backend>()),
         map::LB_MAGLEV => (2, size_of::<MaglevTable>()),
         map::PREFILTER => (24, 4),
-        map::POLICY => (16, size_of::<PolicyEntry>()),
         map::IPCACHE => (24, size_of::<RemoteEndpoint>()),
+        map::POLICY => (size_of::<PolicyKey>(), size_of::<PolicyEntry>()),
         other => panic!("{other}"),
     };
-    for entry in cluster(CLUSTER).entries(devices).unwrap() {
+    for entry in state(CLUSTER).unwrap().entries() {
         assert_eq!(
             (entry.key.len(), entry.value.len()),
             sizes(entry.map),
@@ -135,8 +149,9 @@ fn entries_have_the_sizes_of_the_maps() {
 
 #[test]
 fn every_slot_has_a_backend_of_the_service() {
-    let entries = cluster(CLUSTER).entries(devices).unwrap();
-    let tables: Vec<_> = entries
+    let state = state(CLUSTER).unwrap();
+    let tables: Vec<_> = state
+        .entries()
         .iter()
         .filter(|entry| entry.map == map::LB_MAGLEV)
         .collect();
@@ -160,22 +175,11 @@ impl MapWriter for Small {
 
 #[test]
 fn a_writer_gets_every_entry_or_the_error_names_the_map() {
-    let cluster = cluster(CLUSTER);
-    let count = cluster.entries(devices).unwrap().len();
-    let mut maps = Small(count);
-    cluster.write(devices, &mut maps).unwrap();
+    let state = state(CLUSTER).unwrap();
+    let mut maps = Small(state.entries().len());
+    state.write(&mut maps).unwrap();
     assert_eq!(maps.0, 0);
-    let error = cluster.write(devices, &mut Small(2)).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            WriteError::Map {
-                map: map::LXC_DEVICE,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let error = state.write(&mut Small(2)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "map lxc_device did not take an entry: is full"
@@ -254,7 +258,7 @@ fn contradictions_are_named() {
         ),
     ];
     for (text, expected) in cases {
-        let error = cluster(&text).entries(devices).unwrap_err();
+        let error = state(&text).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -307,8 +311,7 @@ fn rules_become_entries_of_the_policy() {
         tunnel = \"192.0.2.2\"
         "
     );
-    let entries = cluster(&text).entries(devices).unwrap();
-    let lines = lines(&entries);
+    let lines = lines(state(&text).unwrap().entries());
     let of_web: Vec<&str> = lines
         .iter()
         .filter(|line| line.starts_with("policy endpoint 1,"))
@@ -317,9 +320,9 @@ fn rules_become_entries_of_the_policy() {
     assert_eq!(
         of_web,
         [
-            "policy endpoint 1, egress, anybody, all: allow",
-            "policy endpoint 1, ingress, identity 1002, tcp 80/14: allow",
-            "policy endpoint 1, ingress, anybody, icmp: deny",
+            "policy endpoint 1, egress, identity any, any: allow",
+            "policy endpoint 1, ingress, identity 1002, 80-83/tcp: allow",
+            "policy endpoint 1, ingress, identity any, icmp: deny",
         ]
     );
     let known = "ipcache 10.0.2.0/24: identity 2001, tunnel 192.0.2.2";
@@ -344,7 +347,7 @@ fn rules_that_say_nothing_are_refused() {
     ];
     for (rule, expected) in cases {
         let text = format!("{CLUSTER}\n[[policy]]\ndirection = \"egress\"\n{rule}\n");
-        let error = cluster(&text).entries(devices).unwrap_err();
+        let error = state(&text).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 }

@@ -1,11 +1,11 @@
 //! Map entries and events in words: the datapath's own by their types, others as bytes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use twinpath_control::abi::map;
-use twinpath_control::{self as control, describe};
+use twinpath_control::{Names, describe, event};
 
-use crate::plan::ObjectName;
+use crate::plan::{NodeName, ObjectName};
 use crate::recording::{Event, MapRef};
 
 /// Named values of a record, in its own order. A value may stand without a name.
@@ -14,12 +14,12 @@ pub type Fields = Vec<(String, String)>;
 /// Knows which objects are the datapath, whose records it can read.
 #[derive(Debug, Clone, Default)]
 pub struct Decoder {
-    datapaths: BTreeSet<ObjectName>,
+    datapaths: BTreeMap<(NodeName, ObjectName), Names>,
 }
 
 impl Decoder {
-    /// A decoder that takes these objects for the datapath.
-    pub fn new(datapaths: impl IntoIterator<Item = ObjectName>) -> Self {
+    /// A decoder that takes these objects for the datapath, each on its node, with the names that it knows there.
+    pub fn new(datapaths: impl IntoIterator<Item = ((NodeName, ObjectName), Names)>) -> Self {
         Self {
             datapaths: datapaths.into_iter().collect(),
         }
@@ -27,13 +27,28 @@ impl Decoder {
 
     /// An event's fields.
     pub fn event(&self, event: &Event) -> Fields {
-        self.own_event(event)
-            .map_or_else(|| raw(&event.bytes), |event| named(event.fields()))
+        match (self.own(event), self.names(&event.map)) {
+            (None, _) => raw(&event.bytes),
+            (Some(own), names) => {
+                let mut fields = named(own.fields());
+                let decided = names.and_then(|names| names.decided(&own));
+                fields.extend(decided.map(|by| ("policy".to_owned(), by)));
+                fields
+            }
+        }
     }
 
     /// An event in words, if it is one of the datapath's.
     pub fn event_text(&self, event: &Event) -> Option<String> {
-        self.own_event(event).map(|event| event.to_string())
+        let own = self.own(event)?;
+        let decided = self.names(&event.map)?.decided(&own);
+        let by = decided.map(|by| format!(" by {by}"));
+        Some(format!("{own}{}", by.unwrap_or_default()))
+    }
+
+    /// An event with names instead of addresses, if it is one of the datapath's.
+    pub fn event_observed(&self, event: &Event) -> Option<String> {
+        Some(self.own(event)?.observe(self.names(&event.map)?))
     }
 
     /// An event in a line, whoever wrote it.
@@ -44,10 +59,7 @@ impl Decoder {
 
     /// The reason of an event that tells of a drop.
     pub fn drop_reason(&self, event: &Event) -> Option<String> {
-        match self.own_event(event)? {
-            control::Event::Drop(drop) => Some(drop.reason_text()),
-            _ => None,
-        }
+        self.own(event)?.drop_reason()
     }
 
     /// A key's fields.
@@ -71,10 +83,8 @@ impl Decoder {
             several if map.map == map::METRICS => sum(several),
             several => several.concat(),
         };
-        let fields = self
-            .is_own(map)
-            .then(|| describe::value(&map.map, &sum))
-            .flatten();
+        let names = self.names(map);
+        let fields = names.and_then(|names| names.value(&map.map, &sum));
         fields.map_or_else(|| raw(&slots.concat()), named)
     }
 
@@ -84,12 +94,17 @@ impl Decoder {
     }
 
     fn is_own(&self, map: &MapRef) -> bool {
-        self.datapaths.contains(&map.object)
+        self.names(map).is_some()
     }
 
-    fn own_event(&self, event: &Event) -> Option<control::Event> {
+    /// What the node says of the object's records, if that is the datapath.
+    fn names(&self, map: &MapRef) -> Option<&Names> {
+        self.datapaths.get(&(map.node.clone(), map.object.clone()))
+    }
+
+    fn own(&self, event: &Event) -> Option<event::Event> {
         let own = self.is_own(&event.map) && event.map.map == map::EVENTS;
-        own.then(|| control::Event::parse(&event.bytes).ok())
+        own.then(|| event::Event::parse(&event.bytes).ok())
             .flatten()
     }
 }

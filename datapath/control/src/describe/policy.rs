@@ -1,12 +1,13 @@
 //! Entries of policies.
 
 use twinpath_abi::{
-    Direction, Identity, POLICY_STATIC_BITS, PolicyData, PolicyEntry, PolicyFlags, PolicyKey,
+    Direction, EndpointId, Identity, POLICY_STATIC_BITS, PolicyData, PolicyEntry, PolicyFlags,
+    PolicyKey, Protocol,
 };
 
 use super::Fields;
 
-/// `endpoint 1, ingress, identity 1001, tcp 80/16`.
+/// `endpoint 1, ingress, identity 1001, 80/tcp`: of several ports, the first and the last.
 pub(super) fn key(key: &PolicyKey) -> Fields {
     let data = key.data;
     let direction = if data.egress == PolicyData::EGRESS {
@@ -14,27 +15,36 @@ pub(super) fn key(key: &PolicyKey) -> Fields {
     } else {
         Direction::Ingress
     };
-    let mut fields = vec![
-        ("endpoint", data.endpoint.to_string()),
+    let endpoint = match data.endpoint {
+        EndpointId::HOST => "host".to_owned(),
+        id => id.to_string(),
+    };
+    let identity = match data.identity {
+        Identity::UNKNOWN => "any".to_owned(),
+        identity => identity.to_string(),
+    };
+    vec![
+        ("endpoint", endpoint),
         ("", direction.name().to_owned()),
-        match data.identity {
-            Identity::UNKNOWN => ("", "anybody".to_owned()),
-            identity => ("identity", identity.to_string()),
-        },
-    ];
-    match key.prefix_len.saturating_sub(POLICY_STATIC_BITS) {
-        0 => fields.push(("", "all".to_owned())),
-        bits => {
-            let port = bits.saturating_sub(8);
-            let text = if port == 0 {
-                data.protocol.to_string()
-            } else {
-                format!("{} {}/{port}", data.protocol, data.dport)
-            };
-            fields.push(("", text));
-        }
+        ("identity", identity),
+        ("", layer4(key)),
+    ]
+}
+
+fn layer4(key: &PolicyKey) -> String {
+    let PolicyData {
+        protocol, dport, ..
+    } = key.data;
+    let bits = key.prefix_len.saturating_sub(POLICY_STATIC_BITS);
+    let icmp = protocol == Protocol::ICMP || protocol == Protocol::ICMPV6;
+    let first = u32::from(dport.get());
+    match bits.checked_sub(8) {
+        None => "any".to_owned(),
+        Some(0) => protocol.to_string(),
+        Some(16..) if icmp => format!("{protocol} type {first}"),
+        Some(16..) => format!("{first}/{protocol}"),
+        Some(bits) => format!("{first}-{}/{protocol}", first | (0xffff >> bits)),
     }
-    fields
 }
 
 pub(super) fn value(entry: &PolicyEntry) -> Fields {

@@ -1,34 +1,29 @@
-//! Events of the datapath, in the manner of `cilium monitor`.
+//! Events of the datapath, in words: as `cilium monitor` prints them (`Display`), and as `hubble observe` does
+//! ([`Event::observe`]).
 
-mod debug;
-mod drop;
+mod fields;
+mod monitor;
+mod observe;
 mod summary;
-mod trace;
-mod verdict;
 
-use std::fmt;
+use twinpath_abi::{
+    DebugNotify, DropNotify, DropReason, DropRecord, Identity, NotifyType, Record, TraceNotify,
+    TraceRecord, VerdictNotify, VerdictRecord,
+};
 
-use twinpath_abi::{NotifyType, Record};
+pub use summary::{Layer4, Summary, TcpFlags};
 
-pub use debug::DebugEvent;
-pub use drop::DropEvent;
-pub use summary::summary;
-pub use trace::TraceEvent;
-pub use verdict::VerdictEvent;
-
-use crate::describe::Fields;
-
-/// An event of any kind. Its `Display` is the line that `cilium monitor` would print.
+/// A record of the ring buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A packet was dropped.
-    Drop(DropEvent),
-    /// A program tells what it does.
-    Debug(DebugEvent),
+    Drop(DropRecord),
     /// A packet has passed a point of its way.
-    Trace(TraceEvent),
-    /// A policy has decided.
-    Verdict(VerdictEvent),
+    Trace(TraceRecord),
+    /// A policy has decided about a new connection.
+    Verdict(VerdictRecord),
+    /// A program tells what it does.
+    Debug(DebugNotify),
 }
 
 /// Bytes that are no event which this version knows.
@@ -37,26 +32,21 @@ pub enum EventError {
     /// The record is of another size.
     #[error("expected an event of {expected} bytes, found {found}")]
     Size {
-        /// The size of such an event.
+        /// The size of an event of this type.
         expected: usize,
         /// The size of the bytes.
         found: usize,
     },
     /// The record is something else.
-    #[error("expected event type {expected}, found {found}")]
-    Type {
-        /// The number of such events.
-        expected: u8,
-        /// What the record says.
-        found: u8,
-    },
-    /// The record is of a type that this version does not know.
-    #[error("there is no event type {0}")]
-    UnknownType(u8),
+    #[error("expected event type 1 (drop), 2 (debug), 4 (trace) or 5 (policy verdict), found {0}")]
+    Type(u8),
+    /// No bytes at all.
+    #[error("expected an event, found no bytes")]
+    Empty,
     /// The record has another layout.
-    #[error("expected version {expected} of the event, found {found}")]
+    #[error("expected version {expected} of this event, found {found}")]
     Version {
-        /// The version that is read here.
+        /// The version that is known.
         expected: u8,
         /// The version in the record.
         found: u8,
@@ -69,62 +59,74 @@ impl Event {
     /// # Errors
     /// The bytes are no event of this version.
     pub fn parse(bytes: &[u8]) -> Result<Self, EventError> {
-        let kind = bytes.first().copied().unwrap_or_default();
-        match NotifyType::from_code(kind).ok_or(EventError::UnknownType(kind))? {
-            NotifyType::Drop => DropEvent::parse(bytes).map(Self::Drop),
-            NotifyType::Debug => DebugEvent::parse(bytes).map(Self::Debug),
-            NotifyType::Trace => TraceEvent::parse(bytes).map(Self::Trace),
-            NotifyType::PolicyVerdict => VerdictEvent::parse(bytes).map(Self::Verdict),
+        let first = *bytes.first().ok_or(EventError::Empty)?;
+        let kind = NotifyType::from_code(first).ok_or(EventError::Type(first))?;
+        Ok(match kind {
+            NotifyType::Drop => {
+                let record: DropRecord = read(bytes)?;
+                version(record.notify.capture.version, DropNotify::VERSION)?;
+                Self::Drop(record)
+            }
+            NotifyType::Trace => {
+                let record: TraceRecord = read(bytes)?;
+                version(record.notify.capture.version, TraceNotify::VERSION)?;
+                Self::Trace(record)
+            }
+            NotifyType::PolicyVerdict => {
+                let record: VerdictRecord = read(bytes)?;
+                version(record.notify.capture.version, VerdictNotify::VERSION)?;
+                Self::Verdict(record)
+            }
+            NotifyType::Debug => Self::Debug(read(bytes)?),
+        })
+    }
+
+    /// The reason of a drop in words, or its number.
+    pub fn drop_reason(&self) -> Option<String> {
+        match self {
+            Self::Drop(record) => Some(reason_text(record.notify.head.subtype)),
+            _ => None,
         }
     }
 
-    /// The event's fields, in an order fit for a report.
-    pub fn fields(&self) -> Fields {
+    /// The head of the packet; nothing for a debug event, which is about none.
+    pub fn packet(&self) -> &[u8] {
         match self {
-            Self::Drop(event) => event.fields(),
-            Self::Debug(event) => event.fields(),
-            Self::Trace(event) => event.fields(),
-            Self::Verdict(event) => event.fields(),
+            Self::Drop(record) => record.captured(),
+            Self::Trace(record) => record.captured(),
+            Self::Verdict(record) => record.captured(),
+            Self::Debug(_) => &[],
+        }
+    }
+
+    /// The identities of sender and receiver, where the event says them.
+    fn identities(&self) -> Option<(Identity, Identity)> {
+        match self {
+            Self::Drop(record) => Some((record.notify.src_label, record.notify.dst_label)),
+            Self::Trace(record) => Some((record.notify.src_label, record.notify.dst_label)),
+            Self::Verdict(_) | Self::Debug(_) => None,
         }
     }
 }
 
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Drop(event) => event.fmt(f),
-            Self::Debug(event) => event.fmt(f),
-            Self::Trace(event) => event.fmt(f),
-            Self::Verdict(event) => event.fmt(f),
-        }
-    }
-}
-
-/// A record of a certain size.
-fn record<T: Record>(bytes: &[u8]) -> Result<T, EventError> {
+fn read<T: Record>(bytes: &[u8]) -> Result<T, EventError> {
     T::read_from_bytes(bytes).map_err(|_| EventError::Size {
         expected: size_of::<T>(),
         found: bytes.len(),
     })
 }
 
-/// Refuses a record of another type.
-fn expect_type(expected: NotifyType, found: u8) -> Result<(), EventError> {
-    let expected = expected as u8;
-    if expected == found {
-        Ok(())
-    } else {
-        Err(EventError::Type { expected, found })
-    }
-}
-
-/// Refuses a record of another version.
-fn expect_version(expected: u8, found: u8) -> Result<(), EventError> {
-    if expected == found {
+fn version(found: u8, expected: u8) -> Result<(), EventError> {
+    if found == expected {
         Ok(())
     } else {
         Err(EventError::Version { expected, found })
     }
+}
+
+/// The reason in words, or its number.
+fn reason_text(code: u8) -> String {
+    DropReason::from_code(code).map_or_else(|| code.to_string(), |reason| reason.text().to_owned())
 }
 
 #[cfg(test)]

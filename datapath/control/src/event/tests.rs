@@ -1,12 +1,12 @@
 use etherparse::PacketBuilder;
 use twinpath_abi::{
-    Address, CAPTURE_LEN, DebugNotify, DebugPoint, Direction, DropNotify, DropReason, DropRecord,
-    EndpointId, Identity, Ifindex, IntoBytes as _, NotifyCapture, NotifyFlags, NotifyHead,
-    PolicyMatch, Port, Protocol, SourceFile, TraceNotify, TracePoint, TraceReason, TraceRecord,
-    VerdictFlags, VerdictNotify, VerdictRecord,
+    Address, CAPTURE_LEN, DebugPoint, Direction, EndpointId, Ifindex, IntoBytes as _,
+    NotifyCapture, NotifyFlags, NotifyHead, PolicyMatch, Port, Protocol, SourceFile, TracePoint,
+    TraceReason, VerdictFlags,
 };
 
 use super::*;
+use crate::describe;
 
 fn record(frame: &[u8]) -> DropRecord {
     let cap = frame.len().min(CAPTURE_LEN);
@@ -56,17 +56,178 @@ fn syn() -> Vec<u8> {
     frame(builder, 0)
 }
 
+fn trace(point: TracePoint, reason: TraceReason) -> TraceRecord {
+    let DropRecord { notify, payload } = record(&syn());
+    TraceRecord {
+        notify: TraceNotify {
+            head: NotifyHead {
+                r#type: NotifyType::Trace as u8,
+                subtype: point as u8,
+                ..notify.head
+            },
+            capture: NotifyCapture {
+                version: TraceNotify::VERSION,
+                ..notify.capture
+            },
+            src_label: Identity::INGRESS,
+            dst_label: Identity(61131),
+            dst_id: EndpointId(212),
+            reason: reason as u8,
+            flags: NotifyFlags(0),
+            ifindex: Ifindex(7),
+            orig_ip: Address::UNSPECIFIED,
+            timestamp: 5,
+        },
+        payload,
+    }
+}
+
+fn verdict(code: i32, flags: VerdictFlags) -> VerdictRecord {
+    let DropRecord { notify, payload } = record(&syn());
+    VerdictRecord {
+        notify: VerdictNotify {
+            head: NotifyHead {
+                r#type: NotifyType::PolicyVerdict as u8,
+                subtype: 0,
+                ..notify.head
+            },
+            capture: NotifyCapture {
+                version: VerdictNotify::VERSION,
+                ..notify.capture
+            },
+            remote_label: Identity(41022),
+            verdict: code,
+            dst_port: Port::new(80),
+            proto: Protocol::TCP,
+            flags,
+            auth_type: 0,
+            reserved: [0; 3],
+            cookie: 0,
+            reserved2: 0,
+        },
+        payload,
+    }
+}
+
+const PACKET: &str = "192.168.0.149:45830 -> 93.184.215.14:80 tcp SYN";
+
 #[test]
-fn a_drop_reads_as_in_cilium_monitor() {
-    let event = DropEvent::parse(record(&syn()).as_bytes()).unwrap();
+fn events_read_as_in_cilium_monitor() {
+    let flags = |direction, found, audited| VerdictFlags::new(direction, false, found, audited);
+    let mut translated = trace(TracePoint::ToNetwork, TraceReason::Established);
+    translated.notify.orig_ip = std::net::IpAddr::from([10, 0, 0, 192]).into();
+    let mut elsewhere = trace(TracePoint::ToStack, TraceReason::Unknown);
+    elsewhere.notify.head.subtype = 99;
+    elsewhere.notify.reason = 4;
+    let cases = [
+        (
+            record(&syn()).as_bytes().to_vec(),
+            "xx drop (Policy denied) flow 0xfddd76f6 to endpoint 0, ifindex 29, \
+             file endpoint.rs:1274, identity 48447->world: ",
+        ),
+        (
+            trace(TracePoint::ToEndpoint, TraceReason::New)
+                .as_bytes()
+                .to_vec(),
+            "-> endpoint 212 flow 0xfddd76f6, identity ingress->61131 state new ifindex 7: ",
+        ),
+        (
+            trace(TracePoint::FromEndpoint, TraceReason::Unknown)
+                .as_bytes()
+                .to_vec(),
+            "<- endpoint 12 flow 0xfddd76f6, identity ingress->61131 state unknown ifindex 7: ",
+        ),
+        (
+            trace(TracePoint::FromNetwork, TraceReason::Unknown)
+                .as_bytes()
+                .to_vec(),
+            "<- network flow 0xfddd76f6, identity ingress->61131 state unknown ifindex 7: ",
+        ),
+        (
+            translated.as_bytes().to_vec(),
+            "-> network flow 0xfddd76f6, identity ingress->61131 state established ifindex 7 \
+             orig-ip 10.0.0.192: ",
+        ),
+        (
+            elsewhere.as_bytes().to_vec(),
+            "trace point 99 flow 0xfddd76f6, identity ingress->61131 state 4 ifindex 7: ",
+        ),
+        (
+            verdict(-133, flags(Direction::Ingress, PolicyMatch::None, false))
+                .as_bytes()
+                .to_vec(),
+            "Policy verdict log: flow 0xfddd76f6 local EP ID 12, remote ID 41022, proto 6, ingress, \
+             action deny, auth: disabled, match none, ",
+        ),
+        (
+            verdict(-133, flags(Direction::Egress, PolicyMatch::None, true))
+                .as_bytes()
+                .to_vec(),
+            "Policy verdict log: flow 0xfddd76f6 local EP ID 12, remote ID 41022, proto 6, egress, \
+             action audit, auth: disabled, match none, ",
+        ),
+        (
+            verdict(15001, flags(Direction::Egress, PolicyMatch::L4Only, false))
+                .as_bytes()
+                .to_vec(),
+            "Policy verdict log: flow 0xfddd76f6 local EP ID 12, remote ID 41022, proto 6, egress, \
+             action redirect, auth: disabled, match L4-Only, ",
+        ),
+    ];
+    for (bytes, expected) in cases {
+        let event = Event::parse(&bytes).unwrap();
+        assert_eq!(event.to_string(), format!("{expected}{PACKET}"));
+        assert_eq!(event.packet(), syn());
+    }
+    let debug = DebugNotify {
+        head: NotifyHead {
+            r#type: NotifyType::Debug as u8,
+            subtype: DebugPoint::PolicyDenied as u8,
+            source: EndpointId(3),
+            hash: 1,
+        },
+        arg1: 257,
+        arg2: 256,
+        arg3: 0,
+    };
     assert_eq!(
-        event.to_string(),
-        "xx drop (Policy denied) flow 0xfddd76f6 to endpoint 0, ifindex 29, \
-         file endpoint.rs:1274, identity 48447->world: \
-         192.168.0.149:45830 -> 93.184.215.14:80 tcp SYN"
+        Event::parse(debug.as_bytes()).unwrap().to_string(),
+        "DEBUG: endpoint 3 flow 0x1, policy denied: sender's identity, receiver's identity: \
+         0x101 0x100 0x0"
     );
-    assert_eq!(event.source(), Some(EndpointId(12)));
-    assert_eq!(event.packet(), syn());
+}
+
+#[test]
+fn fields_tell_what_the_line_tells() {
+    let flags = VerdictFlags::new(Direction::Ingress, false, PolicyMatch::L3L4, false);
+    let bytes = [
+        record(&syn()).as_bytes().to_vec(),
+        trace(TracePoint::ToEndpoint, TraceReason::Reply)
+            .as_bytes()
+            .to_vec(),
+        verdict(-181, flags).as_bytes().to_vec(),
+    ];
+    let lines = bytes.map(|bytes| describe::join(&Event::parse(&bytes).unwrap().fields()));
+    assert_eq!(
+        lines,
+        [
+            format!(
+                "reason 133 (Policy denied), flow 0xfddd76f6, source-endpoint 12, \
+                 destination-endpoint 0, source-identity 48447, destination-identity world, \
+                 ifindex 29, place endpoint.rs:1274, length 54, captured 54, packet {PACKET}, time 5ns"
+            ),
+            format!(
+                "trace to-endpoint, flow 0xfddd76f6, source-endpoint 12, destination-endpoint 212, \
+                 source-identity ingress, destination-identity 61131, ifindex 7, state reply, \
+                 length 54, captured 54, packet {PACKET}, time 5ns"
+            ),
+            format!(
+                "action deny, reason 181 (Policy denied by denylist), flow 0xfddd76f6, \
+                 source-endpoint 12, direction ingress, match L3-L4, remote-identity 41022, \
+                 protocol tcp, port 80, cookie 0, length 54, captured 54, packet {PACKET}"
+            ),
+        ]
+    );
 }
 
 #[test]
@@ -74,47 +235,37 @@ fn numbers_from_elsewhere_stay_numbers() {
     let mut record = record(&[]);
     record.notify.head.subtype = 255;
     record.notify.file = 200;
-    record.notify.head.source = EndpointId(0);
-    let event = DropEvent::parse(record.as_bytes()).unwrap();
-    assert_eq!(event.reason(), None);
-    assert_eq!(event.reason_text(), "255");
-    assert_eq!(event.place(), "200:1274");
-    assert_eq!(event.source(), None);
-    assert!(event.to_string().ends_with(": frame of 0 bytes"), "{event}");
+    let event = Event::parse(record.as_bytes()).unwrap();
+    assert_eq!(event.drop_reason().as_deref(), Some("255"));
+    let line = event.to_string();
+    assert!(line.contains(", file 200:1274, "), "{line}");
+    assert!(line.ends_with(": frame of 0 bytes"), "{line}");
 }
 
 #[test]
 fn a_length_beyond_the_record_is_cut() {
     let mut record = record(&syn());
     record.notify.capture.len_cap = u16::MAX;
-    let event = DropEvent::parse(record.as_bytes()).unwrap();
+    let event = Event::parse(record.as_bytes()).unwrap();
     assert_eq!(event.packet().len(), CAPTURE_LEN);
 }
 
 #[test]
-fn what_is_no_drop_event_is_refused() {
+fn what_is_no_event_is_refused() {
     let mut bytes = record(&[]).as_bytes().to_vec();
-    let size = EventError::Size {
-        expected: 176,
-        found: 175,
-    };
-    assert_eq!(DropEvent::parse(&bytes[..175]), Err(size));
+    let size = |expected, found| Err(EventError::Size { expected, found });
+    assert_eq!(Event::parse(&bytes[..175]), size(176, 175));
+    assert_eq!(Event::parse(&[]), Err(EventError::Empty));
     bytes[14] = 9;
-    assert_eq!(
-        DropEvent::parse(&bytes),
-        Err(EventError::Version {
-            expected: DropNotify::VERSION,
-            found: 9
-        })
-    );
-    bytes[0] = 4;
-    assert_eq!(
-        DropEvent::parse(&bytes),
-        Err(EventError::Type {
-            expected: 1,
-            found: 4
-        })
-    );
+    let version = EventError::Version {
+        expected: DropNotify::VERSION,
+        found: 9,
+    };
+    assert_eq!(Event::parse(&bytes), Err(version));
+    bytes[0] = NotifyType::Trace as u8;
+    assert_eq!(Event::parse(&bytes), size(184, 176));
+    bytes[0] = 9;
+    assert_eq!(Event::parse(&bytes), Err(EventError::Type(9)));
 }
 
 #[test]
@@ -151,119 +302,6 @@ fn packets_in_a_few_words() {
         (&syn()[..9], "frame of 9 bytes"),
     ];
     for (frame, expected) in cases {
-        assert_eq!(summary(frame), expected);
+        assert_eq!(Summary::new(frame).to_string(), expected);
     }
-}
-
-fn head(kind: NotifyType, subtype: u8) -> NotifyHead {
-    NotifyHead {
-        r#type: kind as u8,
-        subtype,
-        source: EndpointId(2),
-        hash: 0x1f3a_c2b1,
-    }
-}
-
-/// The head of a packet, and how a record shows it.
-fn shown(version: u8) -> (NotifyCapture, [u8; CAPTURE_LEN]) {
-    let builder = PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv4([10, 0, 1, 1], [10, 0, 1, 2], 64)
-        .tcp(40000, 80, 0, 1024)
-        .syn();
-    let frame = frame(builder, 0);
-    let mut payload = [0; CAPTURE_LEN];
-    payload[..frame.len()].copy_from_slice(&frame);
-    let capture = NotifyCapture {
-        len_orig: frame.len() as u32,
-        len_cap: frame.len() as u16,
-        version,
-        ext_version: 0,
-    };
-    (capture, payload)
-}
-
-fn trace(point: TracePoint) -> TraceRecord {
-    let (capture, payload) = shown(TraceNotify::VERSION);
-    TraceRecord {
-        notify: TraceNotify {
-            head: head(NotifyType::Trace, point as u8),
-            capture,
-            src_label: Identity(1001),
-            dst_label: Identity(1002),
-            dst_id: EndpointId(7),
-            reason: TraceReason::Reply as u8,
-            flags: NotifyFlags(0),
-            ifindex: Ifindex(11),
-            orig_ip: Address::UNSPECIFIED,
-            timestamp: 5,
-        },
-        payload,
-    }
-}
-
-fn verdict(verdict: i32, found: PolicyMatch, audited: bool) -> VerdictRecord {
-    let (capture, payload) = shown(VerdictNotify::VERSION);
-    VerdictRecord {
-        notify: VerdictNotify {
-            head: head(NotifyType::PolicyVerdict, 0),
-            capture,
-            remote_label: Identity(1001),
-            verdict,
-            dst_port: Port::new(80),
-            proto: Protocol::TCP,
-            flags: VerdictFlags::new(Direction::Ingress, false, found, audited),
-            auth_type: 0,
-            reserved: [0; 3],
-            cookie: 0,
-            reserved2: 0,
-        },
-        payload,
-    }
-}
-
-#[test]
-fn events_are_lines_as_cilium_monitor_prints_them() {
-    let line = |bytes: &[u8]| Event::parse(bytes).unwrap().to_string();
-    let traces = [
-        (TracePoint::ToEndpoint, "-> endpoint 7"),
-        (TracePoint::FromEndpoint, "<- endpoint 2"),
-        (TracePoint::ToStack, "-> stack"),
-        (TracePoint::FromNetwork, "<- network"),
-    ];
-    for (point, start) in traces {
-        let expected = format!(
-            "{start} flow 0x1f3ac2b1 , identity 1001->1002 state reply ifindex 11: \
-             10.0.1.1:40000 -> 10.0.1.2:80 tcp SYN"
-        );
-        assert_eq!(line(trace(point).as_bytes()), expected);
-    }
-    let denied = -i32::from(DropReason::PolicyDenied.code());
-    let verdicts = [
-        (verdict(0, PolicyMatch::L3L4, false), "allow", "L3-L4"),
-        (verdict(denied, PolicyMatch::None, false), "deny", "none"),
-        (
-            verdict(15001, PolicyMatch::L4Only, false),
-            "redirect",
-            "L4-Only",
-        ),
-        (verdict(0, PolicyMatch::None, true), "audit", "none"),
-    ];
-    for (record, action, found) in verdicts {
-        let expected = format!(
-            "Policy verdict log: flow 0x1f3ac2b1 local EP ID 2, remote ID 1001, proto tcp, ingress, \
-             action {action}, auth: disabled, match {found}, 10.0.1.1:40000 -> 10.0.1.2:80 tcp SYN"
-        );
-        assert_eq!(line(record.as_bytes()), expected);
-    }
-    let debug = DebugNotify {
-        head: head(NotifyType::Debug, DebugPoint::ToStack as u8),
-        arg1: 0x0f00,
-        arg2: 0,
-        arg3: 0,
-    };
-    assert_eq!(
-        line(debug.as_bytes()),
-        "## debug: flow 0x1f3ac2b1 endpoint 2, to the stack: mark: 0xf00 0x0 0x0"
-    );
-    assert_eq!(Event::parse(&[9; 40]), Err(EventError::UnknownType(9)));
 }

@@ -74,7 +74,7 @@ pub enum Layer4 {
 
 impl Layer4 {
     /// How many bits of protocol and port are fixed, as the map's trie counts them.
-    fn bits(self) -> u8 {
+    pub const fn bits(self) -> u8 {
         match self {
             Self::Any => 0,
             Self::Protocol(_) => 8,
@@ -148,12 +148,23 @@ pub struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
     entries: BTreeMap<Key, Entry>,
+    default_deny: BTreeSet<Origin>,
 }
 
 impl Table {
     /// The entries, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Entry)> {
         self.entries.iter()
+    }
+
+    /// The policies because of which what finds no entry is denied.
+    pub fn default_deny(&self) -> &BTreeSet<Origin> {
+        &self.default_deny
+    }
+
+    /// Notes that a policy denies what no rule allows.
+    pub(super) fn deny_by_default(&mut self, origin: &Origin) {
+        self.default_deny.insert(origin.clone());
     }
 
     /// Adds what one rule says of a key. Deny wins over allow.
@@ -199,8 +210,8 @@ impl Table {
         }
     }
 
-    /// The entry that decides on a packet, as the programs find it: the longest match of protocol and port
-    /// for the identity and for anybody, and of both the more specific one, the identity's if they are alike.
+    /// The entry that decides on a packet, as the programs find it: of the longest matches of protocol and port
+    /// for the identity and for anybody, one that denies, else the longer one, else the identity's.
     pub fn lookup(
         &self,
         identity: Identity,
@@ -215,6 +226,8 @@ impl Table {
             entries.max_by_key(|(key, _)| key.layer4.bits())
         };
         match (longest(Some(identity)), longest(None)) {
+            (Some(own), _) if own.1.action == Action::Deny => Some(own),
+            (_, Some(any)) if any.1.action == Action::Deny => Some(any),
             (Some(own), Some(any)) if any.0.layer4.bits() > own.0.layer4.bits() => Some(any),
             (own, any) => own.or(any),
         }
@@ -237,6 +250,16 @@ pub struct PolicyMap {
 }
 
 impl PolicyMap {
+    /// What holds where no policy selects an endpoint: everything is allowed in these directions.
+    pub fn open(directions: impl IntoIterator<Item = Direction>) -> Self {
+        let mut map = Self::default();
+        for direction in directions {
+            map.table_mut(direction)
+                .insert(Key::ALL, Action::Allow, None);
+        }
+        map
+    }
+
     /// The entries of a direction.
     pub fn table(&self, direction: Direction) -> &Table {
         match direction {

@@ -7,6 +7,7 @@ mod cilium;
 mod entry;
 mod kubernetes;
 mod ports;
+pub(crate) mod records;
 mod resolve;
 mod selector;
 
@@ -15,28 +16,17 @@ use std::fmt;
 use ipnet::IpNet;
 use twinpath_abi::Protocol;
 
+pub use twinpath_abi::Direction;
+
 pub use entry::{Entry, Key, Layer4, PolicyMap, PortPrefix, Table};
-pub(crate) use ports::protocol;
+pub(crate) use ports::{icmp_name, protocol};
+pub use records::Origins;
 pub use resolve::{NamedPorts, resolve};
 
 use crate::labels::Selector;
 
-/// SCTP's number (RFC 9260).
-pub(crate) const SCTP: Protocol = Protocol(132);
-
-/// Which way a packet goes, as seen by the endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// To the endpoint.
-    Ingress,
-    /// From the endpoint.
-    Egress,
-}
-
-impl Direction {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
-}
+/// Both ways that a packet goes, as seen by the endpoint.
+pub const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 /// What a rule does with what it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use twinpath_abi::Protocol;
 
-use super::{Ports, SCTP, Traffic};
+use super::{Ports, Traffic};
 
 /// A port and the end of a range, both as written.
 ///
@@ -70,7 +70,7 @@ pub fn protocol(name: &str) -> Option<Protocol> {
     match name {
         "TCP" => Some(Protocol::TCP),
         "UDP" => Some(Protocol::UDP),
-        "SCTP" => Some(SCTP),
+        "SCTP" => Some(Protocol::SCTP),
         _ => None,
     }
 }
@@ -78,7 +78,7 @@ pub fn protocol(name: &str) -> Option<Protocol> {
 /// The protocols that a name stands for, as Cilium writes it: in any case, and `ANY` for all.
 pub fn protocols(name: &str) -> Option<Vec<Protocol>> {
     match name.to_ascii_uppercase().as_str() {
-        "ANY" | "" => Some(vec![Protocol::TCP, Protocol::UDP, SCTP]),
+        "ANY" | "" => Some(vec![Protocol::TCP, Protocol::UDP, Protocol::SCTP]),
         name => protocol(name).map(|protocol| vec![protocol]),
     }
 }
@@ -110,6 +110,20 @@ pub fn icmp(family: Option<&str>, r#type: &IntOrString) -> Result<Traffic, (bool
         .and_then(|number| u8::try_from(number).ok())
         .ok_or_else(expected)?;
     Ok(Traffic::Icmp { protocol, r#type })
+}
+
+/// The name of a type of ICMP messages, as `hubble observe` prints it.
+pub fn icmp_name(protocol: Protocol, r#type: u8) -> Option<&'static str> {
+    let names = if protocol == Protocol::ICMP {
+        ICMP
+    } else {
+        ICMPV6
+    };
+    // Of two names, the later one is the longer one.
+    let mut named = names.iter().rev();
+    named
+        .find(|(_, number)| *number == r#type)
+        .map(|(name, _)| *name)
 }
 
 /// Types by name, as Cilium's API spells the names of IANA's registry.

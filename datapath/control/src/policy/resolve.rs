@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use twinpath_abi::{Identity, Protocol};
 
 use super::entry::{Key, Layer4, PolicyMap, PortPrefix};
-use super::{Direction, Entity, Peer, Policy, Ports, Rule, Traffic};
+use super::{Action, DIRECTIONS, Direction, Entity, Peer, Policy, Ports, Rule, Traffic};
 use crate::identity::{self, Identities};
-use crate::labels::Labels;
 
 /// Looks up the numbers of a container's ports by name.
 pub trait NamedPorts {
@@ -27,9 +26,10 @@ pub fn resolve<'a>(
     ports: &dyn NamedPorts,
 ) -> PolicyMap {
     let mut map = PolicyMap::default();
-    let mut default_deny = BTreeSet::<Direction>::new();
     for policy in policies {
-        default_deny.extend(&policy.default_deny);
+        for direction in &policy.default_deny {
+            map.table_mut(*direction).deny_by_default(&policy.origin);
+        }
         for rule in &policy.rules {
             let peers = peers(rule, identities);
             let table = map.table_mut(rule.direction);
@@ -38,16 +38,16 @@ pub fn resolve<'a>(
             }
         }
     }
-    for direction in Direction::ALL {
+    for direction in DIRECTIONS {
         let table = map.table_mut(direction);
-        if !default_deny.contains(&direction) {
-            table.insert(Key::ALL, super::Action::Allow, None);
+        if table.default_deny().is_empty() {
+            table.insert(Key::ALL, Action::Allow, None);
         } else if direction == Direction::Ingress {
             let host = Key {
-                identity: Some(identity::HOST),
+                identity: Some(Identity::HOST),
                 layer4: Layer4::Any,
             };
-            table.insert(host, super::Action::Allow, None);
+            table.insert(host, Action::Allow, None);
         }
         table.let_deny_win();
     }
@@ -76,10 +76,11 @@ fn peer_identities(peer: &Peer, identities: &Identities) -> Vec<Identity> {
             let endpoints = identities.endpoints();
             let endpoints = endpoints.filter(|(labels, _)| selector.matches(labels));
             let reserved = identity::RESERVED.into_iter();
-            let reserved = reserved.filter(|(_, name)| selector.matches(&Labels::reserved(name)));
+            let reserved =
+                reserved.filter(|identity| selector.matches(&identity::reserved_labels(*identity)));
             endpoints
                 .map(|(_, identity)| identity)
-                .chain(reserved.map(|(identity, _)| identity))
+                .chain(reserved)
                 .collect()
         }
         Peer::Entity(entity) => entity_identities(*entity, identities),
@@ -101,38 +102,38 @@ fn entity_identities(entity: Entity, identities: &Identities) -> Vec<Identity> {
         ranges.map(|(_, identity)| identity)
     };
     match entity {
-        Entity::All => identity::RESERVED.map(|(identity, _)| identity).into(),
-        Entity::World => [identity::WORLD, identity::WORLD_IPV4, identity::WORLD_IPV6]
+        Entity::All => identity::RESERVED.into(),
+        Entity::World => [Identity::WORLD, Identity::WORLD_IPV4, Identity::WORLD_IPV6]
             .into_iter()
             .chain(ranges(true, true))
             .collect(),
-        Entity::WorldIpv4 => [identity::WORLD_IPV4]
+        Entity::WorldIpv4 => [Identity::WORLD_IPV4]
             .into_iter()
             .chain(ranges(true, false))
             .collect(),
-        Entity::WorldIpv6 => [identity::WORLD_IPV6]
+        Entity::WorldIpv6 => [Identity::WORLD_IPV6]
             .into_iter()
             .chain(ranges(false, true))
             .collect(),
         Entity::Cluster => [
-            identity::HOST,
-            identity::UNMANAGED,
-            identity::HEALTH,
-            identity::INIT,
-            identity::REMOTE_NODE,
-            identity::KUBE_APISERVER,
-            identity::INGRESS,
+            Identity::HOST,
+            Identity::UNMANAGED,
+            Identity::HEALTH,
+            Identity::INIT,
+            Identity::REMOTE_NODE,
+            Identity::KUBE_APISERVER,
+            Identity::INGRESS,
         ]
         .into_iter()
         .chain(identities.endpoints().map(|(_, identity)| identity))
         .collect(),
-        Entity::Host => vec![identity::HOST],
-        Entity::RemoteNode => vec![identity::REMOTE_NODE],
-        Entity::KubeApiserver => vec![identity::KUBE_APISERVER],
-        Entity::Init => vec![identity::INIT],
-        Entity::Health => vec![identity::HEALTH],
-        Entity::Unmanaged => vec![identity::UNMANAGED],
-        Entity::Ingress => vec![identity::INGRESS],
+        Entity::Host => vec![Identity::HOST],
+        Entity::RemoteNode => vec![Identity::REMOTE_NODE, Identity::KUBE_APISERVER],
+        Entity::KubeApiserver => vec![Identity::KUBE_APISERVER],
+        Entity::Init => vec![Identity::INIT],
+        Entity::Health => vec![Identity::HEALTH],
+        Entity::Unmanaged => vec![Identity::UNMANAGED],
+        Entity::Ingress => vec![Identity::INGRESS],
         Entity::None => Vec::new(),
     }
 }

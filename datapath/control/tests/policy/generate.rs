@@ -18,6 +18,7 @@ const RANGES: [&str; 8] = [
     "2001:db8::/32",
     "2001:db8:1::/48",
 ];
+pub const NODES: [&str; 2] = ["node-1", "node-2"];
 pub const OUTSIDE: [&str; 7] = [
     "198.51.100.7",
     "198.51.100.8",
@@ -45,6 +46,12 @@ pub fn manifests() -> impl Strategy<Value = Vec<Value>> {
         for (number, (namespace, app, tier)) in pods.into_iter().enumerate() {
             objects.push(pod(number, namespace, app, tier));
         }
+        objects.extend(
+            NODES
+                .into_iter()
+                .zip(1..)
+                .map(|(name, number)| node(name, number)),
+        );
         for (number, mut policy) in policies.into_iter().enumerate() {
             policy["metadata"]["name"] = json!(format!("policy-{number}"));
             objects.push(policy);
@@ -59,11 +66,21 @@ fn pod(number: usize, namespace: &str, app: &str, tier: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": format!("pod-{number}"), "namespace": namespace, "labels": {"app": app, "tier": tier}},
-        "spec": {"containers": [{"name": "main", "ports": [
+        "spec": {"nodeName": NODES[number % NODES.len()], "containers": [{"name": "main", "ports": [
             {"name": "http", "containerPort": port},
             {"name": "dns", "containerPort": 53, "protocol": "UDP"},
         ]}]},
         "status": {"podIPs": [{"ip": format!("10.0.0.{}", number + 1)}, {"ip": format!("fd00::{}", number + 1)}]},
+    })
+}
+
+fn node(name: &str, number: u8) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "status": {"addresses": [
+            {"type": "InternalIP", "address": format!("172.18.0.{number}")},
+            {"type": "InternalIP", "address": format!("fd18::{number}")},
+        ]},
     })
 }
 
@@ -244,8 +261,12 @@ fn peers() -> impl Strategy<Value = Option<(String, Value)>> {
             .prop_map(|name| json!({"matchLabels": {"k8s:io.kubernetes.pod.namespace": name}})),
         select(&ZONES)
             .prop_map(|zone| json!({"matchLabels": {"io.cilium.k8s.namespace.labels.zone": zone}})),
-        select(&["reserved:host", "reserved:remote-node"])
-            .prop_map(|label| json!({"matchLabels": {label: ""}})),
+        select(&[
+            "reserved:host",
+            "reserved:remote-node",
+            "reserved:kube-apiserver"
+        ])
+        .prop_map(|label| json!({"matchLabels": {label: ""}})),
     ];
     let entities = [
         "all",
@@ -255,6 +276,7 @@ fn peers() -> impl Strategy<Value = Option<(String, Value)>> {
         "cluster",
         "host",
         "remote-node",
+        "kube-apiserver",
         "none",
     ];
     prop_oneof![

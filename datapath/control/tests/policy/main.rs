@@ -1,6 +1,10 @@
 //! Policies: what manifests say, against a model written from the API's documentation; and what bad manifests get.
 
+mod datapath;
+mod events;
 mod generate;
 mod manifests;
+mod maps;
+mod nodes;
 mod oracle;
 mod random;

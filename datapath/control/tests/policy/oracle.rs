@@ -27,6 +27,8 @@ pub enum End<'a> {
     Host,
     /// Another node.
     RemoteNode,
+    /// Another node, which serves the API.
+    ApiServer,
     /// Anybody outside of the cluster.
     Outside(IpAddr),
 }
@@ -266,6 +268,7 @@ impl Oracle<'_> {
             End::Pod(_) => &[][..],
             End::Host => &["host"],
             End::RemoteNode => &["remote-node"],
+            End::ApiServer => &["kube-apiserver", "remote-node"],
             End::Outside(IpAddr::V4(_)) => &["world-ipv4"],
             End::Outside(IpAddr::V6(_)) => &["world-ipv6"],
         };
@@ -454,7 +457,8 @@ fn is_entity(entity: &str, other: End<'_>) -> bool {
         "world-ipv6" => matches!(other, End::Outside(IpAddr::V6(_))),
         "cluster" => !matches!(other, End::Outside(_)),
         "host" => matches!(other, End::Host),
-        "remote-node" => matches!(other, End::RemoteNode),
+        "remote-node" => matches!(other, End::RemoteNode | End::ApiServer),
+        "kube-apiserver" => matches!(other, End::ApiServer),
         _ => false,
     }
 }

@@ -4,36 +4,49 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 use twinpath_control::abi::{Identity, Protocol};
-use twinpath_control::identity;
 use twinpath_control::kubernetes::Objects;
-use twinpath_control::policy::Direction;
+use twinpath_control::policy::DIRECTIONS;
 use twinpath_control::population::Population;
+use twinpath_control::{Here, NodeState};
 
-use crate::generate::{OUTSIDE, PORTS, manifests};
+use crate::generate::{NODES, OUTSIDE, PORTS, manifests};
+use crate::maps;
 use crate::oracle::{End, Oracle, Packet};
 
 /// Each cluster is asked about every pair of ends in both directions.
 const CLUSTERS: u32 = 200;
 
-fn clusters() -> u32 {
-    let cases = std::env::var("TWINPATH_CASES").ok();
-    cases
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(CLUSTERS)
+/// How many cases, and which.
+pub fn config(cases: u32) -> Config {
+    Config {
+        cases: variable("TWINPATH_CASES").unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(seed().into()),
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
+/// The seed of all that is random.
+pub fn seed() -> u32 {
+    variable("TWINPATH_SEED").unwrap_or(1)
+}
+
+fn variable(name: &str) -> Option<u32> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 #[test]
 fn entries_say_what_the_policies_say() {
-    let mut config = Config::with_cases(clusters());
+    let mut config = config(CLUSTERS);
     config.max_shrink_iters = 20_000;
     let mut runner = TestRunner::new(config);
     let result = runner.run(&manifests(), |manifests| {
         let documents: Vec<_> = manifests.iter().map(ToString::to_string).collect();
         check(&documents.join("\n---\n"))
     });
-    result.unwrap_or_else(|error| panic!("{error}"));
+    result.unwrap_or_else(|error| panic!("seed {}: {error}", seed()));
 }
 
 fn check(text: &str) -> Result<(), TestCaseError> {
@@ -43,11 +56,23 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     let population = Population::new(&objects).map_err(fail)?;
     let oracle = Oracle { objects: &objects };
     let packets = packets();
+    let here = Here {
+        node: Some(NODES[0]),
+        addresses: Vec::new(),
+        devices: &maps::devices,
+    };
+    let state = maps::node(&population, &here);
+    let records = maps::policy(&state);
+    check_ipcache(&population, &state)?;
     for (number, pod) in population.pods.iter().enumerate() {
         let map = population.policy(pod);
+        let endpoint = state
+            .endpoints
+            .iter()
+            .find(|local| local.member.name == pod.to_string());
         let subject = &objects.pods[number].object;
         for (end, identity) in ends(&objects, &population) {
-            for direction in Direction::ALL {
+            for direction in DIRECTIONS {
                 for (packet, protocol) in &packets {
                     let expected = oracle.allows(subject, direction, end, *packet);
                     let table = map.table(direction);
@@ -63,9 +88,52 @@ fn check(text: &str) -> Result<(), TestCaseError> {
                         entry,
                         text
                     );
+                    let Some(endpoint) = endpoint else { continue };
+                    let record =
+                        records.decides(endpoint.id, direction, identity, *protocol, packet.port);
+                    prop_assert_eq!(maps::allows(record), expected, "{:?}", record);
+                    let origins = entry.map(|(_, entry)| &entry.origins);
+                    let cookie = record.map(|record| record.cookie);
+                    prop_assert_eq!(
+                        cookie.and_then(|cookie| state.origins.of(cookie)),
+                        origins.filter(|origins| !origins.is_empty()),
+                        "the record is the entry's"
+                    );
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Programs see every address as the model does, and tunnel to what is on other nodes.
+fn check_ipcache(population: &Population, state: &NodeState) -> Result<(), TestCaseError> {
+    let cache = maps::ipcache(state);
+    let here = NODES[0];
+    let pods = population.pods.iter().flat_map(|pod| &pod.addresses);
+    let nodes = population.nodes.iter().flat_map(|node| &node.addresses);
+    let outside = OUTSIDE.map(|address| address.parse().expect("an address"));
+    for ip in pods.chain(nodes).chain(&outside).copied() {
+        let found = cache.identity(ip).expect("an entry for all");
+        prop_assert_eq!(
+            found.sec_identity,
+            population.identity_of(ip, Some(here)),
+            "{}",
+            ip
+        );
+        let pod = population
+            .pods
+            .iter()
+            .find(|pod| pod.addresses.contains(&ip));
+        let elsewhere = pod
+            .and_then(|pod| pod.node.as_deref())
+            .filter(|node| *node != here);
+        let node = population
+            .nodes
+            .iter()
+            .find(|node| elsewhere == Some(node.name.as_str()));
+        let tunnel = node.map(|node| node.addresses[0]);
+        prop_assert_eq!(found.node(), tunnel, "{}", ip);
     }
     Ok(())
 }
@@ -112,8 +180,9 @@ fn ends<'a>(objects: &'a Objects, population: &Population) -> Vec<(End<'a>, Iden
         (End::Outside(address), population.identity_of(address, None))
     });
     let nodes = [
-        (End::Host, identity::HOST),
-        (End::RemoteNode, identity::REMOTE_NODE),
+        (End::Host, Identity::HOST),
+        (End::RemoteNode, Identity::REMOTE_NODE),
+        (End::ApiServer, Identity::KUBE_APISERVER),
     ];
     pods.chain(outside).chain(nodes).collect()
 }
@@ -123,6 +192,7 @@ fn end_name(end: End<'_>) -> String {
         End::Pod(pod) => pod.metadata.name.clone().unwrap_or_default(),
         End::Host => "host".to_owned(),
         End::RemoteNode => "remote-node".to_owned(),
+        End::ApiServer => "kube-apiserver".to_owned(),
         End::Outside(address) => address.to_string(),
     }
 }

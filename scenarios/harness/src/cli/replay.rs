@@ -8,11 +8,14 @@ use std::time::Duration;
 use twinpath_machine::{Object, ProgramType};
 use twinpath_pcaps::{AtomicFile, Capture, Frame, InterfaceId, PcapNgWriter, Timestamp};
 
+use twinpath_control::Names;
+
 use crate::arm::kernel_usable;
 use crate::datapath::is_datapath;
 use crate::decode::Decoder;
 use crate::diff::{self, Chosen};
 use crate::object::Contents;
+use crate::plan::NodeName;
 use crate::recording::Recording;
 use crate::replay::{self, DEVICE, Emulated, EmulatedOptions, Ran, Replayer, Setup, takes_packets};
 use crate::report::{self, ReplaySummary, Replayed};
@@ -203,7 +206,9 @@ impl Sinks {
             width: width(),
             capture: args.write.as_deref().map(Output::new).transpose()?,
             summary: ReplaySummary::default(),
-            decoder: Decoder::new(own.then(|| setup.object())),
+            decoder: Decoder::new(
+                own.then(|| ((NodeName::only(), setup.object()), Names::default())),
+            ),
         })
     }
 

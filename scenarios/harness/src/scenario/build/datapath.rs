@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use twinpath_control::abi::{Seam, global, map};
-use twinpath_control::{Cluster, Device, Endpoint, ModelError, Place, PolicyRule, abi};
+use twinpath_control::population::Population;
+use twinpath_control::{Cluster, Device, Endpoint, Here, ModelError, NodeState, Place, abi};
 
 use crate::datapath;
-use crate::plan::{ClockCell, DeviceName, MapValue, MapWrite, NodePlan, ObjectName, ObjectPlan};
+use crate::plan::{
+    ClockCell, DeviceName, MapValue, MapWrite, NodeName, NodePlan, ObjectName, ObjectPlan,
+};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ScenarioFile;
 use crate::scenario::source::{Located, Source};
@@ -41,10 +44,10 @@ pub(super) fn clock(objects: &Objects, plans: &mut [ObjectPlan]) -> Option<Clock
     })
 }
 
-/// Tells the datapath of a node how it is loaded, if the node has it.
+/// Tells the datapath how it is loaded.
 ///
 /// # Errors
-/// When no node has it.
+/// When there is no datapath to tell.
 pub(super) fn settings(
     source: &Arc<Source>,
     file: &ScenarioFile,
@@ -64,43 +67,48 @@ pub(super) fn settings(
     Ok(())
 }
 
-/// The cluster of the scenario as the contents of a node's maps. A node is told of its own endpoints, and of those
-/// that are nowhere, which is a mistake.
-pub(super) fn cluster(
+/// What the datapath of each node is told of the scenario's cluster; nothing if there is none.
+pub(super) fn states(
+    source: &Arc<Source>,
+    file: &ScenarioFile,
+    network: &Network,
+) -> Result<BTreeMap<NodeName, Option<NodeState>>, ScenarioError> {
+    for endpoint in &file.endpoints {
+        let names = || network.nodes.iter().map(|node| node.name.as_str());
+        if let Some(node) = &endpoint.node
+            && !names().any(|name| name == node)
+        {
+            return Err(Problem::unknown("node", node, names()).at(source, endpoint.span()));
+        }
+    }
+    let nodes = network.nodes.iter();
+    nodes
+        .map(|node| Ok((node.name.clone(), state(source, file, node, network)?)))
+        .collect()
+}
+
+fn state(
     source: &Arc<Source>,
     file: &ScenarioFile,
     node: &NodePlan,
     network: &Network,
-    objects: &Objects,
-) -> Result<Vec<MapWrite>, ScenarioError> {
-    let elsewhere = |endpoint: &Endpoint| {
-        let mut ports = network.ports();
-        ports.any(|port| port.node != node.name && port.device.as_str() == endpoint.device)
-    };
-    let here = |endpoint: &Endpoint| {
-        let device = DeviceName::new(&endpoint.device);
-        node.device(&device).is_some() || !elsewhere(endpoint)
-    };
-    let rule_here = |rule: &&Located<PolicyRule>| {
-        let mut named = file.endpoints.iter().map(Located::value);
-        named
-            .find(|endpoint| endpoint.name == rule.value().endpoint)
-            .is_none_or(here)
-    };
-    let rules: Vec<&Located<PolicyRule>> = file.policies.iter().filter(rule_here).collect();
+) -> Result<Option<NodeState>, ScenarioError> {
     let cluster = Cluster {
         endpoints: file
             .endpoints
             .iter()
-            .map(|endpoint| endpoint.value().clone())
-            .filter(here)
+            .map(|endpoint| placed(endpoint.value(), node, network))
             .collect(),
         services: file
             .services
             .iter()
             .map(|service| service.value().clone())
             .collect(),
-        policies: rules.iter().map(|rule| rule.value().clone()).collect(),
+        policies: file
+            .policies
+            .iter()
+            .map(|rule| rule.value().clone())
+            .collect(),
         known: file
             .ipcache
             .iter()
@@ -108,6 +116,9 @@ pub(super) fn cluster(
             .collect(),
         deny: file.deny.iter().map(|network| network.0).collect(),
     };
+    if cluster == Cluster::default() {
+        return Ok(None);
+    }
     let device = |name: &str| {
         let device = node.device(&DeviceName::new(name))?;
         Some(Device {
@@ -115,38 +126,66 @@ pub(super) fn cluster(
             mac: abi::Mac(device.mac.0),
         })
     };
-    let entries = cluster
-        .entries(device)
-        .map_err(|error| mistake(source, file, &rules, &error))?;
-    let object = match (objects.datapaths().next(), entries.is_empty()) {
-        (_, true) => return Ok(Vec::new()),
-        (Some(object), _) => object,
-        (None, _) => return Err(no_datapath(source, first(file))),
+    let addresses = node.devices.iter().flat_map(|device| &device.addresses);
+    let here = Here {
+        node: Some(node.name.as_str()),
+        addresses: addresses.map(|net| net.addr()).collect(),
+        devices: &device,
     };
+    NodeState::new(&cluster, &Population::default(), &here)
+        .map(Some)
+        .map_err(|error| mistake(source, file, &error))
+}
+
+/// An endpoint that says on which node it is: the one that has its device, which is `node` if several have one of
+/// that name, or if none has, which is a mistake.
+fn placed(endpoint: &Endpoint, node: &NodePlan, network: &Network) -> Endpoint {
+    let ports = || {
+        let mut ports = network.ports();
+        ports.find(|port| port.device.as_str() == endpoint.device)
+    };
+    let own = node.device(&DeviceName::new(&endpoint.device)).is_some();
+    let other = (!own).then(ports).flatten();
+    let name = other.map_or_else(|| node.name.clone(), |port| port.node);
+    let node = endpoint.node.clone();
+    Endpoint {
+        node: node.or_else(|| Some(name.to_string())),
+        ..endpoint.clone()
+    }
+}
+
+/// What the datapath of a node is told, as contents of its maps.
+pub(super) fn writes(
+    source: &Arc<Source>,
+    file: &ScenarioFile,
+    state: &NodeState,
+    node: &NodePlan,
+    objects: &Objects,
+) -> Result<Vec<MapWrite>, ScenarioError> {
+    let object = objects
+        .datapaths()
+        .next()
+        .ok_or_else(|| no_datapath(source, first(file)))?;
     if !node.objects.iter().any(|plan| plan.name == *object) {
         return Ok(Vec::new());
     }
-    let write = |entry: twinpath_control::Entry| MapWrite {
+    let write = |entry: &twinpath_control::Entry| MapWrite {
         object: object.clone(),
         map: entry.map.to_owned(),
-        key: entry.key,
-        value: MapValue::Bytes(entry.value),
+        key: entry.key.clone(),
+        value: MapValue::Bytes(entry.value.clone()),
     };
-    Ok(entries.into_iter().map(write).collect())
+    Ok(state.entries().iter().map(write).collect())
 }
 
 /// A contradiction in the model, at its part of the file.
-fn mistake(
-    source: &Arc<Source>,
-    file: &ScenarioFile,
-    rules: &[&Located<PolicyRule>],
-    error: &ModelError,
-) -> ScenarioError {
+fn mistake(source: &Arc<Source>, file: &ScenarioFile, error: &ModelError) -> ScenarioError {
     let span = match error.place {
         Place::Endpoint { index, .. } => file.endpoints.get(index).map(Located::span),
         Place::Service { index, .. } => file.services.get(index).map(Located::span),
         Place::Backend { service, .. } => file.services.get(service).map(Located::span),
-        Place::Policy { index } => rules.get(index).map(|rule| rule.span()),
+        Place::Policy { index } => file.policies.get(index).map(Located::span),
+        Place::Cluster => None,
         Place::Deny { index } => file.deny.get(index).map(Located::span),
     };
     let span = span.unwrap_or_default();

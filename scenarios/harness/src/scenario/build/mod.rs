@@ -9,6 +9,8 @@ mod objects;
 mod steps;
 mod topology;
 
+use twinpath_control::population::Population;
+
 use crate::check::Expectations;
 use crate::decode::Decoder;
 use crate::plan::{NodeName, NodePlan, ObjectName, Plan};
@@ -41,7 +43,15 @@ impl Scenario {
         let file = &self.file;
         let network = Network::read(source, file)?;
         let objects = Objects::read(source, &file.objects, &network)?;
-        let decoder = Decoder::new(objects.datapaths().cloned());
+        let states = datapath::states(source, file, &network)?;
+        let decoder = Decoder::new(states.iter().flat_map(|(node, state)| {
+            let names = state
+                .as_ref()
+                .map(|state| state.names(&Population::default()));
+            let names = names.unwrap_or_default();
+            let datapaths = objects.datapaths();
+            datapaths.map(move |object| ((node.clone(), object.clone()), names.clone()))
+        }));
         let maps = Maps {
             source,
             objects: &objects,
@@ -72,7 +82,9 @@ impl Scenario {
                 uses.peek().is_none() || uses.any(|(user, _)| *user == node.name)
             };
             node.objects = objects.plans(&network, &file.objects, &node.name, loads)?;
-            node.maps = datapath::cluster(source, file, node, &network, &objects)?;
+            if let Some(Some(state)) = states.get(&node.name) {
+                node.maps = datapath::writes(source, file, state, node, &objects)?;
+            }
             node.maps.extend(maps.writes(&file.maps, node)?);
             datapath::settings(source, file, &objects, &mut node.objects)?;
             node.clock = datapath::clock(&objects, &mut node.objects);
