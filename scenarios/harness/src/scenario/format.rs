@@ -29,6 +29,10 @@ pub struct ScenarioFile {
     /// The object files. Without any, the built-in datapath is used.
     #[serde(default, rename = "object")]
     pub objects: Vec<ObjectEntry>,
+    /// Kubernetes manifests, relative to the scenario file: pods, nodes, policies. An `[[endpoint]]` that has the name
+    /// of a pod is that pod.
+    #[serde(default)]
+    pub manifests: Vec<Located<PathBuf>>,
     /// The common case: alike nodes with pods.
     pub topology: Option<Located<Topology>>,
     /// Wires between devices of nodes: `[["a/eth0", "b/eth0"]]`. Where there is none, the far end of a device is the

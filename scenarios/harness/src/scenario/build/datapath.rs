@@ -72,6 +72,7 @@ pub(super) fn states(
     source: &Arc<Source>,
     file: &ScenarioFile,
     network: &Network,
+    population: &Population,
 ) -> Result<BTreeMap<NodeName, Option<NodeState>>, ScenarioError> {
     for endpoint in &file.endpoints {
         let names = || network.nodes.iter().map(|node| node.name.as_str());
@@ -83,7 +84,12 @@ pub(super) fn states(
     }
     let nodes = network.nodes.iter();
     nodes
-        .map(|node| Ok((node.name.clone(), state(source, file, node, network)?)))
+        .map(|node| {
+            Ok((
+                node.name.clone(),
+                state(source, file, node, network, population)?,
+            ))
+        })
         .collect()
 }
 
@@ -92,6 +98,7 @@ fn state(
     file: &ScenarioFile,
     node: &NodePlan,
     network: &Network,
+    population: &Population,
 ) -> Result<Option<NodeState>, ScenarioError> {
     let cluster = Cluster {
         endpoints: file
@@ -116,7 +123,7 @@ fn state(
             .collect(),
         deny: file.deny.iter().map(|network| network.0).collect(),
     };
-    if cluster == Cluster::default() {
+    if cluster == Cluster::default() && file.manifests.is_empty() {
         return Ok(None);
     }
     let device = |name: &str| {
@@ -128,11 +135,11 @@ fn state(
     };
     let addresses = node.devices.iter().flat_map(|device| &device.addresses);
     let here = Here {
-        node: Some(node.name.as_str()),
+        node: (!node.name.is_only()).then_some(node.name.as_str()),
         addresses: addresses.map(|net| net.addr()).collect(),
         devices: &device,
     };
-    NodeState::new(&cluster, &Population::default(), &here)
+    NodeState::new(&cluster, population, &here)
         .map(Some)
         .map_err(|error| mistake(source, file, &error))
 }
@@ -147,9 +154,10 @@ fn placed(endpoint: &Endpoint, node: &NodePlan, network: &Network) -> Endpoint {
     let own = node.device(&DeviceName::new(&endpoint.device)).is_some();
     let other = (!own).then(ports).flatten();
     let name = other.map_or_else(|| node.name.clone(), |port| port.node);
-    let node = endpoint.node.clone();
+    let given = endpoint.node.clone();
+    let found = (!name.is_only()).then(|| name.to_string());
     Endpoint {
-        node: node.or_else(|| Some(name.to_string())),
+        node: given.or(found),
         ..endpoint.clone()
     }
 }

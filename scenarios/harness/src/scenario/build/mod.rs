@@ -2,14 +2,13 @@
 
 mod datapath;
 mod fields;
+mod manifests;
 mod maps;
 mod network;
 mod nodes;
 mod objects;
 mod steps;
 mod topology;
-
-use twinpath_control::population::Population;
 
 use crate::check::Expectations;
 use crate::decode::Decoder;
@@ -41,13 +40,13 @@ impl Scenario {
     pub fn case(&self) -> Result<Case, ScenarioError> {
         let source = &self.source;
         let file = &self.file;
-        let network = Network::read(source, file)?;
+        let mut network = Network::read(source, file)?;
+        network.name_endpoints(&file.endpoints);
         let objects = Objects::read(source, &file.objects, &network)?;
-        let states = datapath::states(source, file, &network)?;
+        let population = manifests::population(source, file)?;
+        let states = datapath::states(source, file, &network, &population)?;
         let decoder = Decoder::new(states.iter().flat_map(|(node, state)| {
-            let names = state
-                .as_ref()
-                .map(|state| state.names(&Population::default()));
+            let names = state.as_ref().map(|state| state.names(&population));
             let names = names.unwrap_or_default();
             let datapaths = objects.datapaths();
             datapaths.map(move |object| ((node.clone(), object.clone()), names.clone()))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use twinpath_control::Endpoint;
+
 use crate::plan::{
     Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, NodeName, NodePlan, Port,
 };
@@ -125,6 +127,21 @@ impl Network {
                 let known: Vec<String> = self.ports().map(|port| port.to_string()).collect();
                 let known = known.iter().map(String::as_str);
                 Err(Problem::unknown("device", name, known).at(source, span))
+            }
+        }
+    }
+
+    /// Lets steps call what is beyond a device by the name of its endpoint.
+    pub fn name_endpoints(&mut self, endpoints: &[Located<Endpoint>]) {
+        for endpoint in endpoints {
+            let node = endpoint.node.as_deref();
+            let port = self.ports().find(|port| {
+                port.device.as_str() == endpoint.device
+                    && node.is_none_or(|node| port.node.as_str() == node)
+            });
+            if let Some(port) = port {
+                let mac = Mac(endpoint.mac.0);
+                self.pods.insert(endpoint.name.clone(), Pod { port, mac });
             }
         }
     }
