@@ -32,7 +32,9 @@
 //! | program | section | hook | does |
 //! |---|---|---|---|
 //! | [`xdp_entry`](program::XDP_ENTRY) | `xdp` | XDP | deny list, services by Maglev and DNAT, out again |
-//! | [`from_container`](program::FROM_CONTAINER) | `classifier` | tc ingress of an endpoint's device | anti-spoofing, gateway, policy, conntrack, delivery |
+//! | [`from_container`](program::FROM_CONTAINER) | `classifier` | tc ingress of an endpoint's device | anti-spoofing, the gateway's answers |
+//! | [`policy_egress`](program::POLICY_EGRESS) | `classifier` | tail call | conntrack and policy of the sender, where it goes |
+//! | [`policy_ingress`](program::POLICY_INGRESS) | `classifier` | tail call | conntrack and policy of the receiver, delivery |
 //!
 //! # Use
 //!

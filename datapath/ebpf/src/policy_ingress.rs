@@ -35,7 +35,6 @@ pub fn run(ctx: &Tc) -> i32 {
         }
         Ok(Next::Device(device)) => {
             metrics::forwarded(ctx, Verdict::Redirect, Direction::Ingress);
-            ctx.set_delivered();
             ctx.redirect(device)
         }
         Err(drop) => {

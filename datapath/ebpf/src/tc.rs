@@ -60,13 +60,6 @@ impl Tc {
         unsafe { (*self.skb()).vlan_present != 0 }
     }
 
-    /// The mark.
-    #[inline(always)]
-    pub fn mark(&self) -> Mark {
-        // SAFETY: as above.
-        Mark(unsafe { (*self.skb()).mark })
-    }
-
     /// Marks the packet, for programs at later hooks and for the stack.
     #[inline(always)]
     pub fn set_mark(&self, mark: Mark) {
@@ -86,21 +79,6 @@ impl Tc {
     pub fn set_cb(&self, word: Cb, value: u32) {
         // SAFETY: as above; programs at tc may write this field.
         unsafe { (*self.skb()).cb[word as usize] = value }
-    }
-
-    /// Whether a program of this node has delivered the packet already. The mark of that is a bit of
-    /// `tc_index`, which travels with the packet from device to device.
-    #[inline(always)]
-    pub fn is_delivered(&self) -> bool {
-        // SAFETY: as above.
-        unsafe { (*self.skb()).tc_index & DELIVERED != 0 }
-    }
-
-    /// Remembers that the packet is delivered.
-    #[inline(always)]
-    pub fn set_delivered(&self) {
-        // SAFETY: as above; programs at tc may write this field.
-        unsafe { (*self.skb()).tc_index |= DELIVERED }
     }
 
     /// The packet, with its headers (or all, if it is shorter) directly accessible.
@@ -246,9 +224,6 @@ impl Tc {
         unsafe { bpf_tail_call(self.0.as_ptr(), maps::calls(), to as u32) };
     }
 }
-
-/// A bit of `tc_index` which Cilium does not use.
-const DELIVERED: u32 = 1 << 8;
 
 impl Context for Tc {
     #[inline(always)]
