@@ -45,6 +45,11 @@ impl Datapath {
         self.program == "xdp_entry"
     }
 
+    /// The index of the device at which the packet arrives.
+    pub fn ifindex(&self) -> u32 {
+        self.node.devices[self.device].ifindex.get()
+    }
+
     /// Loads the program with its maps into a machine.
     pub fn load(&self, machine: &mut Machine) -> ProgramId {
         let object = Object::parse(&self.node.objects[0].bytes).expect("the datapath's object");
@@ -102,7 +107,7 @@ impl Datapath {
         let program = object
             .program(self.program)
             .expect("the kernel takes the program");
-        let device = self.node.devices[self.device].ifindex.get().to_le_bytes();
+        let device = self.ifindex().to_le_bytes();
         for write in &self.node.maps {
             let map = object.map(&write.map).expect("a map of the object");
             test_run::write_map(map, &write.key, bytes(&write.value)).expect("an entry");

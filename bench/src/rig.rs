@@ -1,7 +1,7 @@
 //! A program with its maps and a packet in a machine, without anything around it.
 
 use twinpath_machine::engine::{Context, Engine, Invocation};
-use twinpath_machine::memory::{Field, Layout};
+use twinpath_machine::memory::{Field, Layout, Widths};
 use twinpath_machine::{
     Alone, Cpu, Machine, MachineOptions, Map, MapId, MapType, Placement, Program, ProgramId,
     ProgramType,
@@ -13,7 +13,13 @@ use crate::programs::Bench;
 static XDP: Layout = Layout {
     name: "xdp_md",
     size: 24,
-    fields: &[Field::packet("data", 0), Field::packet("data_end", 4)],
+    fields: &[
+        Field::packet("data", 0),
+        Field::packet("data_end", 4),
+        Field::packet("data_meta", 8),
+        Field::plain("ingress_ifindex", 12, 4, Widths::W4, Widths::NONE),
+        Field::plain("rx_queue_index", 16, 4, Widths::W4, Widths::NONE),
+    ],
 };
 
 /// A machine with one program, its maps and a packet.
@@ -56,23 +62,26 @@ impl Rig {
                 array.set_program(0, Some(program)).expect("a place");
             }
         }
-        Self::with_packet(machine, program, &bench.packet)
+        Self::with_packet(machine, program, &bench.packet, 1)
     }
 
     /// Sets an XDP program of the datapath up.
     pub fn of_datapath(datapath: &Datapath, placement: Placement) -> Self {
         let mut machine = machine(placement);
         let program = datapath.load(&mut machine);
-        Self::with_packet(machine, program, &datapath.packet)
+        Self::with_packet(machine, program, &datapath.packet, datapath.ifindex())
     }
 
-    fn with_packet(mut machine: Machine, program: ProgramId, bytes: &[u8]) -> Self {
+    fn with_packet(mut machine: Machine, program: ProgramId, bytes: &[u8], ifindex: u32) -> Self {
         let len = bytes.len() as u32;
         let packet = machine.memory.allocate(u64::from(len)).expect("room");
         let context = machine.memory.allocate(24).expect("room");
-        let fields = machine.memory.raw_mut(context, 8);
-        fields[..4].copy_from_slice(&packet.to_le_bytes());
-        fields[4..].copy_from_slice(&(packet + len).to_le_bytes());
+        let fields = [packet, packet + len, packet, ifindex];
+        let bytes_of = fields.map(u32::to_le_bytes);
+        machine
+            .memory
+            .raw_mut(context, 16)
+            .copy_from_slice(bytes_of.as_flattened());
         Self {
             machine,
             program,

@@ -260,6 +260,9 @@ impl Trie {
         if self.nodes.is_empty() {
             self.nodes.push(Node::default());
         }
+        if self.nodes[0].is_empty() {
+            self.nodes[0].skip = prefix.bytes[..prefix.last()].into();
+        }
         let (mut at, mut depth) = (0, 0);
         loop {
             self.split(at, &prefix.bytes[depth..=prefix.last()]);
