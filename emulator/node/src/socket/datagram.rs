@@ -11,6 +11,7 @@ use super::socket::{Datagram, Socket};
 use super::types::{Family, Flow, Protocol, SocketError, State};
 use crate::context::SockAddr;
 use crate::errno::EDESTADDRREQ;
+use crate::types::Ifindex;
 
 /// A datagram that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,7 +208,11 @@ impl SocketCalls<'_> {
     /// connected to just that port (`__udp4_lib_err`).
     fn unreachable(&mut self, query: &Query) {
         let (node, flow) = (query.node, query.flow.reversed());
-        let device = self.net.sockets.arrival(node, flow.local.ip(), None);
+        // ICMP looks at the device that the error itself came by (`__udp4_lib_err`).
+        let device = match flow.local.ip() {
+            IpAddr::V4(_) => Ifindex::LOOPBACK.get(),
+            to @ IpAddr::V6(_) => self.net.sockets.arrival(node, to, None),
+        };
         let query = Query { node, flow, device };
         let namespace = self.net.sockets.namespace(query.node);
         let kind = namespace.map(|namespace| namespace.kind(query.flow.local.ip()));

@@ -150,12 +150,13 @@ impl Sockets {
         namespace.map_or(0, |namespace| namespace.device_of(address))
     }
 
-    /// The device on which a packet to an address of its own node arrives there: of IPv6 the one that has the address
-    /// (`ip6_rcv_core`), of IPv4 the one that the sender is bound to (`inet_iif`), and else the loopback device.
+    /// The device on which a packet to an address of its own node arrives there, as lookups of sockets see it: the one
+    /// that has the address (`ip6_rcv_core`; `rt_iif` in `ip_route_output_key_hash_rcu`), if the sender is not bound
+    /// to one over IPv4.
     pub(super) fn arrival(&self, node: NodeId, to: IpAddr, bound: Option<Ifindex>) -> u32 {
-        let found = match to {
-            IpAddr::V4(_) => bound.map_or(0, Ifindex::get),
-            IpAddr::V6(_) => self.device_of(node, to),
+        let found = match (to, bound) {
+            (IpAddr::V4(_), Some(bound)) => bound.get(),
+            _ => self.device_of(node, to),
         };
         match found {
             0 => Ifindex::LOOPBACK.get(),

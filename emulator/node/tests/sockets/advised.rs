@@ -1,5 +1,5 @@
 //! `sk_lookup` programs in the way of connections and datagrams, on both sides. The programs and where
-//! things go are random; `TWINPATH_CASES` says how many (10), `TWINPATH_SEED` which.
+//! things go are random; `TWINPATH_CASES` says how many (60), `TWINPATH_SEED` which.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -286,7 +286,7 @@ fn programs_choose_sockets() {
             .and_then(|value| value.parse().ok())
             .unwrap_or(default)
     };
-    let cases = variable("TWINPATH_CASES", 10);
+    let cases = variable("TWINPATH_CASES", 60);
     let mut random = Random::new(variable("TWINPATH_SEED", 1));
     let mut failures = String::new();
     for number in 0..cases {
@@ -294,7 +294,7 @@ fn programs_choose_sockets() {
         let kernel = in_namespace(|| in_kernel(&case));
         let emulator = in_emulator(&case);
         if let Err(text) = super::sides::difference(&kernel, &emulator) {
-            failures += &format!("== {number}: {:?}\n{text}", case.advice);
+            failures += &format!("== {number}: {:?}, {:?}\n{text}", case.advice, case.steps);
         }
     }
     assert!(failures.is_empty(), "{failures}");
