@@ -5,7 +5,7 @@ use twinpath_machine::{Cpu, Machine, MachineOptions, ProgramId, ProgramType};
 
 use crate::net::{
     Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Journey,
-    Net, NodeId,
+    Medium, Net, NodeId,
 };
 use crate::network::Tables;
 use crate::packet::{ChecksumOffload, ETH_HLEN, Frame, Skb, flow};
@@ -50,6 +50,16 @@ pub enum WorldError {
         kind: ProgramType,
         /// The hook.
         hook: HookKind,
+        /// The device's name.
+        device: String,
+    },
+    /// The device's driver has no XDP.
+    #[error(
+        "attach {program:?} to xdp of {device:?}: its driver has no XDP, only the generic receive path has"
+    )]
+    NoDriverXdp {
+        /// The program's name.
+        program: String,
         /// The device's name.
         device: String,
     },
@@ -112,6 +122,15 @@ impl World {
         self.net.device_mut(b).peer = Some(a);
     }
 
+    /// Takes a device's offloads from it (`ethtool -K tx off`): what it sends has its checksums, as on a wire that is
+    /// one. Otherwise the ends of a pair hand packets to each other as they are.
+    ///
+    /// # Panics
+    /// When it is of another world.
+    pub fn send_plainly(&mut self, device: DeviceId) {
+        self.net.device_mut(device).plain = true;
+    }
+
     /// A device.
     ///
     /// # Panics
@@ -167,6 +186,13 @@ impl World {
                 program: program.name.clone(),
                 kind: program.kind,
                 hook,
+                device: state.name.clone(),
+            });
+        }
+        let driver = matches!(state.medium, Medium::Wire) && !state.loopback;
+        if hook == HookKind::Xdp && !driver {
+            return Err(WorldError::NoDriverXdp {
+                program: program.name.clone(),
                 device: state.name.clone(),
             });
         }

@@ -56,4 +56,5 @@ pub mod replay;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod show;
 pub mod stack;

@@ -19,9 +19,64 @@ expect.verdict = "XDP_TX"
 /// Where the file would be: relative paths in it start from its folder.
 const PLACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mistake.toml");
 
+/// A network without mistakes.
+const NETWORK: &str = r#"description = "A packet is passed on"
+wires = [["a/eth0", "b/eth0"]]
+
+[[node]]
+name = "a"
+
+[[node.device]]
+name = "eth0"
+addresses = ["192.168.0.1/24"]
+
+[[node.device]]
+name = "out"
+
+[[node.route]]
+to = "10.0.0.0/8"
+via = "192.168.0.2"
+
+[[node.rule]]
+priority = 100
+table = 254
+
+[[node]]
+name = "b"
+
+[[node.device]]
+name = "eth0"
+
+[[node.neighbour]]
+device = "eth0"
+address = "192.168.0.1"
+mac = "02:00:00:00:00:0a"
+
+[[step]]
+on = "out"
+send = "udp 192.0.2.10:40000 > 10.0.0.1:53"
+"#;
+
+/// A topology without mistakes.
+const TOPOLOGY: &str = r#"description = "A packet is passed on"
+
+[topology]
+nodes = 2
+pods = 1
+
+[[step]]
+from = "a1"
+send = "udp 10.0.1.1:40000 > 10.0.2.1:53"
+expect.ends = "reaches b1"
+"#;
+
 fn mistake(from: &str, to: &str) -> String {
-    assert!(GOOD.contains(from), "{from}");
-    let text = GOOD.replacen(from, to, 1);
+    mistake_in(GOOD, from, to)
+}
+
+fn mistake_in(good: &str, from: &str, to: &str) -> String {
+    assert!(good.contains(from), "{from}");
+    let text = good.replacen(from, to, 1);
     let scenario = Scenario::parse(Path::new(PLACE), text);
     match scenario.and_then(|scenario| scenario.case()) {
         Ok(_) => panic!("no mistake in {to}"),
@@ -78,6 +133,102 @@ fn mistakes_are_shown_in_their_place() {
     let text: Vec<String> = cases
         .iter()
         .map(|(title, from, to): &(&str, &str, String)| format!("# {title}\n{}", mistake(from, to)))
+        .collect();
+    insta::assert_snapshot!(text.join("\n\n"));
+}
+
+#[test]
+fn mistakes_in_networks_are_shown_in_their_place() {
+    let cases = [
+        ("an unknown end of a wire", "b/eth0\"]", "b/eth1\"]"),
+        ("three ends", "\"b/eth0\"]", "\"b/eth0\", \"a/out\"]"),
+        ("a wire to itself", "b/eth0\"]", "a/eth0\"]"),
+        (
+            "a wire from a tunnel",
+            "[\"a/eth0\", \"b/eth0\"]]\n\n[[node]]\nname = \"a\"\n",
+            "[\"a/tunnel\", \"b/eth0\"]]\n\n[[node]]\nname = \"a\"\n[[node.device]]\nname = \"tunnel\"\nvxlan = {}\n",
+        ),
+        ("two nodes of a name", "name = \"b\"", "name = \"a\""),
+        (
+            "a node with the name of the only one",
+            "name = \"b\"",
+            "name = \"node\"",
+        ),
+        (
+            "two kinds of device",
+            "name = \"out\"",
+            "name = \"out\"\ndummy = true\nvxlan = { vni = 3 }",
+        ),
+        (
+            "no room for IPv6",
+            "name = \"out\"",
+            "name = \"out\"\nmtu = 1000\naddresses = [\"fd00::1/64\"]",
+        ),
+        (
+            "a gateway nowhere",
+            "via = \"192.168.0.2\"",
+            "via = \"192.168.7.2\"",
+        ),
+        (
+            "a route without a device",
+            "via = \"192.168.0.2\"",
+            "metric = 3",
+        ),
+        ("a rule that does nothing", "table = 254", "mark = 3"),
+        (
+            "a neighbour on no device",
+            "device = \"eth0\"",
+            "device = \"eth7\"",
+        ),
+        ("a device of several nodes", "on = \"out\"", "on = \"eth0\""),
+        ("a frame at a wire", "on = \"out\"", "on = \"a/eth0\""),
+        (
+            "a device beside nodes",
+            "[[step]]",
+            "[[device]]\nname = \"eth0\"\n\n[[step]]",
+        ),
+        (
+            "a map without a node",
+            "[[step]]",
+            "[[expect.map]]\nmap = \"metrics\"\nentries = 1\n\n[[step]]",
+        ),
+        (
+            "a map of an unknown node",
+            "[[step]]",
+            "[[expect.map]]\nmap = \"metrics\"\nnode = \"c\"\nentries = 1\n\n[[step]]",
+        ),
+        (
+            "a map that a node does not load",
+            "[[step]]",
+            "[[map]]\nmap = \"metrics\"\nnode = \"b\"\nkey = \"00\"\nvalue = \"00\"\n\n[[node]]\nname = \"c\"\n[[node.device]]\nname = \"x\"\nxdp = \"xdp_entry\"\n\n[[step]]",
+        ),
+    ];
+    let clusters = [
+        ("too many nodes", "nodes = 2", "nodes = 3"),
+        ("an unknown pod", "from = \"a1\"", "from = \"a7\""),
+        (
+            "from and on",
+            "from = \"a1\"",
+            "from = \"a1\"\non = \"lxc-a1\"",
+        ),
+        ("an end at an unknown pod", "reaches b1", "reaches c1"),
+        (
+            "an unknown overlay",
+            "pods = 1",
+            "pods = 1\noverlay = \"geneve\"",
+        ),
+        (
+            "a topology and nodes",
+            "[[step]]",
+            "[[node]]\nname = \"c\"\n\n[[step]]",
+        ),
+    ];
+    let networks = cases.map(|case| (NETWORK, case));
+    let clusters = clusters.map(|case| (TOPOLOGY, case));
+    let text: Vec<String> = networks
+        .into_iter()
+        .chain(clusters)
+        .map(|(good, (title, from, to))| format!("# {title}\n{}", mistake_in(good, from, to)))
         .collect();
     insta::assert_snapshot!(text.join("\n\n"));
 }

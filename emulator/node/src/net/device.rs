@@ -89,6 +89,8 @@ pub struct Device {
     pub(crate) mtu: u32,
     pub(crate) up: bool,
     pub(crate) loopback: bool,
+    /// Whether the driver is given packets with their checksums filled in.
+    pub(crate) plain: bool,
     pub(crate) peer: Option<DeviceId>,
     pub(crate) xdp: Option<ProgramId>,
     pub(crate) xdp_generic: Option<ProgramId>,
@@ -108,6 +110,7 @@ impl Device {
             mtu: options.mtu,
             up: true,
             loopback: false,
+            plain: false,
             peer: None,
             xdp: None,
             xdp_generic: None,

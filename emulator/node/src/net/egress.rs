@@ -181,7 +181,11 @@ impl Net {
         if skb.frame.len() > far_end.longest_frame() && skb.gso.size == 0 && !tunnel {
             self.drop_skb(machine, device, skb, DropReason::TooLong);
             return xmit::DROP;
-        } else if state.loopback {
+        }
+        if state.plain {
+            skb.fill_checksum(&mut machine.memory);
+        }
+        if state.loopback {
             // What this host sends to itself needs no second look for its way (`loopback_xmit`).
             let routed = skb.routed;
             self.forward(machine, device, &mut skb);

@@ -44,6 +44,8 @@ impl Net {
             return;
         }
         if let Some(mut skb) = self.tc_ingress(machine, device, skb) {
+            // skb_reset_redirect: whatever it meets from here on is new to it.
+            skb.redirected = false;
             if self.has_stack(self.device(device).node) {
                 self.take_in(machine, &mut skb);
                 self.stack_input(machine, skb);

@@ -10,7 +10,7 @@ use super::local::{self, check_udp};
 use super::wire::{self, Ipv6, proto};
 use crate::net::{DeviceId, DropReason, Net, NodeId};
 use crate::network::{Network, Route, RouteKind, RouteQuery};
-use crate::packet::{EtherType, PacketType, Skb};
+use crate::packet::{ChecksumOffload, EtherType, PacketType, Skb};
 
 /// A packet of the node's own.
 #[derive(Debug, Clone, Copy)]
@@ -270,7 +270,17 @@ impl Net {
             return false;
         };
         let ends = (source.into(), out.destination.into());
-        local::fill_transport_checksum(payload, ends, out.protocol, check);
+        // TCP leaves it to the device (`tcp_v6_send_response`), ICMP does not.
+        let offload = (out.protocol == proto::TCP).then_some(ChecksumOffload {
+            start: wire::IPV6 as u16,
+            offset: check as u16,
+        });
+        if offload.is_some() {
+            let sum = wire::pseudo_header(ends.0, ends.1, out.protocol, payload.len());
+            payload[check..check + 2].copy_from_slice(&sum.to_16().to_le_bytes());
+        } else {
+            local::fill_transport_checksum(payload, ends, out.protocol, check);
+        }
         let header = Ipv6 {
             class: out.class,
             label: 0,
@@ -283,9 +293,12 @@ impl Net {
         let mut bytes = Vec::with_capacity(wire::IPV6 + payload.len());
         header.write(&mut bytes);
         bytes.extend_from_slice(payload);
-        let Some(skb) = self.new_packet(machine, route.device, EtherType::IPV6, &bytes) else {
+        let Some(mut skb) = self.new_packet(machine, route.device, EtherType::IPV6, &bytes) else {
             return false;
         };
+        if let Some(offload) = offload {
+            skb.offload_checksum(offload);
+        }
         self.ipv6_output(machine, skb, &route, out.destination);
         true
     }

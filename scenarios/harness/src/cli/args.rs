@@ -33,6 +33,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show what is in an object file, and what the emulator lacks for it
     Inspect(InspectArgs),
+    /// Draw the network of a scenario: nodes, devices, wires, tunnels and programs
+    Show(ShowArgs),
     /// Print the JSON schema of scenario files
     #[command(hide = true)]
     Schema,
@@ -71,6 +73,19 @@ pub struct RunArgs {
     /// Write a JUnit report into this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+}
+
+/// `twinpath show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  twinpath show scenarios/suite/node/overlay.toml
+  twinpath show scenarios/suite/node/overlay.toml --svg overlay.svg")]
+pub struct ShowArgs {
+    /// A scenario file
+    pub scenario: PathBuf,
+    /// Write an SVG image into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 /// `twinpath replay`.

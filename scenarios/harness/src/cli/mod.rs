@@ -9,6 +9,7 @@ mod progress;
 mod replay;
 mod run;
 mod screen;
+mod show;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::replay(args),
         Command::Inspect(args) => inspect::inspect(args),
+        Command::Show(args) => show::show(args),
         Command::Schema => print_schema(),
     };
     ExitCode::from(match result {

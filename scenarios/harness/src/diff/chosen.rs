@@ -80,11 +80,14 @@ impl Chosen {
         }
         let first = packet[6] & 0x1f == 0 && packet[7] == 0;
         let protocol = packet[9];
+        // What a datagram in pieces sums up to does not show: only whole ones are left to a device.
+        let whole = packet[6] & 0x20 == 0;
+        let addresses = whole.then(|| sum(&packet[12..20]));
         let Some(body) = packet.get_mut(header..).filter(|_| first && header >= IPV4) else {
             return;
         };
         match protocol {
-            UDP_NUMBER => self.udp(body, own, rules),
+            UDP_NUMBER => self.udp(body, own, addresses, rules),
             ICMP_NUMBER if matches!(body.first(), Some(3 | 4 | 5 | 11 | 12)) => {
                 self.quote(body, rules);
             }
@@ -100,27 +103,40 @@ impl Chosen {
         source.copy_from_slice(&packet[8..24]);
         let own = self.own.contains(&IpAddr::V6(Ipv6Addr::from(source)));
         let next = packet[6];
+        let addresses = Some(sum(&packet[8..40]));
         let body = &mut packet[IPV6..];
         match next {
             FRAGMENT_NUMBER if own && body.len() >= FRAGMENT => {
                 body[4..8].fill(0xff);
                 rules.insert(Rule::Identification);
             }
-            UDP_NUMBER => self.udp(body, own, rules),
+            UDP_NUMBER => self.udp(body, own, addresses, rules),
             ICMP_NUMBER if matches!(body.first(), Some(1..=4)) => self.quote(body, rules),
             _ => {}
         }
     }
 
-    /// The source port of a tunnel is a hash with a key of the kernel's.
-    fn udp(&self, datagram: &mut [u8], own: bool, rules: &mut BTreeSet<Rule>) {
+    /// The source port of a tunnel is a hash with a key of the kernel's. `addresses` is the sum of the packet's. A
+    /// checksum that does not account for the datagram yet, because the device is to do that, stays as it is.
+    fn udp(
+        &self,
+        datagram: &mut [u8],
+        own: bool,
+        addresses: Option<u16>,
+        rules: &mut BTreeSet<Rule>,
+    ) {
         let Some([_, _, high, low, _, _, check @ ..]) = datagram.first_chunk::<UDP>() else {
             return;
         };
         if !self.tunnels.contains(&u16::from_be_bytes([*high, *low])) {
             return;
         }
-        let checksum = (*check != [0, 0]).then_some(6);
+        const PROTOCOL: u64 = 17;
+        let right = addresses.is_none_or(|addresses| {
+            let head = u64::from(addresses) + PROTOCOL + datagram.len() as u64;
+            fold(head + u64::from(sum(datagram))) == 0xffff
+        });
+        let checksum = (right && *check != [0, 0]).then_some(6);
         if own {
             rewrite(datagram, 0, &BLANK, checksum);
             rules.insert(Rule::TunnelPort);

@@ -96,11 +96,16 @@ impl Emulation {
     fn name_devices(&mut self, id: NodeId, node: &NodePlan) -> Result<(), EmulatedError> {
         let names = node.devices.iter().map(|device| device.name.clone());
         for name in names.chain([DeviceName::new(LOOPBACK)]) {
+            let loopback = name.as_str() == LOOPBACK;
             let added = self.world.device_named(id, name.as_str());
             let added = added.ok_or_else(|| unknown("device", &name))?;
             let place = (node.name.clone(), name);
             self.devices.insert(place.clone(), added);
             self.places.insert(added, place);
+            // As in the kernel backend, so that frames have on the wire what they have in memory.
+            if !loopback {
+                self.world.send_plainly(added);
+            }
         }
         Ok(())
     }

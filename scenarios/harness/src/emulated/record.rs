@@ -89,8 +89,9 @@ impl Emulation {
             EndKind::Consumed => DropReason::Verdict,
             EndKind::Dropped(reason) => reason,
             // That the stack took it is known already.
-            EndKind::Stack | EndKind::Waiting => return Ok(None),
-            EndKind::Swallowed => return Ok(None),
+            EndKind::Stack | EndKind::Swallowed => return Ok(None),
+            // Seen from outside it is gone, too, until the neighbour answers.
+            EndKind::Waiting => DropReason::NoNeighbour,
         };
         let Some(site) = end.met else {
             return Ok(None);

@@ -124,11 +124,17 @@ struct Wire<'a> {
     bytes: &'a [u8],
     /// So many of the first bytes may be others.
     free: usize,
+    /// Whether checksums may be others: behind tc egress those are filled in that were left to the device.
+    filled: bool,
 }
 
 impl<'a> Wire<'a> {
     fn exactly(bytes: &'a [u8]) -> Self {
-        Self { bytes, free: 0 }
+        Self {
+            bytes,
+            free: 0,
+            filled: false,
+        }
     }
 
     /// Between other hardware addresses.
@@ -144,9 +150,29 @@ impl<'a> Wire<'a> {
     fn is_at(self, frame: &Frame, node: &NodeName, device: Option<&DeviceName>) -> bool {
         frame.node == *node
             && device.is_none_or(|device| frame.device == *device)
-            && frame.bytes.len() == self.bytes.len()
-            && frame.bytes.get(self.free..) == self.bytes.get(self.free..)
+            && self.is(&frame.bytes)
     }
+
+    fn is(self, bytes: &[u8]) -> bool {
+        bytes.len() == self.bytes.len()
+            && match self.filled {
+                false => bytes.get(self.free..) == self.bytes.get(self.free..),
+                true => differ_in_checksums(bytes, self.bytes),
+            }
+    }
+}
+
+/// Whether two frames are the same but for checksums behind the network header: that of the packet, and that of one
+/// inside of it. It is enough to see that no more than two words differ there.
+fn differ_in_checksums(a: &[u8], b: &[u8]) -> bool {
+    const HEADERS: usize = 34;
+    const CHECKSUMS: usize = 2;
+    let words = |bytes: &[u8]| bytes.chunks(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (a_words, b_words) = (words(a), words(b));
+    let pairs = a_words.iter().zip(&b_words);
+    let places = pairs.enumerate().filter(|(_, (a, b))| a != b);
+    let places: Vec<usize> = places.map(|(place, _)| 2 * place).collect();
+    places.len() <= CHECKSUMS && places.iter().all(|place| *place >= HEADERS)
 }
 
 /// Which observation is explained by which.
@@ -241,7 +267,13 @@ impl<'a> Account<'a> {
             Meaning::Pass | Meaning::NextFilter if hook.kind.is_xdp() => {
                 self.taken_in(node, Some(here), wire, None)
             }
-            Meaning::Pass | Meaning::NextFilter => self.sent(node, here, wire, begun),
+            Meaning::Pass | Meaning::NextFilter => {
+                let filled = Wire {
+                    filled: true,
+                    ..wire
+                };
+                self.sent(node, here, wire, begun) || self.sent(node, here, filled, begun)
+            }
         }
     }
 
@@ -274,7 +306,10 @@ impl<'a> Account<'a> {
 
     /// Whether a frame is seen inside of another one.
     fn carried(&self, wire: Wire<'_>) -> bool {
-        let carries = |bytes: &[u8]| bytes.len() > wire.bytes.len() && bytes.ends_with(wire.bytes);
+        let carries = |bytes: &[u8]| {
+            let headers = bytes.len().checked_sub(wire.bytes.len());
+            headers.is_some_and(|headers| headers > 0 && wire.is(&bytes[headers..]))
+        };
         let mut seen = self.observations.seen.iter();
         seen.any(|seen| match seen {
             Seen::Returned(returned) => carries(&returned.packet),

@@ -56,6 +56,7 @@ struct LoadPart {
 struct PacketPart {
     number: usize,
     nanoseconds: u128,
+    node: String,
     device: String,
     bytes: String,
     hops: Vec<HopPart>,
@@ -95,6 +96,7 @@ pub struct CostPart {
 #[derive(Debug, Serialize)]
 pub struct EndPart {
     end: &'static str,
+    node: String,
     device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
@@ -206,10 +208,15 @@ impl LoadPart {
 
 impl PacketPart {
     fn new(number: usize, stimulus: &Stimulus, journey: &Journey, decoder: &Decoder) -> Self {
-        let StimulusKind::Frame { device, bytes, .. } = &stimulus.kind;
+        let StimulusKind::Frame {
+            node,
+            device,
+            bytes,
+        } = &stimulus.kind;
         Self {
             number,
             nanoseconds: stimulus.at.as_nanos(),
+            node: node.to_string(),
             device: device.to_string(),
             bytes: hex(bytes),
             hops: journey.hops.iter().map(HopPart::new).collect(),
@@ -263,13 +270,14 @@ impl CostPart {
 impl EndPart {
     /// The part of an end.
     pub fn new(end: &End) -> Self {
-        let (_, device) = end.place();
+        let (node, device) = end.place();
         Self {
             end: match end {
                 End::Left { .. } => "left",
                 End::Stack { .. } => "stack",
                 End::Dropped { .. } => "dropped",
             },
+            node: node.to_string(),
             device: device.to_string(),
             bytes: end.bytes().map(hex),
             reason: match end {

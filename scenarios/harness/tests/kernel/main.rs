@@ -7,6 +7,7 @@ mod journeys;
 mod machine;
 mod maps;
 mod mistakes;
+mod networks;
 mod orders;
 mod remains;
 mod repetition;

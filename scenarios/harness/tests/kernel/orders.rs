@@ -108,17 +108,17 @@ const IFINDEXES: [u8; 5] = [5, 7, 9, 1, 77];
 const VERDICTS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 42, 255, 2];
 
 /// SplitMix64
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[(self.next() % all.len() as u64) as usize]
     }
 
@@ -168,7 +168,7 @@ impl Random {
     }
 }
 
-fn number(name: &str, otherwise: u64) -> u64 {
+pub fn number(name: &str, otherwise: u64) -> u64 {
     let text = env::var(name).ok();
     text.map_or(otherwise, |text| text.parse().expect("a number"))
 }

@@ -22,6 +22,9 @@ use super::network::Network;
 /// The index of the first device. Lower ones are the kernel's own: `lo` has 1 in each namespace.
 const FIRST_INDEX: u32 = 10;
 
+/// `IPV6_MIN_MTU`
+const IPV6_MTU: u16 = 1280;
+
 /// Longest name of a device, in bytes: `IFNAMSIZ` of `linux/if.h` less the terminator.
 const NAME_LEN: usize = 15;
 
@@ -138,6 +141,14 @@ fn devices(
                 .at(source, span)
             })?;
         *next = index.saturating_add(1);
+        let mut addresses = entry.addresses.iter();
+        if entry.mtu < IPV6_MTU && addresses.any(|network| network.0.addr().is_ipv6()) {
+            return Err(Problem::new(
+                format!("a device with an MTU of {} has no IPv6", entry.mtu),
+                "expected no IPv6 address, or an MTU of 1280 or more",
+            )
+            .at(source, entry.name.span()));
+        }
         node.devices.push(DevicePlan {
             name,
             ifindex,
