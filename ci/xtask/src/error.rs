@@ -48,30 +48,11 @@ pub enum Error {
     #[error("datapath/objects/SOURCES.sha256 line {line}: expected `<sha256>  <path>`")]
     BadDigest { line: usize },
 
-    #[error("{object} does not load: {detail}")]
-    Load { object: String, detail: String },
-
-    #[error(
-        "the kernel refuses program {program} of {object}: {errno}\n\
-         the end of the verifier's log:\n{log}"
-    )]
-    Refused {
-        object: String,
-        program: String,
-        errno: String,
-        log: String,
-    },
+    #[error("{0}")]
+    Load(#[source] Box<dyn std::error::Error>),
 
     #[error("the kernel half of the check needs root, and TWINPATH_KERNEL=require is set")]
     NeedsRoot,
-
-    #[error("smoke test of {program}, {case}: expected {expected}, got {got}")]
-    Smoke {
-        program: &'static str,
-        case: &'static str,
-        expected: String,
-        got: String,
-    },
 }
 
 impl Error {

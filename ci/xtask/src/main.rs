@@ -7,10 +7,10 @@
 mod build;
 mod digest;
 mod error;
+#[cfg(target_os = "linux")]
 mod kernel;
 mod objects;
 mod paths;
-mod smoke;
 mod toolchain;
 mod vm;
 

@@ -6,6 +6,7 @@ use std::fs;
 use crate::build;
 use crate::digest::Digests;
 use crate::error::Error;
+#[cfg(target_os = "linux")]
 use crate::kernel;
 use crate::paths;
 use crate::toolchain::Toolchain;
@@ -42,6 +43,7 @@ pub fn check() -> Result<(), Error> {
         } else {
             println!("{object}: not compared with a rebuild, as the compiler is another one");
         }
+        #[cfg(target_os = "linux")]
         kernel::check(&object, &rebuilt)?;
     }
     Ok(())
