@@ -14,7 +14,7 @@ use twinpath_node::Family::{V4, V6};
 use twinpath_node::Protocol::{Tcp, Udp};
 
 use super::asm::{Width, alu_k, cond, exit, jump_k, lddw, ldx, mov, movr, op, st, stx};
-use super::place::{in_namespace, namespace, skip};
+use super::place::{in_namespace, namespace, skip, turn};
 use super::recorder::{Ports, call};
 use super::script::{Setting, Slot, Step};
 use super::sides::{Emulated, Lines, add_array, at, emulator_step, kernel_step};
@@ -280,6 +280,7 @@ fn programs_choose_sockets() {
     if skip("sk_lookup") {
         return;
     }
+    let _turn = turn();
     let variable = |name: &str, default: u64| {
         let value = std::env::var(name).ok();
         value

@@ -15,7 +15,7 @@ use twinpath_node::Protocol::{Tcp, Udp};
 use twinpath_node::TestRun;
 
 use super::asm::{Width, alu_k, be, cond, exit, jump_k, lddw, ldx, mov, movr, op, st, stx};
-use super::place::{in_namespace, skip};
+use super::place::{in_namespace, skip, turn};
 use super::recorder::{Ports, call, tuple};
 use super::script::{Setting, Step};
 use super::sides::{Emulated, add_array, at, emulator_step, kernel_step};
@@ -451,6 +451,7 @@ fn packets_ask_about_sockets() {
     if skip("questions about sockets") {
         return;
     }
+    let _turn = turn();
     // Sockets age in the kernel, so that no namespace answers for long.
     const AT_ONCE: usize = 150;
     let variable = |name: &str, default: usize| {

@@ -10,7 +10,7 @@ use twinpath_node::{
 
 use super::asm::{Width, alu_k, cond, exit, jump_k, ldx, mov, movr, op, st, stx};
 use super::hooks;
-use super::place::skip;
+use super::place::{skip, turn};
 use super::recorder::call;
 use super::sides::{Emulated, at};
 
@@ -118,6 +118,7 @@ fn contexts_of_hooks() {
     if skip("contexts of hooks") {
         return;
     }
+    let _turn = turn();
     let mut emulated = Emulated::new();
     let mut failures = String::new();
     for (kind, hook) in hooks::all() {
@@ -144,6 +145,7 @@ fn the_context_of_sk_lookup() {
     if skip("the context of sk_lookup") {
         return;
     }
+    let _turn = turn();
     let mut emulated = Emulated::new();
     let node = emulated.node;
     let found = differences(
@@ -176,6 +178,7 @@ fn the_socket_of_a_call() {
     if skip("the socket of a call") {
         return;
     }
+    let _turn = turn();
     let mut emulated = Emulated::new();
     let hook = AttachType::CgroupInet4Connect;
     let found = differences(
@@ -228,6 +231,7 @@ fn sockets_behind_pointers() {
     if skip("sockets behind pointers") {
         return;
     }
+    let _turn = turn();
     let kind = ProgramType::SchedCls;
     let mut emulated = Emulated::new();
     let task = emulated.task;
@@ -364,6 +368,7 @@ fn helpers_of_program_types() {
     if skip("helpers of program types") {
         return;
     }
+    let _turn = turn();
     use ProgramType as P;
     let packets = [
         P::Xdp,

@@ -57,8 +57,15 @@ fn hierarchy() -> Option<PathBuf> {
     mount.get(1).map(PathBuf::from)
 }
 
-/// Only one test at a time may move the process from cgroup to cgroup.
+/// Only one test at a time may move the process from cgroup to cgroup, and no other opens sockets meanwhile, which
+/// would be in that cgroup too.
 static TURN: Mutex<()> = Mutex::new(());
+
+/// A test that opens sockets keeps this while it does.
+#[must_use]
+pub fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The process in a cgroup of its own; it leaves and removes it when this is dropped.
 pub struct Cgroup {
@@ -70,7 +77,7 @@ pub struct Cgroup {
 
 impl Cgroup {
     pub fn enter() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let root = hierarchy().unwrap();
         remove_stale(&root);
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
