@@ -62,7 +62,6 @@ fn hierarchy() -> Option<PathBuf> {
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A test that opens sockets keeps this while it does.
-#[must_use]
 pub fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
