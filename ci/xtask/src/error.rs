@@ -48,8 +48,12 @@ pub enum Error {
     #[error("datapath/objects/SOURCES.sha256 line {line}: expected `<sha256>  <path>`")]
     BadDigest { line: usize },
 
-    #[error("{0}")]
-    Load(#[source] Box<dyn std::error::Error>),
+    #[error(transparent)]
+    Object(#[from] twinpath_machine::ObjectError),
+
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Kernel(#[from] twinpath::kernel::Error),
 
     #[error("the kernel half of the check needs root, and TWINPATH_KERNEL=require is set")]
     NeedsRoot,

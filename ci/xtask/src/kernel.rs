@@ -18,16 +18,11 @@ pub fn check(object: &str, bytes: &[u8]) -> Result<(), Error> {
         println!("{object}: not loaded, as that needs root");
         return Ok(());
     }
-    let parsed = Parsed::parse(bytes).map_err(|error| Error::Load(error.into()))?;
-    let mut loaded =
-        Object::load(object, bytes, &BTreeMap::new()).map_err(|error| Error::Load(error.into()))?;
-    for program in parsed.programs() {
+    let mut loaded = Object::load(object, bytes, &BTreeMap::new())?;
+    for program in Parsed::parse(bytes)?.programs() {
         let name = &program.name;
-        let taken = loaded.program(name);
-        let taken = taken.map_err(|error| Error::Load(error.into()))?;
-        let info = taken
-            .info()
-            .map_err(Error::io("ask the kernel about", name))?;
+        let info = loaded.program(name)?.info();
+        let info = info.map_err(Error::io("ask the kernel about", name))?;
         println!(
             "{object}: the kernel takes {name} ({} instructions verified, {} bytes of machine code)",
             info.verified, info.machine_code

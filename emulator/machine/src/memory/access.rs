@@ -305,8 +305,8 @@ impl Memory {
 
     /// The instructions of this run that read unwritten stack: instruction, offset from the frame
     /// pointer, bytes.
-    pub fn take_warnings(&mut self) -> Vec<(u32, i32, u32)> {
-        self.stack.warnings.split_off(self.scope.warnings)
+    pub(crate) fn take_warnings(&mut self) -> impl Iterator<Item = (u32, i32, u32)> + '_ {
+        self.stack.warnings.drain(self.scope.warnings..)
     }
 
     /// Begins the frame of a function at this call depth: nothing in it is written.
