@@ -103,8 +103,8 @@ const SLEEPABLE: u32 = 1 << 4;
 const FRAGMENTS: u32 = 1 << 5;
 
 impl LoadedObject {
-    /// Creates the object's maps, and loads the programs that they hold from the start. A map that it wants pinned is the one that an earlier object pinned under
-    /// that name.
+    /// Creates the object's maps, and loads the programs that they hold from the start. A map that it wants pinned is
+    /// the one that an earlier object pinned under that name.
     ///
     /// # Errors
     /// When the bytes are no BPF object, a program or a global variable is unknown or of another size, or the kernel
