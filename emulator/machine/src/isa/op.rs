@@ -42,7 +42,7 @@ pub enum Code {
     LookUp,
     /// Behind the last operation.
     Wild,
-    /// Operations that are executed together; see [`Joined`](super::Joined).
+    /// Operations that are executed together; see `isa/joined.rs`.
     Mov64XAdd64X, Add64KJgt64X, Sub32XXor32X, Add32XSub32X, Add32XSub32XXor32X, And32KJeq32K, And32KJne32K,
     Mov32KStoreFrame32X, Mov64KStoreFrame64X, Load32StoreFrame32X, LoadFrame32StoreFrame32X,
     StoreFrame32XStoreFrame32X, StoreFrame64XStoreFrame64X, StoreFrame32XLoadFrame32,
