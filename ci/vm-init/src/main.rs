@@ -1,17 +1,17 @@
 //! The first process in a VM that `cargo xtask vm` boots: mounts what Linux offers, loads modules, runs
-//! one command, sends home what came of it, and powers off.
+//! commands, sends home what came of it, and powers off.
 //!
 //! What it finds in the initramfs, put there by the host:
 //!
 //! | path | holds |
 //! |---|---|
 //! | `/vm/modules/*` | kernel modules, loaded in the order of their names |
-//! | `/vm/command` | the command and its arguments, a NUL after each |
+//! | `/vm/commands/*` | commands, run in the order of their names: the program and its arguments, a NUL after each |
 //! | `/vm/environment` | `NAME=VALUE`, a NUL after each |
-//! | `/twinpath` | where the command starts |
+//! | `/twinpath` | where the commands start |
 //!
-//! What it sends home, on serial ports: the command's standard output on the second, its standard error
-//! on the third, and on the fourth a tar archive of `/out` with the command's exit code in `exit-code`.
+//! What it sends home, on serial ports: the commands' standard output on the second, their standard
+//! error on the third, and on the fourth a tar archive of `/out` with the highest exit code in `exit-code`.
 #![allow(
     clippy::print_stderr,
     reason = "the console is where the first process complains"
@@ -22,7 +22,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -56,9 +56,17 @@ fn main() {
 
 fn run() -> io::Result<i32> {
     mount_all()?;
-    load_modules(Path::new("/vm/modules"))?;
+    load_modules("/vm/modules")?;
     fs::create_dir_all(OUT)?;
-    let mut child = start()?;
+    let mut worst = 0;
+    for command in sorted("/vm/commands")? {
+        worst = worst.max(run_command(&command)?);
+    }
+    Ok(worst)
+}
+
+fn run_command(path: &Path) -> io::Result<i32> {
+    let mut child = start(path)?;
     let copies = [
         child.stdout.take().map(|from| copy(from, STDOUT)),
         child.stderr.take().map(|from| copy(from, STDERR)),
@@ -96,12 +104,17 @@ fn mount_all() -> io::Result<()> {
     Ok(())
 }
 
-fn load_modules(folder: &Path) -> io::Result<()> {
-    let mut modules: Vec<_> = fs::read_dir(folder)?
+/// The files of a folder, by name.
+fn sorted(folder: &str) -> io::Result<Vec<PathBuf>> {
+    let mut files: Vec<_> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<_>>()?;
-    modules.sort();
-    for module in modules {
+    files.sort();
+    Ok(files)
+}
+
+fn load_modules(folder: &str) -> io::Result<()> {
+    for module in sorted(folder)? {
         let file = File::open(&module)?;
         finit_module(&file, &CString::default(), ModuleInitFlags::empty()).map_err(|error| {
             io::Error::other(format!("failed to load {}: {error}", module.display()))
@@ -110,10 +123,11 @@ fn load_modules(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn start() -> io::Result<Child> {
-    let words = nul_separated("/vm/command")?;
+fn start(command: &Path) -> io::Result<Child> {
+    let words = nul_separated(command)?;
     let Some((program, arguments)) = words.split_first() else {
-        return Err(io::Error::other("/vm/command is empty"));
+        let what = format!("{} is empty", command.display());
+        return Err(io::Error::other(what));
     };
     let mut command = Command::new(OsStr::from_bytes(program));
     command
@@ -123,7 +137,7 @@ fn start() -> io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    for variable in nul_separated("/vm/environment")? {
+    for variable in nul_separated(Path::new("/vm/environment"))? {
         if let Some(end) = variable.iter().position(|byte| *byte == b'=') {
             let (name, value) = variable.split_at(end);
             command.env(OsStr::from_bytes(name), OsStr::from_bytes(&value[1..]));
@@ -132,7 +146,7 @@ fn start() -> io::Result<Child> {
     command.spawn()
 }
 
-fn nul_separated(path: &str) -> io::Result<Vec<Vec<u8>>> {
+fn nul_separated(path: &Path) -> io::Result<Vec<Vec<u8>>> {
     let bytes = fs::read(path)?;
     let words = bytes.split_inclusive(|byte| *byte == 0);
     Ok(words

@@ -1,10 +1,11 @@
 //! Repository chores: `cargo xtask objects` builds the eBPF objects, `--check` proves that those
 //! which are committed are what the sources say and that the kernel takes them. `cargo xtask vm` runs
-//! the suite on other kernels, under qemu.
+//! the suite on other kernels, under qemu; `cargo xtask complexity` writes down what the programs cost the kernels.
 
 #![allow(clippy::print_stderr, reason = "a chore tells what went wrong")]
 
 mod build;
+mod complexity;
 mod digest;
 mod error;
 #[cfg(target_os = "linux")]
@@ -36,6 +37,7 @@ enum Command {
         check: bool,
     },
     Vm(vm::Vm),
+    Complexity(complexity::Complexity),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,9 @@ fn main() -> ExitCode {
                 objects::write()
             };
             ended("build the objects", result.map(|()| ExitCode::SUCCESS))
+        }
+        Command::Complexity(complexity) => {
+            ended("tell the complexity", complexity::run(&complexity))
         }
         Command::Vm(vm) => ended("run in a vm", vm::run(&vm)),
     }

@@ -28,12 +28,12 @@ pub struct Binaries {
     pub twinpath: PathBuf,
 }
 
-/// Writes the initramfs in which `twinpath` runs with these arguments.
+/// Writes the initramfs in which `twinpath` runs with the arguments of each of these commands.
 pub fn write(
     path: &Path,
     kernel: &Kernel,
     binaries: &Binaries,
-    arguments: &[OsString],
+    commands: &[Vec<OsString>],
 ) -> Result<(), Error> {
     let mut archive = Archive::create(path)?;
     for folder in ["dev", "proc", "sys", "tmp", "twinpath", "vm", "vm/modules"] {
@@ -41,7 +41,11 @@ pub fn write(
     }
     archive.file("init", EXECUTABLE, &read(&binaries.init)?)?;
     archive.file("bin/twinpath", EXECUTABLE, &read(&binaries.twinpath)?)?;
-    archive.file("vm/command", READABLE, &command(arguments))?;
+    archive.folder("vm/commands")?;
+    for (number, arguments) in commands.iter().enumerate() {
+        let name = format!("vm/commands/{number:03}");
+        archive.file(&name, READABLE, &command(arguments))?;
+    }
     archive.file("vm/environment", READABLE, &environment())?;
     for (number, (name, bytes)) in kernel.modules()?.into_iter().enumerate() {
         archive.file(&format!("vm/modules/{number:03}-{name}"), READABLE, &bytes)?;

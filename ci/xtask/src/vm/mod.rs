@@ -5,7 +5,7 @@
 //! sends home its output, its exit code and what it wrote below `/out`. KVM is used where it works.
 //!
 //! Without a command the suite runs on the kernel of this machine and on each of the others, and a table
-//! shows every scenario on every kernel (`table.rs`).
+//! shows every scenario on every kernel (`table.rs`). The same boot answers what `cargo xtask complexity` asks.
 
 mod error;
 mod image;
@@ -16,7 +16,7 @@ mod table;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -24,22 +24,30 @@ use clap::Args;
 
 use crate::paths;
 pub use error::Error;
-use image::Binaries;
-use kernel::Kernel;
-use machine::{Machine, Streams};
+pub use image::Binaries;
+pub use kernel::Kernel;
+use machine::Machine;
+pub use machine::Streams;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "vm";
 
-/// Run twinpath on other kernels, under qemu
+/// Kernels to boot
 #[derive(Args)]
-pub struct Vm {
+pub struct Machines {
     /// A kernel that ci/setup-vm.sh has fetched; may be given several times
     #[arg(long = "kernel", value_name = "SERIES", default_values_t = ["6.1".to_owned(), "6.12".to_owned()])]
     kernels: Vec<String>,
     /// How many seconds a VM may take
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     limit: u64,
+}
+
+/// Run twinpath on other kernels, under qemu
+#[derive(Args)]
+pub struct Vm {
+    #[command(flatten)]
+    machines: Machines,
     /// Where to put what a command writes below /out in the VM: a folder for each kernel
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -51,22 +59,18 @@ pub struct Vm {
 
 /// Boots the kernels one after the other.
 pub fn run(vm: &Vm) -> Result<ExitCode, Error> {
-    let kernels: Vec<_> = vm
-        .kernels
-        .iter()
-        .map(|name| Kernel::find(name))
-        .collect::<Result<_, _>>()?;
-    let binaries = build()?;
+    let kernels = vm.machines.find()?;
+    let binaries = Binaries::build()?;
     if vm.arguments.is_empty() {
-        return table::run(vm, &kernels, &binaries);
+        return table::run(&vm.machines, &kernels, &binaries);
     }
     let mut worst = 0;
     for kernel in &kernels {
-        let code = boot(
-            vm,
+        let code = vm.machines.boot(
             kernel,
             &binaries,
-            &vm.arguments,
+            std::slice::from_ref(&vm.arguments),
+            vm.results.as_deref(),
             Streams {
                 stdout: &mut io::stdout(),
                 stderr: &mut io::stderr(),
@@ -77,58 +81,76 @@ pub fn run(vm: &Vm) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(worst))
 }
 
-/// Runs twinpath with these arguments on a kernel and returns its exit code.
-fn boot(
-    vm: &Vm,
-    kernel: &Kernel,
-    binaries: &Binaries,
-    arguments: &[OsString],
-    streams: Streams<'_>,
-) -> Result<u8, Error> {
-    let folder = paths::target().join("vm/runs").join(&kernel.name);
-    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    let initramfs = folder.join("initramfs.cpio");
-    image::write(&initramfs, kernel, binaries, arguments)?;
-    let machine = Machine {
-        kernel,
-        initramfs: &initramfs,
-        folder: &folder,
-        limit: Duration::from_secs(vm.limit),
-    };
-    let (code, archive) = machine.run(streams)?;
-    if let Some(results) = &vm.results {
-        let target = results.join(&kernel.name);
-        let archive = File::open(&archive).map_err(Error::io("open", &archive))?;
-        tar::Archive::new(archive)
-            .unpack(&target)
-            .map_err(Error::io("unpack into", &target))?;
-    }
-    Ok(code)
+/// The series of the kernel of this machine: `6.18`.
+pub fn series_here() -> String {
+    let release = nix::sys::utsname::uname();
+    let release = release.map(|name| name.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_else(|_| "here".to_owned());
+    release.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
-/// Builds the binaries that need nothing of the system that they run on.
-fn build() -> Result<Binaries, Error> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(paths::root())
-        .args(["build", "--quiet", "--target", TRIPLE, "--profile", PROFILE])
-        .args(["--package", "vm-init", "--package", "twinpath"])
-        .arg("--target-dir")
-        .arg(paths::target())
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
-    let status = cargo.status().map_err(|source| Error::Spawn {
-        command: "cargo".to_owned(),
-        source,
-    })?;
-    if !status.success() {
-        return Err(Error::Command {
-            command: "cargo build".to_owned(),
-            detail: status.to_string(),
-        });
+impl Machines {
+    /// Finds the kernels.
+    pub fn find(&self) -> Result<Vec<Kernel>, Error> {
+        self.kernels.iter().map(|name| Kernel::find(name)).collect()
     }
-    let built = paths::target().join(TRIPLE).join(PROFILE);
-    Ok(Binaries {
-        init: built.join("vm-init"),
-        twinpath: built.join("twinpath"),
-    })
+
+    /// Runs twinpath on a kernel, with the arguments of each command in turn, and returns the highest exit code.
+    pub fn boot(
+        &self,
+        kernel: &Kernel,
+        binaries: &Binaries,
+        commands: &[Vec<OsString>],
+        results: Option<&Path>,
+        streams: Streams<'_>,
+    ) -> Result<u8, Error> {
+        let folder = paths::target().join("vm/runs").join(&kernel.name);
+        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        let initramfs = folder.join("initramfs.cpio");
+        image::write(&initramfs, kernel, binaries, commands)?;
+        let machine = Machine {
+            kernel,
+            initramfs: &initramfs,
+            folder: &folder,
+            limit: Duration::from_secs(self.limit),
+        };
+        let (code, archive) = machine.run(streams)?;
+        if let Some(results) = results {
+            let target = results.join(&kernel.name);
+            let archive = File::open(&archive).map_err(Error::io("open", &archive))?;
+            tar::Archive::new(archive)
+                .unpack(&target)
+                .map_err(Error::io("unpack into", &target))?;
+        }
+        Ok(code)
+    }
+}
+
+impl Binaries {
+    /// Builds the binaries that need nothing of the system that they run on.
+    pub fn build() -> Result<Self, Error> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .current_dir(paths::root())
+            .args(["build", "--quiet", "--target", TRIPLE, "--profile", PROFILE])
+            .args(["--package", "vm-init", "--package", "twinpath"])
+            .arg("--target-dir")
+            .arg(paths::target())
+            .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        let status = cargo.status().map_err(|source| Error::Spawn {
+            command: "cargo".to_owned(),
+            source,
+        })?;
+        if !status.success() {
+            return Err(Error::Command {
+                command: "cargo build".to_owned(),
+                detail: status.to_string(),
+            });
+        }
+        let built = paths::target().join(TRIPLE).join(PROFILE);
+        Ok(Self {
+            init: built.join("vm-init"),
+            twinpath: built.join("twinpath"),
+        })
+    }
 }

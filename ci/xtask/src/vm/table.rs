@@ -8,15 +8,17 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::iter;
 use std::process::{Command, ExitCode};
 
 use serde::Deserialize;
 
-use super::Vm;
+use super::Machines;
 use super::error::Error;
 use super::image::Binaries;
 use super::kernel::Kernel;
 use super::machine::Streams;
+use crate::complexity::Questions;
 
 const SUITE: [&str; 3] = ["run", "--json", "scenarios/suite"];
 
@@ -38,10 +40,14 @@ struct Column {
 }
 
 /// Runs the suite on this kernel and on the others.
-pub fn run(vm: &Vm, kernels: &[Kernel], binaries: &Binaries) -> Result<ExitCode, Error> {
+pub fn run(
+    machines: &Machines,
+    kernels: &[Kernel],
+    binaries: &Binaries,
+) -> Result<ExitCode, Error> {
     let mut columns = vec![here(binaries)?];
     for kernel in kernels {
-        columns.push(there(vm, kernel, binaries)?);
+        columns.push(there(machines, kernel, binaries)?);
     }
     print!("{}", table(&columns));
     let worst = columns.iter().map(|column| column.code).max();
@@ -68,14 +74,21 @@ fn here(binaries: &Binaries) -> Result<Column, Error> {
     column(release, &output.stdout, code.unwrap_or(u8::MAX))
 }
 
-fn there(vm: &Vm, kernel: &Kernel, binaries: &Binaries) -> Result<Column, Error> {
-    let arguments: Vec<_> = SUITE.map(OsString::from).into();
+fn there(machines: &Machines, kernel: &Kernel, binaries: &Binaries) -> Result<Column, Error> {
+    let questions = Questions::about(&crate::paths::objects());
+    let suite = SUITE.map(OsString::from).into();
+    let asked = questions.iter().flat_map(Questions::commands);
+    let commands: Vec<_> = iter::once(suite).chain(asked).collect();
     let mut stdout = Vec::new();
     let streams = Streams {
         stdout: &mut stdout,
         stderr: &mut io::stderr(),
     };
-    let code = super::boot(vm, kernel, binaries, &arguments, streams)?;
+    let code = machines.boot(kernel, binaries, &commands, None, streams)?;
+    // Whoever needs the answers asks again if there are none.
+    if let Ok(questions) = questions {
+        let _ = questions.keep(&kernel.name, &stdout);
+    }
     column(kernel.name.clone(), &stdout, code)
 }
 

@@ -182,6 +182,7 @@ impl EmulatorArgs {
   twinpath inspect filter.o --no-disassembly        programs, maps, variables, what is missing
   twinpath inspect filter.o --program drop_syn      one program, and what it can call
   twinpath inspect filter.o --json | jq '.programs[].helpers'
+  twinpath inspect filter.o --kernel --no-disassembly   and how many instructions the verifier went through
 
 In a disassembly `-` marks what the program cannot reach, given its constants.")]
 pub struct InspectArgs {
@@ -196,6 +197,13 @@ pub struct InspectArgs {
     /// Give a map so many entries, where a loader would; may be repeated
     #[arg(long, value_name = "MAP=N", value_parser = entries)]
     pub entries: Vec<(String, u32)>,
+    /// Give a global variable a value, before the kernel verifies: a number, or bytes as scenarios write them; may be
+    /// repeated
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
+    /// Have the running kernel verify each program, and show what it made of it
+    #[arg(long)]
+    pub kernel: bool,
     /// Leave the instructions out
     #[arg(long)]
     pub no_disassembly: bool,

@@ -10,21 +10,32 @@ use twinpath_node::Helpers;
 use super::args::InspectArgs;
 use super::error::CliError;
 use super::{EQUAL, object};
+use crate::arm::kernel_usable;
+use crate::describe;
+#[cfg(target_os = "linux")]
+use crate::kernel::test_run;
+use crate::recording::ProgramLoad;
 use crate::report::{self, InspectionLine};
 
 /// Shows what is in an object.
 pub fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
-    let (_, object) = object::read(&args.object)?;
-    let inspection = look_into(&object, &options(args, &object)?, &Helpers).map_err(|error| {
+    let (bytes, object) = object::read(&args.object)?;
+    let options = options(args, &object)?;
+    let inspection = look_into(&object, &options, &Helpers).map_err(|error| {
         let path = args.object.display();
         CliError::Input(format!(
             "failed to inspect {path}: {}",
             report::chain(&error)
         ))
     })?;
+    let loads = match args.kernel {
+        true => Some(verified(args, bytes, options)?),
+        false => None,
+    };
     let mut out = io::BufWriter::new(anstream::stdout());
     if args.json {
-        let line = InspectionLine::new(&inspection, !args.no_disassembly);
+        let loads = loads.as_deref();
+        let line = InspectionLine::new(&args.object, &inspection, loads, !args.no_disassembly);
         serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
         writeln!(out)?;
     } else if args.no_disassembly {
@@ -32,8 +43,37 @@ pub fn inspect(args: &InspectArgs) -> Result<u8, CliError> {
     } else {
         write!(out, "{inspection}")?;
     }
+    if let Some(loads) = loads.filter(|_| !args.json) {
+        writeln!(out, "\nthe kernel loaded:")?;
+        for load in &loads {
+            writeln!(out, "  {}", describe::load(load))?;
+        }
+    }
     out.flush()?;
     Ok(EQUAL)
+}
+
+/// What the kernel makes of the programs.
+#[cfg(target_os = "linux")]
+fn verified(
+    args: &InspectArgs,
+    bytes: Vec<u8>,
+    options: LoadOptions,
+) -> Result<Vec<ProgramLoad>, CliError> {
+    kernel_usable()?;
+    let wanted = test_run::Wanted {
+        programs: options.programs,
+        types: options.types,
+        max_entries: options.max_entries,
+    };
+    let globals = options.globals;
+    Ok(test_run::verify(&args.object, bytes, &globals, wanted)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn verified(_: &InspectArgs, _: Vec<u8>, _: LoadOptions) -> Result<Vec<ProgramLoad>, CliError> {
+    kernel_usable()?;
+    Ok(Vec::new())
 }
 
 fn options(args: &InspectArgs, object: &Object) -> Result<LoadOptions, CliError> {
@@ -58,6 +98,7 @@ fn options(args: &InspectArgs, object: &Object) -> Result<LoadOptions, CliError>
         } else {
             TargetBtf::Own
         },
+        globals: object::globals(&args.set, object, &args.object)?,
         max_entries: object::entries(&args.entries, object, &args.object)?,
         kconfig: running_kconfig(object),
         ..LoadOptions::default()

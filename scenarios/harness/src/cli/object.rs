@@ -6,6 +6,7 @@ use std::path::Path;
 use twinpath_machine::{Object, ObjectProgram};
 
 use super::error::CliError;
+use crate::replay;
 use crate::scenario::suggest;
 
 /// Reads an object file; its bytes, and what is in them.
@@ -56,6 +57,30 @@ pub fn entries(
         }
     }
     Ok(given.iter().cloned().collect())
+}
+
+/// Values of global variables of the object, by name.
+///
+/// # Errors
+/// When the object has no variable of a name, or a text is no value for one.
+pub fn globals(
+    given: &[(String, String)],
+    object: &Object,
+    path: &Path,
+) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
+    let all = object.globals();
+    let mut values = BTreeMap::new();
+    for (name, text) in given {
+        let found = all.iter().find(|global| global.name == *name);
+        let found = found.ok_or_else(|| {
+            let known = || all.iter().map(|global| global.name.as_str());
+            unknown(path, "global variable", name, known)
+        })?;
+        let value = replay::global(text, found.size as usize)
+            .map_err(|error| CliError::Input(format!("--set {name}: {error}")))?;
+        values.insert(name.clone(), value);
+    }
+    Ok(values)
 }
 
 /// A name that the object does not have.

@@ -1,6 +1,5 @@
 //! `twinpath replay`.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -39,7 +38,7 @@ pub fn replay(args: &ReplayArgs) -> Result<u8, CliError> {
         bytes: bytes.into(),
         program: args.program.clone(),
         kind: kind(args, &object)?,
-        globals: globals(args, &object)?,
+        globals: object::globals(&args.set, &object, &args.object)?,
         max_entries: object::entries(&args.entries, &object, &args.object)?,
     };
     match backend(args) {
@@ -117,22 +116,6 @@ fn kind(args: &ReplayArgs, object: &Object) -> Result<ProgramType, CliError> {
             )))
         }
     }
-}
-
-fn globals(args: &ReplayArgs, object: &Object) -> Result<BTreeMap<String, Vec<u8>>, CliError> {
-    let all = object.globals();
-    let mut values = BTreeMap::new();
-    for (name, text) in &args.set {
-        let found = all.iter().find(|global| global.name == *name);
-        let found = found.ok_or_else(|| {
-            let known = || all.iter().map(|global| global.name.as_str());
-            object::unknown(&args.object, "global variable", name, known)
-        })?;
-        let value = replay::global(text, found.size as usize)
-            .map_err(|error| CliError::Input(format!("--set {name}: {error}")))?;
-        values.insert(name.clone(), value);
-    }
-    Ok(values)
 }
 
 /// Runs one side over the capture, or two next to each other.

@@ -248,16 +248,9 @@ impl<'a> Node<'a> {
 
     /// How the programs were loaded, object by object.
     pub fn loads(&self) -> impl Iterator<Item = ProgramLoad> {
-        let known = |number: u32| (number > 0).then_some(number);
         self.objects.iter().flat_map(move |(name, object)| {
-            object.loads().iter().map(move |load| ProgramLoad {
-                node: self.plan.name.clone(),
-                object: name.clone(),
-                program: load.program.clone(),
-                time: load.time,
-                verified: known(load.info.verified),
-                machine_code: known(load.info.machine_code),
-            })
+            let loads = object.loads().iter();
+            loads.map(move |load| load.on(self.plan.name.clone(), name.clone()))
         })
     }
 

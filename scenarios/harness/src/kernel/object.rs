@@ -29,7 +29,8 @@ use super::code::{Function, Whole};
 use super::error::Error;
 use super::tap::{Observer, TapError, Watched};
 use super::types::Types;
-use crate::plan::{Hook, HookKind, ObjectPlan};
+use crate::plan::{Hook, HookKind, NodeName, ObjectName, ObjectPlan};
+use crate::recording::ProgramLoad;
 use twinpath_bpf::BpfFs;
 
 /// An object whose maps are in the kernel; its programs are loaded one by one.
@@ -56,6 +57,21 @@ pub struct Load {
     pub time: Duration,
     /// What it says of the program.
     pub info: ProgramInfo,
+}
+
+impl Load {
+    /// As a recording has it, for an object of a node.
+    pub fn on(&self, node: NodeName, object: ObjectName) -> ProgramLoad {
+        let known = |number: u32| (number > 0).then_some(number);
+        ProgramLoad {
+            node,
+            object,
+            program: self.program.clone(),
+            time: self.time,
+            verified: known(self.info.verified),
+            machine_code: known(self.info.machine_code),
+        }
+    }
 }
 
 /// What is to be loaded of an object.
@@ -276,6 +292,18 @@ impl LoadedObject {
     /// When the object lacks it, or the verifier refuses it.
     pub fn verify(&mut self, name: &str) -> Result<&Program, Error> {
         self.verify_program(self.id(name)?)
+    }
+
+    /// Has each program verified that was loaded.
+    ///
+    /// # Errors
+    /// When the verifier refuses one.
+    pub fn verify_all(&mut self) -> Result<(), Error> {
+        let ids: Vec<ProgramId> = self.loaded.programs.values().copied().collect();
+        for id in ids {
+            self.verify_program(id)?;
+        }
+        Ok(())
     }
 
     fn verify_program(&mut self, id: ProgramId) -> Result<&Program, Error> {

@@ -24,10 +24,11 @@ pub use twinpath_bpf::{Map, Program, TestInput, TestOutput};
 use super::contents::{self, Cpus};
 use super::error::Error;
 use super::namespace::Namespace;
-use super::object::{LoadedObject, Pinned, Wanted};
+pub use super::object::Wanted;
+use super::object::{LoadedObject, Pinned};
 use super::run::{self, raise_memory_limit};
-use crate::plan::{ObjectName, ObjectPlan};
-use crate::recording::MapContents;
+use crate::plan::{NodeName, ObjectName, ObjectPlan};
+use crate::recording::{MapContents, ProgramLoad};
 
 /// An object whose maps are in the kernel.
 #[derive(Debug)]
@@ -46,12 +47,7 @@ impl Object {
         globals: &BTreeMap<String, Vec<u8>>,
     ) -> Result<Self, Error> {
         raise_memory_limit();
-        let plan = ObjectPlan {
-            name: ObjectName::new("object"),
-            path: path.into(),
-            bytes: bytes.into(),
-            globals: globals.clone(),
-        };
+        let plan = plan(path, bytes, globals);
         Ok(Self {
             object: LoadedObject::load(&plan, Wanted::default(), &mut Pinned::new())?,
         })
@@ -72,6 +68,40 @@ impl Object {
     /// When the object lacks it.
     pub fn map(&self, name: &str) -> Result<&Map, Error> {
         self.object.map(name)
+    }
+}
+
+/// Has programs of an object verified, all or some, with the given values for its global variables; what the kernel made
+/// of each, and of those that they are loaded with.
+///
+/// # Errors
+/// As for [`Object::load`] and [`Object::program`].
+pub fn verify(
+    path: impl Into<PathBuf>,
+    bytes: impl Into<Arc<[u8]>>,
+    globals: &BTreeMap<String, Vec<u8>>,
+    wanted: Wanted,
+) -> Result<Vec<ProgramLoad>, Error> {
+    raise_memory_limit();
+    let plan = plan(path, bytes, globals);
+    let mut object = LoadedObject::load(&plan, wanted, &mut Pinned::new())?;
+    object.verify_all()?;
+    let loads = object.loads().iter();
+    Ok(loads
+        .map(|load| load.on(NodeName::only(), plan.name.clone()))
+        .collect())
+}
+
+fn plan(
+    path: impl Into<PathBuf>,
+    bytes: impl Into<Arc<[u8]>>,
+    globals: &BTreeMap<String, Vec<u8>>,
+) -> ObjectPlan {
+    ObjectPlan {
+        name: ObjectName::new("object"),
+        path: path.into(),
+        bytes: bytes.into(),
+        globals: globals.clone(),
     }
 }
 
@@ -97,12 +127,7 @@ impl Loaded {
         kind: ProgramType,
     ) -> Result<Self, Error> {
         raise_memory_limit();
-        let plan = ObjectPlan {
-            name: ObjectName::new("object"),
-            path: path.into(),
-            bytes: bytes.into(),
-            globals: globals.clone(),
-        };
+        let plan = plan(path, bytes, globals);
         let wanted = Wanted {
             programs: Some(BTreeSet::from([name.to_owned()])),
             types: BTreeMap::from([(name.to_owned(), kind)]),

@@ -1,12 +1,18 @@
 //! What is in an object, for a program to read.
 
+use std::path::Path;
+
 use serde::Serialize;
 use twinpath_machine::inspect::{Entry, GlobalView, Inspection, MapView, ProgramView};
 use twinpath_machine::{Missing, RefusedBy};
 
+use super::json::LoadPart;
+use crate::recording::ProgramLoad;
+
 /// An object's JSON object.
 #[derive(Debug, Serialize)]
 pub struct InspectionLine {
+    object: String,
     license: Option<String>,
     programs: Vec<ProgramPart>,
     maps: Vec<MapPart>,
@@ -31,6 +37,9 @@ struct ProgramPart {
     helpers: Vec<HelperPart>,
     maps: Vec<String>,
     missing: Vec<MissingPart>,
+    /// What the kernel made of it, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<LoadPart>,
     #[serde(skip_serializing_if = "Option::is_none")]
     instructions: Option<Vec<InstructionPart>>,
 }
@@ -123,13 +132,25 @@ struct MissingPart {
 }
 
 impl InspectionLine {
-    /// All of an inspection; the instructions when they are wanted.
-    pub fn new(inspection: &Inspection, instructions: bool) -> Self {
+    /// All of the inspection of an object; how the kernel loaded its programs when it was asked, and the instructions
+    /// when they are wanted.
+    pub fn new(
+        path: &Path,
+        inspection: &Inspection,
+        loads: Option<&[ProgramLoad]>,
+        instructions: bool,
+    ) -> Self {
         let programs = inspection.programs.iter();
+        let load = |program: &ProgramView| {
+            let mut loads = loads.into_iter().flatten();
+            let load = loads.find(|load| load.program == program.name)?;
+            Some(LoadPart::new(load))
+        };
         Self {
+            object: path.display().to_string(),
             license: inspection.license.clone(),
             programs: programs
-                .map(|program| ProgramPart::new(program, instructions))
+                .map(|program| ProgramPart::new(program, load(program), instructions))
                 .collect(),
             maps: inspection.maps.iter().map(MapPart::new).collect(),
             globals: inspection.globals.iter().map(GlobalPart::new).collect(),
@@ -148,7 +169,7 @@ impl InspectionLine {
 }
 
 impl ProgramPart {
-    fn new(program: &ProgramView, instructions: bool) -> Self {
+    fn new(program: &ProgramView, kernel: Option<LoadPart>, instructions: bool) -> Self {
         Self {
             name: program.name.clone(),
             section: program.section.clone(),
@@ -178,6 +199,7 @@ impl ProgramPart {
                 .collect(),
             maps: program.maps.iter().cloned().collect(),
             missing: missing(&program.missing),
+            kernel,
             instructions: instructions
                 .then(|| program.listing.iter().map(InstructionPart::new).collect()),
         }

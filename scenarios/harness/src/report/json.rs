@@ -42,7 +42,7 @@ struct ComparisonPart {
 
 /// A program that the kernel took.
 #[derive(Debug, Serialize)]
-struct LoadPart {
+pub struct LoadPart {
     node: String,
     object: String,
     program: String,
@@ -194,7 +194,8 @@ impl RunPart {
 }
 
 impl LoadPart {
-    fn new(load: &ProgramLoad) -> Self {
+    /// The part of a loaded program.
+    pub fn new(load: &ProgramLoad) -> Self {
         Self {
             node: load.node.to_string(),
             object: load.object.to_string(),
