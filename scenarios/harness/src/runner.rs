@@ -1,10 +1,12 @@
 //! Runs a case on some arms, checks each recording and compares them.
 
+use std::fmt;
+
 use crate::arm::{Arm, ArmError};
 use crate::check;
 use crate::diff::{self, Chosen, Diff};
 use crate::recording::{Cost, Recording};
-use crate::scenario::Case;
+use crate::scenario::{Case, KernelVersion};
 
 /// All that came of a case.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub struct Outcome<'a> {
     pub case: &'a Case,
     /// In the order in which they ran.
     pub runs: Vec<Run>,
+    /// Those that did not, as they lack what the case is about.
+    pub skipped: Vec<Skipped>,
     /// The first arm that ran against each other one.
     pub comparisons: Vec<Comparison>,
 }
@@ -26,6 +30,17 @@ pub struct Run {
     pub result: Result<Recording, ArmError>,
     /// In what the recording is not as expected; empty if there is none.
     pub unexpected: Diff,
+}
+
+/// An arm that lacks what a case is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The arm.
+    pub arm: Arm,
+    /// The Linux that the case needs.
+    pub needs: KernelVersion,
+    /// The one that there is.
+    pub running: KernelVersion,
 }
 
 /// Two arms next to each other.
@@ -44,6 +59,8 @@ pub struct Comparison {
 pub enum Status {
     /// All as expected and equal.
     Passed,
+    /// The same as far as it ran: an arm lacks what the case is about.
+    Skipped,
     /// Something is not as expected, or the arms differ.
     Different,
     /// An arm could not run the case.
@@ -52,7 +69,10 @@ pub enum Status {
 
 /// Runs a case on each arm. An arm that cannot run does not keep the others from it.
 pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
-    let runs: Vec<Run> = arms.iter().map(|arm| run_arm(case, *arm)).collect();
+    let skipped: Vec<Skipped> = arms.iter().filter_map(|arm| skip(case, *arm)).collect();
+    let able = |arm: &&Arm| skipped.iter().all(|skipped| skipped.arm != **arm);
+    let able = arms.iter().filter(able);
+    let runs: Vec<Run> = able.map(|arm| run_arm(case, *arm)).collect();
     let mut recordings = runs
         .iter()
         .filter_map(|run| Some((run.arm, run.result.as_ref().ok()?)));
@@ -70,8 +90,22 @@ pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
     Outcome {
         case,
         runs,
+        skipped,
         comparisons,
     }
+}
+
+/// Whether an arm is too old for a case. One whose release is unknown is tried.
+fn skip(case: &Case, arm: Arm) -> Option<Skipped> {
+    let (needs, running) = match arm {
+        Arm::Kernel => (case.kernel?, KernelVersion::running()?),
+        Arm::Emulator(_) => return None,
+    };
+    (running < needs).then_some(Skipped {
+        arm,
+        needs,
+        running,
+    })
 }
 
 fn run_arm(case: &Case, arm: Arm) -> Run {
@@ -87,6 +121,20 @@ fn run_arm(case: &Case, arm: Arm) -> Run {
     }
 }
 
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            arm,
+            needs,
+            running,
+        } = self;
+        write!(
+            f,
+            "{arm} skipped: it needs Linux {needs}, and this is {running}"
+        )
+    }
+}
+
 impl Outcome<'_> {
     /// What it comes down to.
     pub fn status(&self) -> Status {
@@ -98,10 +146,10 @@ impl Outcome<'_> {
             .comparisons
             .iter()
             .all(|comparison| comparison.diff.is_empty());
-        if as_expected && equal {
-            Status::Passed
-        } else {
-            Status::Different
+        match (as_expected && equal, self.skipped.is_empty()) {
+            (true, true) => Status::Passed,
+            (true, false) => Status::Skipped,
+            (false, _) => Status::Different,
         }
     }
 

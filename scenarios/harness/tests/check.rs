@@ -5,7 +5,8 @@ use std::path::Path;
 use twinpath::arm::Arm;
 use twinpath::diff::Diff;
 use twinpath::emulated::Engine;
-use twinpath::runner;
+use twinpath::report::{self, TextOptions};
+use twinpath::runner::{self, Status};
 use twinpath::scenario::Scenario;
 
 /// A packet for a service and one from a denied source. Expectations go where `EXPECT` stands.
@@ -81,6 +82,10 @@ fn a_packet_that_does_as_it_should_is_not_told_of() {
         (
             "EXPECT",
             "expect = { unchanged = false, checksums-right = true, events = 0 }",
+        ),
+        (
+            "EXPECT",
+            "expect.cost = { instructions = 10_000, helpers = 1000, maps = 1000 }",
         ),
         (
             "DENIED",
@@ -222,4 +227,38 @@ fn a_packet_that_does_something_else_is_told_of() {
             "{expectation}: {told:?}"
         );
     }
+}
+
+/// How much it is, is the programs' business.
+#[test]
+fn a_packet_that_costs_too_much_is_told_of() {
+    let told = told("EXPECT", "expect.cost = { helpers = 1000, maps = 3 }");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("cost: maps at most 3 | "), "{told:?}");
+}
+
+/// Asking nothing of the kernel, as it is too old for the scenario in any case.
+#[test]
+fn a_kernel_that_is_too_old_is_left_out() {
+    let text = SCENARIO.replace("EXPECT", "").replace("DENIED", "");
+    let text = format!("kernel = \"999.0\"\n{}", text.replace("FINAL", ""));
+    let scenario = Scenario::parse(Path::new("check/old.toml"), text).expect("a scenario");
+    let case = scenario.case().expect("a case");
+    let emulator = Arm::Emulator(Engine::Checked);
+    let outcome = runner::run(&case, &[emulator, Arm::Kernel]);
+    let ran: Vec<Arm> = outcome.runs.iter().map(|run| run.arm).collect();
+    assert_eq!(ran, [emulator]);
+    assert_eq!(outcome.status(), Status::Skipped);
+    let reason = outcome.skipped[0].to_string();
+    assert!(
+        reason.starts_with("kernel skipped: it needs Linux 999.0, and this is "),
+        "{reason}"
+    );
+    let options = TextOptions {
+        width: 80,
+        packets: false,
+    };
+    let told = report::plain(&outcome, &scenario.source, options);
+    assert!(told.starts_with(" skip check::old"), "{told}");
+    assert!(told.contains(&reason), "{told}");
 }

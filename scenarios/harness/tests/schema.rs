@@ -60,6 +60,7 @@ fn the_schema_names_the_keys() {
             "endpoint",
             "expect",
             "ipcache",
+            "kernel",
             "manifests",
             "map",
             "node",

@@ -13,7 +13,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use twinpath::arm::{Arm, kernel_usable};
 use twinpath::cli::scenario_files;
 use twinpath::emulated::Engine;
@@ -122,16 +122,19 @@ impl Test {
                 let failed = move || Err(format!("the kernel cannot be used: {what}").into());
                 Trial::test(name, failed).with_ignored_flag(!required)
             }
-            _ => Trial::test(name, move || self.run()),
+            _ => Trial::ignorable_test(name, move || self.run()),
         }
     }
 
-    fn run(&self) -> Result<(), Failed> {
+    fn run(&self) -> Result<Completion, Failed> {
         let scenario = Scenario::read(&self.file)?;
         let case = scenario.case()?;
         let outcome = runner::run(&case, self.kind.arms());
-        if outcome.status() == Status::Passed {
-            return Ok(());
+        let skipped = outcome.skipped.first();
+        match (outcome.status(), skipped) {
+            (Status::Passed, _) => return Ok(Completion::Completed),
+            (Status::Skipped, Some(reason)) => return Ok(Completion::ignored_with(reason)),
+            _ => {}
         }
         let options = TextOptions {
             width: WIDTH,

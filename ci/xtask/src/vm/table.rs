@@ -22,9 +22,6 @@ use crate::complexity::Questions;
 
 const SUITE: [&str; 3] = ["run", "--json", "scenarios/suite"];
 
-/// Scenarios about what older kernels lack, with the version that brought it: there they are no failure.
-const SINCE: [(&str, (u32, u32)); 1] = [("node::verdicts", (6, 6))]; // TCX
-
 /// What is read of a line of `twinpath run --json`; the last line is a summary and has no scenario.
 #[derive(Deserialize)]
 struct Line {
@@ -62,16 +59,15 @@ fn here(binaries: &Binaries) -> Result<Column, Error> {
         source,
     })?;
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    let release = nix::sys::utsname::uname();
-    let release = release.map_or_else(
-        |_| "here".to_owned(),
-        |name| name.release().to_string_lossy().into_owned(),
-    );
     let code = output
         .status
         .code()
         .and_then(|code| u8::try_from(code).ok());
-    column(release, &output.stdout, code.unwrap_or(u8::MAX))
+    column(
+        super::series_here(),
+        &output.stdout,
+        code.unwrap_or(u8::MAX),
+    )
 }
 
 fn there(machines: &Machines, kernel: &Kernel, binaries: &Binaries) -> Result<Column, Error> {
@@ -105,38 +101,11 @@ fn column(kernel: String, report: &[u8], code: u8) -> Result<Column, Error> {
             statuses.insert(scenario, status);
         }
     }
-    let excused = excuse(&kernel, &mut statuses);
-    let fine = |status: &String| status == "passed" || status.starts_with("needs ");
-    let code = match excused && statuses.values().all(fine) {
-        true => 0,
-        false => code,
-    };
     Ok(Column {
         kernel,
         statuses,
         code,
     })
-}
-
-/// Says of scenarios what the kernel is too old for; whether it was for any.
-fn excuse(kernel: &str, statuses: &mut BTreeMap<String, String>) -> bool {
-    let mut excused = false;
-    for (scenario, since) in SINCE {
-        let status = statuses.get_mut(scenario);
-        if let (Some(status), Some(version)) = (status, version(kernel))
-            && version < since
-        {
-            *status = format!("needs {}.{}", since.0, since.1);
-            excused = true;
-        }
-    }
-    excused
-}
-
-/// The first two numbers of a kernel's release.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// A scenario that a kernel did not report is a dash.
@@ -173,35 +142,20 @@ mod tests {
 
     #[test]
     fn each_scenario_has_a_line_and_each_kernel_a_column() {
-        let old = br#"{"scenario":"service::tcp4","status":"different"}
+        let old = br#"{"scenario":"service::tcp4","status":"skipped"}
 {"summary":{"passed":0}}"#;
         let new = br#"{"scenario":"service::tcp4","status":"passed"}
 {"scenario":"service::vlan","status":"passed"}"#;
         let columns = [
-            column("6.1".to_owned(), old, 1).expect("a report"),
+            column("6.1".to_owned(), old, 0).expect("a report"),
             column("6.12".to_owned(), new, 0).expect("a report"),
         ];
         let expected = [
             "               6.1               6.12",
-            "service::tcp4  different         passed",
+            "service::tcp4  skipped           passed",
             "service::vlan  -                 passed",
         ];
         assert_eq!(table(&columns).lines().collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn a_kernel_is_too_old_for_some_scenarios() {
-        let report = br#"{"scenario":"node::verdicts","status":"error"}
-{"scenario":"node::fib","status":"passed"}"#;
-        let old = column("6.1".to_owned(), report, 2).expect("a report");
-        assert_eq!(old.statuses["node::verdicts"], "needs 6.6");
-        assert_eq!(old.code, 0);
-        let new = column("6.18.44-custom".to_owned(), report, 2).expect("a report");
-        assert_eq!(new.code, 2);
-        let broken = br#"{"scenario":"node::verdicts","status":"error"}
-{"scenario":"node::fib","status":"different"}"#;
-        let broken = column("6.1".to_owned(), broken, 2).expect("a report");
-        assert_eq!(broken.code, 2);
     }
 
     #[test]

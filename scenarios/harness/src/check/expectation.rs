@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::plan::Port;
 use crate::recording::MapRef;
+use crate::scenario::Budget;
 
 /// What is expected of one packet. What is `None` or empty is not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Expectation {
     pub unchanged: Option<bool>,
     /// Whether each checksum of such a frame is right.
     pub checksums_right: Option<bool>,
+    /// The most that its programs may cost together.
+    pub cost: Budget,
     /// How many records the programs write.
     pub events: Option<usize>,
     /// Of each record, in order, a part of the line that a report prints.

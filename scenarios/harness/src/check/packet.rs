@@ -5,7 +5,8 @@ use crate::describe;
 use crate::diff::{Difference, Values};
 use crate::frame;
 use crate::plan::Port;
-use crate::recording::{End, Journey};
+use crate::recording::{Cost, End, Journey};
+use crate::scenario::Budget;
 
 use super::expectation::{Expectation, ExpectedEnd};
 
@@ -36,6 +37,9 @@ pub(super) fn check(
         expected
             .events
             .and_then(|count| check_events(count, journey, decoder)),
+        journey
+            .cost()
+            .and_then(|cost| check_cost(expected.cost, cost)),
     ];
     let outputs = check_outputs(expected, input, &journey.ends);
     whole.into_iter().flatten().chain(outputs).collect()
@@ -112,6 +116,19 @@ fn check_events(expected: usize, journey: &Journey, decoder: &Decoder) -> Option
             .into_iter()
             .chain(lines),
     )
+}
+
+fn check_cost(budget: Budget, cost: Cost) -> Option<Difference> {
+    let counts = [
+        ("instructions", budget.instructions, cost.instructions),
+        ("helpers", budget.helpers, cost.helpers),
+        ("maps", budget.maps, cost.map_operations),
+    ];
+    let over = counts.into_iter().filter_map(|(name, most, cost)| {
+        let most = most.filter(|most| cost > *most)?;
+        Values::unequal(name, format!("at most {most}"), cost)
+    });
+    Difference::of("cost", over)
 }
 
 fn check_lines(expected: &[String], journey: &Journey, decoder: &Decoder) -> Option<Difference> {

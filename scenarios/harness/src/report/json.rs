@@ -18,6 +18,8 @@ pub struct ScenarioLine {
     file: String,
     status: &'static str,
     runs: Vec<RunPart>,
+    /// Backends that lack what the scenario is about, a sentence each.
+    skipped: Vec<String>,
     comparisons: Vec<ComparisonPart>,
 }
 
@@ -150,6 +152,7 @@ impl ScenarioLine {
             file: source.path.display().to_string(),
             status: match outcome.status() {
                 Status::Passed => "passed",
+                Status::Skipped => "skipped",
                 Status::Different => "different",
                 Status::Failed => "failed",
             },
@@ -158,6 +161,7 @@ impl ScenarioLine {
                 .iter()
                 .map(|run| RunPart::new(outcome, run))
                 .collect(),
+            skipped: outcome.skipped.iter().map(ToString::to_string).collect(),
             comparisons: outcome
                 .comparisons
                 .iter()

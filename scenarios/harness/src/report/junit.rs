@@ -30,6 +30,7 @@ impl Junit {
     pub fn add(&mut self, name: &str, status: Status, took: Duration, told: &str) {
         let status = match status {
             Status::Passed => TestCaseStatus::success(),
+            Status::Skipped => skipped(told),
             Status::Different => failure(NonSuccessKind::Failure, told),
             Status::Failed => failure(NonSuccessKind::Error, told),
         };
@@ -54,10 +55,19 @@ impl Junit {
     }
 }
 
+fn skipped(told: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(reason(told));
+    status
+}
+
 /// The whole text, and of it the line that says what is wrong.
 fn failure(kind: NonSuccessKind, told: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
-    let why = told.lines().nth(1).unwrap_or_default();
-    status.set_message(why.trim()).set_description(told);
+    status.set_message(reason(told)).set_description(told);
     status
+}
+
+fn reason(told: &str) -> &str {
+    told.lines().nth(1).unwrap_or_default().trim()
 }

@@ -12,6 +12,7 @@ use super::style::{BAD, GOOD, Styled};
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Summary {
     passed: usize,
+    skipped: usize,
     different: usize,
     failed: usize,
 }
@@ -21,6 +22,7 @@ impl Summary {
     pub fn add(&mut self, status: Status) {
         match status {
             Status::Passed => self.passed += 1,
+            Status::Skipped => self.skipped += 1,
             Status::Different => self.different += 1,
             Status::Failed => self.failed += 1,
         }
@@ -31,6 +33,7 @@ impl Summary {
         match self {
             Self { failed: 1.., .. } => Status::Failed,
             Self { different: 1.., .. } => Status::Different,
+            Self { skipped: 1.., .. } => Status::Skipped,
             _ => Status::Passed,
         }
     }
@@ -40,13 +43,14 @@ impl Summary {
     /// # Errors
     /// When `out` does not take it.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        let total = self.passed + self.different + self.failed;
-        let style = if self.worst() == Status::Passed {
+        let total = self.passed + self.skipped + self.different + self.failed;
+        let style = if self.worst() <= Status::Skipped {
             GOOD
         } else {
             BAD
         };
         let mut parts = vec![format!("{} as expected and equal", self.passed)];
+        parts.extend((self.skipped > 0).then(|| format!("{} skipped", self.skipped)));
         parts.extend((self.different > 0).then(|| format!("{} with differences", self.different)));
         parts.extend((self.failed > 0).then(|| format!("{} could not be run", self.failed)));
         let noun = if total == 1 { "scenario" } else { "scenarios" };

@@ -45,6 +45,9 @@ pub fn outcome(
         source,
         options,
     };
+    for skipped in &outcome.skipped {
+        writeln!(out, "  {skipped}")?;
+    }
     for run in &outcome.runs {
         if let Err(error) = &run.result {
             writeln!(
@@ -107,6 +110,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 fn headline(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
     let word = match outcome.status() {
         Status::Passed => Styled(GOOD, "   ok"),
+        Status::Skipped => Styled(FAINT, " skip"),
         Status::Different => Styled(BAD, "DIFFS"),
         Status::Failed => Styled(BAD, "ERROR"),
     };

@@ -26,12 +26,26 @@ pub struct PacketExpect {
     pub unchanged: Option<bool>,
     /// Whether each checksum of the frame that comes out is right.
     pub checksums_right: Option<bool>,
+    /// The most that the programs which the packet meets may cost together. Only an engine that counts is held to it.
+    pub cost: Budget,
     /// How many records the programs write to user space.
     pub events: Option<usize>,
     /// What the programs' records say, in order: each text is a part of the line that a report prints.
     pub says: Option<Located<OneOrMore>>,
     /// The reason that the one drop event gives, by the name that the event's decoder prints.
     pub reason: Option<Located<String>>,
+}
+
+/// The most that something may cost; what is left out may be any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Budget {
+    /// Instructions, helpers not included.
+    pub instructions: Option<u64>,
+    /// Helper calls.
+    pub helpers: Option<u64>,
+    /// Those of the helper calls that read or change a map.
+    pub maps: Option<u64>,
 }
 
 /// What is expected after the last step.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use twinpath_control::{Endpoint, Known, PolicyRule, Service, Settings};
 
 use super::expect::{FinalExpect, PacketExpect};
+use super::kernel::KernelVersion;
 use super::literal::{self, Bytes};
 use super::network::{DeviceEntry, NodeEntry, Topology, Wire};
 use super::numbers::Numbers;
@@ -23,6 +24,9 @@ use super::time::Delay;
 pub struct ScenarioFile {
     /// What the scenario shows, in a sentence or two.
     pub description: String,
+    /// The first Linux that has what the scenario is about, `6.6`; on an older one the kernel is left out. Any, if left
+    /// out.
+    pub kernel: Option<KernelVersion>,
     /// Seed of everything random that a program can see.
     #[serde(default)]
     pub seed: u64,

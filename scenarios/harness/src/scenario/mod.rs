@@ -4,6 +4,7 @@ mod build;
 mod error;
 mod expect;
 mod format;
+mod kernel;
 mod literal;
 mod network;
 mod numbers;
@@ -15,7 +16,9 @@ mod time;
 
 pub use build::Case;
 pub use error::{Mistake, Problem, ScenarioError};
+pub use expect::Budget;
 pub use format::ScenarioFile;
+pub use kernel::KernelVersion;
 pub use literal::Bytes;
 pub use parse::{Scenario, name};
 pub use schema::schema;

@@ -19,6 +19,7 @@ use self::network::Network;
 use self::objects::Objects;
 use self::steps::Steps;
 use super::error::ScenarioError;
+use super::kernel::KernelVersion;
 use super::parse::Scenario;
 
 /// What is to be run, what is expected of it, and how to read what comes out.
@@ -30,6 +31,8 @@ pub struct Case {
     pub expectations: Expectations,
     /// For the reports.
     pub decoder: Decoder,
+    /// The first Linux that will do, if not any.
+    pub kernel: Option<KernelVersion>,
 }
 
 impl Scenario {
@@ -99,6 +102,7 @@ impl Scenario {
             plan,
             expectations,
             decoder,
+            kernel: file.kernel,
         })
     }
 }

@@ -263,6 +263,7 @@ impl Steps<'_> {
             fields: fields::of_frame(self.source, &expect.fields)?,
             unchanged: expect.unchanged,
             checksums_right: expect.checksums_right,
+            cost: expect.cost,
             events: expect.events,
             says: expect.says.as_ref().map(|parts| parts.0.clone()),
             reason: expect
