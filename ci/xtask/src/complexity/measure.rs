@@ -136,15 +136,20 @@ impl Questions {
     }
 
     /// Asks the kernel of this machine.
-    pub fn here(&self, binaries: &Binaries) -> Result<Answer, Error> {
+    pub fn here(&self) -> Result<Answer, Error> {
         let kernel = vm::series_here();
         let mut stdout = Vec::new();
         for arguments in self.commands() {
-            let output = Command::new(&binaries.twinpath)
-                .current_dir(paths::root())
-                .args(arguments)
-                .output()
-                .map_err(Error::io("run", &binaries.twinpath))?;
+            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+            cargo.current_dir(paths::root()).args([
+                "run",
+                "--quiet",
+                "--package",
+                "twinpath",
+                "--",
+            ]);
+            let output = cargo.args(arguments).output();
+            let output = output.map_err(Error::io("run", "cargo"))?;
             if !output.status.success() {
                 return Err(Error::NoAnswer {
                     kernel,
@@ -157,23 +162,19 @@ impl Questions {
     }
 
     /// Asks another kernel, unless it has answered the same before.
-    pub fn there(
-        &self,
-        machines: &Machines,
-        kernel: &Kernel,
-        binaries: &Binaries,
-    ) -> Result<Answer, Error> {
+    pub fn there(&self, machines: &Machines, kernel: &Kernel) -> Result<Answer, Error> {
         if let Some((questions, answer)) = kept(&kernel.name)
             && questions == *self
         {
             return Ok(answer);
         }
+        let binaries = Binaries::build()?;
         let mut stdout = Vec::new();
         let streams = Streams {
             stdout: &mut stdout,
             stderr: &mut io::stderr(),
         };
-        machines.boot(kernel, binaries, &self.commands(), None, streams)?;
+        machines.boot(kernel, &binaries, &self.commands(), None, streams)?;
         self.keep(&kernel.name, &stdout)
     }
 

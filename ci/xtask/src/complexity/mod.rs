@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::paths;
-use crate::vm::{Binaries, Machines};
+use crate::vm::Machines;
 use compare::Figures;
 pub use error::Error;
 pub use measure::Questions;
@@ -36,12 +36,12 @@ pub struct Complexity {
 /// Writes the file, or checks it.
 pub fn run(arguments: &Complexity) -> Result<ExitCode, Error> {
     let kernels = arguments.machines.find()?;
-    let binaries = Binaries::build()?;
     let questions = Questions::about(&paths::objects())?;
-    let mut answers = vec![questions.here(&binaries)?];
+    let mut answers = Vec::new();
     for kernel in &kernels {
-        answers.push(questions.there(&arguments.machines, kernel, &binaries)?);
+        answers.push(questions.there(&arguments.machines, kernel)?);
     }
+    answers.push(questions.here()?);
     answers.sort_by_key(|answer| kernel_order(&answer.kernel));
     let sheets = Sheet::all(&answers)?;
     let path = file();
