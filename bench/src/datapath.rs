@@ -29,7 +29,9 @@ impl Datapath {
         let text = std::fs::read_to_string(&path).expect("a scenario of the suite");
         let case = Scenario::parse(&path, text).expect("a scenario").case();
         let plan = case.expect("a scenario").plan;
-        let StimulusKind::Frame { device, bytes, .. } = plan.stimuli[step].kind.clone();
+        let StimulusKind::Frame { device, bytes, .. } = plan.stimuli[step].kind.clone() else {
+            panic!("step {step} is no packet");
+        };
         let node = plan.nodes[0].clone();
         let device = node.devices.iter().position(|it| it.name == device);
         Self {

@@ -1,27 +1,37 @@
-//! A BPF file system that is mounted nowhere.
+//! File systems that are mounted nowhere.
 #![allow(unsafe_code, reason = "no crate wraps fsopen, fsconfig and fsmount")]
 
 use std::ffi::{CStr, c_long};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 const FSCONFIG_CMD_CREATE: c_long = 6;
 const FSOPEN_CLOEXEC: c_long = 1;
 const FSMOUNT_CLOEXEC: c_long = 1;
 
-/// A BPF file system for the maps that objects want pinned. It goes with its
-/// descriptor, whatever happens to the process.
+/// A file system that has no place in any directory. It goes with its descriptor, whatever happens to the process.
 #[derive(Debug)]
-pub struct BpfFs(OwnedFd);
+pub struct Mount(OwnedFd);
 
-impl BpfFs {
-    /// Makes an empty one.
+impl Mount {
+    /// An empty BPF file system, for the maps that objects want pinned.
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN`.
-    pub fn new() -> io::Result<Self> {
-        let kind: &CStr = c"bpf";
+    pub fn bpf() -> io::Result<Self> {
+        Self::new(c"bpf")
+    }
+
+    /// The hierarchy of cgroups (version 2), as far as this process' namespace goes.
+    ///
+    /// # Errors
+    /// Without `CAP_SYS_ADMIN`, or in a kernel without cgroups.
+    pub fn cgroups() -> io::Result<Self> {
+        Self::new(c"cgroup2")
+    }
+
+    fn new(kind: &CStr) -> io::Result<Self> {
         // SAFETY: the name is a C string that lives through the call.
         let context =
             owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })?;
@@ -41,6 +51,12 @@ impl BpfFs {
     pub fn path(&self) -> PathBuf {
         let process = std::process::id();
         PathBuf::from(format!("/proc/{process}/fd/{}", self.0.as_raw_fd()))
+    }
+}
+
+impl AsFd for Mount {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -45,7 +45,6 @@
 
 mod config;
 mod context;
-mod errno;
 mod helpers;
 mod net;
 mod network;

@@ -57,4 +57,5 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod show;
+pub mod socket;
 pub mod stack;

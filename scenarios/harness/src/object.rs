@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use twinpath_machine::{MapType, Object, ObjectError, ProgramType};
+use twinpath_machine::{AttachType, MapType, Object, ObjectError, ProgramType};
 
 use crate::plan::HookKind;
 
@@ -11,6 +11,8 @@ use crate::plan::HookKind;
 pub struct Contents {
     /// By function name, the type that the section's name gives.
     pub programs: BTreeMap<String, ProgramType>,
+    /// By function name, the hook that the section's name gives, if it gives one.
+    pub attach_types: BTreeMap<String, AttachType>,
     /// By name, those of global data not included.
     pub maps: BTreeMap<String, MapShape>,
     /// By name, their sizes in bytes.
@@ -38,12 +40,15 @@ impl Contents {
     pub fn read(bytes: &[u8]) -> Result<Self, ObjectError> {
         let object = Object::parse(bytes)?;
         let programs = object.programs().iter();
+        let attached = programs.clone();
+        let attached = attached.filter_map(|program| Some((program.name.clone(), program.attach?)));
         let maps = object.maps().iter().enumerate();
         let globals = object.globals().iter();
         Ok(Self {
             programs: programs
                 .map(|program| (program.name.clone(), program.kind))
                 .collect(),
+            attach_types: attached.collect(),
             maps: maps
                 .filter(|(position, _)| !object.is_global_data(*position))
                 .map(|(_, map)| {
@@ -69,4 +74,12 @@ pub fn fits(program: ProgramType, hook: HookKind) -> bool {
         true => program == ProgramType::Xdp,
         false => program == ProgramType::SchedCls,
     }
+}
+
+/// Whether programs of a type run at hooks of sockets.
+pub const fn is_for_sockets(program: ProgramType) -> bool {
+    matches!(
+        program,
+        ProgramType::CgroupSock | ProgramType::CgroupSockAddr | ProgramType::SkLookup
+    )
 }

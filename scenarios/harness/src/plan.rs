@@ -3,6 +3,8 @@
 //! Both backends take the same plan. Everything that could be numbered in two ways is numbered here,
 //! interface indexes above all, so that keys, values and events compare byte by byte.
 
+mod name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -10,10 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use twinpath_machine::AttachType;
 pub use twinpath_node::{
     DeviceKind, DeviceSettings, Ifindex, Mac, NeighbourConfig, NodeSettings, RouteConfig,
     RuleConfig, VxlanConfig,
 };
+
+pub use name::{DeviceName, NodeName, ObjectName, SocketName};
+
+use crate::socket::SocketCall;
 
 /// One run: nodes, what stands on them, and what happens to them.
 #[derive(Debug, Clone)]
@@ -51,6 +58,8 @@ pub struct NodePlan {
     pub maps: Vec<MapWrite>,
     /// Programs to attach, in this order.
     pub attachments: Vec<Attachment>,
+    /// Programs that the calls of the node's tasks meet, attached in this order after the others.
+    pub socket_programs: Vec<SocketProgram>,
     /// Where the programs read the time instead of asking the kernel for it.
     pub clock: Option<ClockCell>,
 }
@@ -143,6 +152,17 @@ pub struct Attachment {
     pub hook: Hook,
 }
 
+/// A program at a hook of sockets: of the cgroup that the node's tasks are in, or, `sk_lookup`, of the node.
+#[derive(Debug, Clone)]
+pub struct SocketProgram {
+    /// The object that holds the program.
+    pub object: ObjectName,
+    /// The program's function name.
+    pub program: String,
+    /// Where it is attached.
+    pub hook: AttachType,
+}
+
 /// A place where a packet meets a program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hook {
@@ -190,6 +210,15 @@ pub enum StimulusKind {
         /// From the destination MAC address on, without the frame check sequence.
         bytes: Vec<u8>,
     },
+    /// A task of a node makes a call on a socket.
+    Call {
+        /// The node.
+        node: NodeName,
+        /// The socket.
+        socket: SocketName,
+        /// The call.
+        call: SocketCall,
+    },
 }
 
 impl Plan {
@@ -212,9 +241,24 @@ impl Plan {
         device.kind == DeviceKind::Veth && self.peer(node, &device.name).is_none()
     }
 
+    /// Whether tasks of a node make calls on sockets.
+    pub fn makes_calls(&self, name: &NodeName) -> bool {
+        let mut stimuli = self.stimuli.iter();
+        stimuli.any(
+            |stimulus| matches!(&stimulus.kind, StimulusKind::Call { node, .. } if node == name),
+        )
+    }
+
     /// A node by name.
     pub fn node(&self, name: &NodeName) -> Option<&NodePlan> {
         self.nodes.iter().find(|node| node.name == *name)
+    }
+}
+
+impl Stimulus {
+    /// Whether it is a call on a socket.
+    pub const fn is_call(&self) -> bool {
+        matches!(self.kind, StimulusKind::Call { .. })
     }
 }
 
@@ -234,6 +278,7 @@ impl NodePlan {
             objects: Vec::new(),
             maps: Vec::new(),
             attachments: Vec::new(),
+            socket_programs: Vec::new(),
             clock: None,
         }
     }
@@ -267,12 +312,16 @@ impl NodePlan {
         let attached = attached
             .filter(|attachment| attachment.object == *object)
             .map(|attachment| &attachment.program);
+        let socket = self.socket_programs.iter();
+        let socket = socket
+            .filter(|attached| attached.object == *object)
+            .map(|attached| &attached.program);
         let held = self.maps.iter().filter(|write| write.object == *object);
         let held = held.filter_map(|write| match &write.value {
             MapValue::Program(program) => Some(program),
             MapValue::Bytes(_) => None,
         });
-        attached.chain(held).cloned().collect()
+        attached.chain(socket).chain(held).cloned().collect()
     }
 }
 
@@ -310,69 +359,6 @@ impl HookKind {
 
 /// The name of each node's loopback device.
 pub const LOOPBACK: &str = "lo";
-
-macro_rules! name {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(String);
-
-        impl $name {
-            /// Takes any text as the name.
-            pub fn new(name: impl Into<String>) -> Self {
-                Self(name.into())
-            }
-
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-    };
-}
-
-name!(
-    /// Names a node of a plan.
-    NodeName
-);
-name!(
-    /// Names a device of a node.
-    DeviceName
-);
-name!(
-    /// Names a loaded object of a node.
-    ObjectName
-);
-
-impl NodeName {
-    /// The one node of a scenario that names none.
-    pub const ONLY: &str = "node";
-
-    /// The one node of a scenario that names none.
-    pub fn only() -> Self {
-        Self::new(Self::ONLY)
-    }
-
-    /// Whether it is the one node of a scenario that names none: then it goes without saying.
-    pub fn is_only(&self) -> bool {
-        self.0 == Self::ONLY
-    }
-
-    /// Something on the node, `NODE/WHAT`.
-    pub fn with(&self, what: impl fmt::Display) -> String {
-        if self.is_only() {
-            what.to_string()
-        } else {
-            format!("{self}/{what}")
-        }
-    }
-}
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
+use crate::socket::Called;
 
 pub use twinpath_node::DropReason;
 
@@ -47,6 +48,8 @@ pub struct Journey {
     pub ends: Vec<End>,
     /// Records that programs wrote to ring buffers and perf event arrays, in order.
     pub events: Vec<Event>,
+    /// What the call gave, if the stimulus was one on a socket.
+    pub called: Option<Called>,
 }
 
 /// One program run.
@@ -206,8 +209,11 @@ impl Hop {
 }
 
 impl Journey {
-    /// What all its hops cost together, if all of them were counted.
+    /// What all its hops cost together, if all of them were counted. Those of a call are no hops.
     pub fn cost(&self) -> Option<Cost> {
+        if self.called.is_some() {
+            return None;
+        }
         self.hops.iter().try_fold(Cost::default(), |mut sum, hop| {
             sum += hop.cost?;
             Some(sum)

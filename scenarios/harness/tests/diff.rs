@@ -8,6 +8,8 @@ use twinpath::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
 use twinpath::recording::{
     Cost, End, Event, Hop, Journey, MapContents, MapRef, Recording, Verdict,
 };
+use twinpath::socket::{CallResult, Called};
+use twinpath_machine::Errno;
 
 fn node() -> NodeName {
     NodeName::new("node")
@@ -63,7 +65,7 @@ fn journey(hops: Vec<Hop>, ends: Vec<End>) -> Journey {
     Journey {
         hops,
         ends,
-        events: Vec::new(),
+        ..Journey::default()
     }
 }
 
@@ -185,6 +187,55 @@ fn events_are_compared_in_order() {
         told(&compare(with(&[1]), Journey::default())),
         ["event 1: event foreign/events: 01 -"]
     );
+}
+
+#[test]
+fn calls_are_compared_but_for_chosen_ports() {
+    let call = |result, local: &str| Journey {
+        called: Some(Called {
+            local: local.parse().ok(),
+            ..Called::just(result)
+        }),
+        ..Journey::default()
+    };
+    let failed = CallResult::Failed;
+    let cases = [
+        (
+            call(CallResult::Done, "10.0.0.1:80"),
+            call(CallResult::Done, "10.0.0.1:80"),
+            vec![],
+            vec![],
+        ),
+        (
+            call(CallResult::Done, "10.0.0.1:40000"),
+            call(CallResult::Done, "10.0.0.1:50000"),
+            vec![],
+            vec![Rule::SocketPort],
+        ),
+        (
+            call(CallResult::Done, "10.0.0.1:40000"),
+            call(CallResult::Done, "10.0.0.1:80"),
+            vec!["call: local 10.0.0.1:<chosen> 10.0.0.1:80"],
+            vec![],
+        ),
+        (
+            call(failed(Errno::EPERM), ""),
+            call(failed(Errno::EISCONN), "[::1]:7"),
+            vec!["call: local - [::1]:7", "call: result EPERM EISCONN"],
+            vec![],
+        ),
+        (
+            Journey::default(),
+            call(CallResult::Done, ""),
+            vec!["call: result - done"],
+            vec![],
+        ),
+    ];
+    for (left, right, differences, rules) in cases {
+        let diff = compare(left, right);
+        assert_eq!(told(&diff), differences);
+        assert_eq!(diff.rules.into_iter().collect::<Vec<_>>(), rules);
+    }
 }
 
 #[test]

@@ -70,6 +70,17 @@ send = "udp 10.0.1.1:40000 > 10.0.2.1:53"
 expect.ends = "reaches b1"
 "#;
 
+/// A call without mistakes.
+const CALL: &str = r#"description = "A socket listens"
+
+[[node]]
+name = "a"
+
+[[step]]
+call = ["socket web tcp", "bind web 0.0.0.0:80"]
+expect.local = "0.0.0.0:80"
+"#;
+
 fn mistake(from: &str, to: &str) -> String {
     mistake_in(GOOD, from, to)
 }
@@ -230,5 +241,53 @@ fn mistakes_in_networks_are_shown_in_their_place() {
         .chain(clusters)
         .map(|(good, (title, from, to))| format!("# {title}\n{}", mistake_in(good, from, to)))
         .collect();
+    insta::assert_snapshot!(text.join("\n\n"));
+}
+
+#[test]
+fn mistakes_in_calls_are_shown_in_their_place() {
+    let bind = "\"bind web 0.0.0.0:80\"";
+    let expect = "expect.local = \"0.0.0.0:80\"";
+    let cases = [
+        ("no call", bind, "\"binds web 0.0.0.0:80\""),
+        ("no kind of socket", "web tcp", "web sctp"),
+        ("no port", bind, "\"bind web 0.0.0.0\""),
+        ("too much", bind, "\"listen web 8\""),
+        ("an unknown socket", bind, "\"bind wob 0.0.0.0:80\""),
+        (
+            "a socket without a name for the new one",
+            bind,
+            "\"accept web\"",
+        ),
+        ("nothing to send", bind, "\"send web\""),
+        ("an unknown setting", bind, "\"set web reuse\""),
+        (
+            "a call and a frame",
+            "expect",
+            "send = \"udp 10.0.0.1:1 > 10.0.0.2:2\"\nexpect",
+        ),
+        (
+            "a verdict of a call",
+            expect,
+            "expect.verdict = \"XDP_PASS\"",
+        ),
+        (
+            "a packet that gives a result",
+            "call = [\"socket web tcp\", \"bind web 0.0.0.0:80\"]",
+            "send-hex = \"00\"",
+        ),
+        ("an unknown node", "call", "node = \"b\"\ncall"),
+        (
+            "sockets without a network stack",
+            "[[node]]\nname = \"a\"",
+            "[[device]]\nname = \"eth0\"",
+        ),
+        (
+            "a program for devices",
+            "name = \"a\"",
+            "name = \"a\"\nsocket-programs = \"xdp_entry\"",
+        ),
+    ];
+    let text = cases.map(|(title, from, to)| format!("# {title}\n{}", mistake_in(CALL, from, to)));
     insta::assert_snapshot!(text.join("\n\n"));
 }

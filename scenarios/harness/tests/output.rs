@@ -85,6 +85,47 @@ fn run_shows_what_is_not_as_expected() {
     insta::assert_snapshot!(twinpath(&folder(), "run lengths.toml --backend emulator"));
 }
 
+/// One expectation of a call holds, and one of another does not; the emulator says what it does not do.
+#[test]
+fn run_shows_which_call_is_not_as_expected() {
+    let folder = folder();
+    let calls = r#"description = "A socket connects to nobody"
+
+[[object]]
+path = "plain.o"
+
+[[node]]
+name = "a"
+
+[[node.device]]
+name = "eth0"
+addresses = ["10.0.0.1/24"]
+
+[[step]]
+call = ["socket client tcp", "connect client 10.0.0.1:80"]
+expect = { result = "done", peer = "10.0.0.1" }
+
+[[step]]
+call = ["socket dns udp", "bind dns 10.0.0.1:53", "getsockname dns"]
+expect = { result = "done", address = "10.0.0.1:53", local = "10.0.0.2", events = 0 }
+"#;
+    let away = "call = [\"socket late tcp\", \"connect late 10.0.0.7:80\"]";
+    std::fs::write(folder.path().join("calls.toml"), calls).unwrap();
+    std::fs::write(
+        folder.path().join("leaves.toml"),
+        format!("{calls}\n[[step]]\n{away}\n"),
+    )
+    .unwrap();
+    let arguments = "run calls.toml leaves.toml --backend emulator";
+    insta::assert_snapshot!(twinpath(&folder, arguments));
+    let text = twinpath(&folder, "run calls.toml --backend emulator --json");
+    let line = text.lines().nth(1).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let call = &line["runs"][0]["packets"][1];
+    assert_eq!(call["call"], "connect client 10.0.0.1:80");
+    assert_eq!(call["gave"]["result"], "ECONNREFUSED");
+}
+
 #[test]
 fn run_tells_of_each_packet_when_asked() {
     let text = twinpath(&folder(), "run lengths.toml --backend emulator --packets");

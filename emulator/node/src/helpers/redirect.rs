@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use twinpath_machine::{Access, Call, Checked, Errno, FaultKind, MapType};
 
-use crate::errno::EBADMSG;
 use crate::net::{Net, NextHop, SkbTarget, XdpTarget};
 use crate::packet::{Gso, Skb, Xdp};
 
@@ -88,7 +87,7 @@ pub(super) fn clone(skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -> Checke
     }
     match skb.gso {
         Gso { size: 0, .. } => {}
-        Gso { kind: 0, .. } => return Ok(EBADMSG.into()),
+        Gso { kind: 0, .. } => return Ok(Errno::EBADMSG.into()),
         _ => {
             let what = "sending a packet that is to be segmented".to_owned();
             return Err(Box::new(FaultKind::Unsupported(what)));

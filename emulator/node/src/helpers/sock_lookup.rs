@@ -6,7 +6,6 @@ use std::net::{IpAddr, SocketAddr};
 use twinpath_machine::{Access, Call, Checked, Errno, Pointer, SocketId};
 
 use super::{Answer, answer};
-use crate::errno::ESOCKTNOSUPPORT;
 use crate::net::{Net, NodeId, Placed};
 use crate::packet::{Owner, Skb};
 use crate::socket::{
@@ -231,7 +230,7 @@ fn fits(subject: &SocketSubject, net: &Net, id: SocketId) -> Result<(), Errno> {
         Protocol::None => false,
     };
     if !waits {
-        return Err(ESOCKTNOSUPPORT);
+        return Err(Errno::ESOCKTNOSUPPORT);
     }
     if socket.protocol != flow.protocol {
         return Err(Errno::EPROTOTYPE);

@@ -12,7 +12,6 @@ use super::socket::{Phase, Socket};
 use super::stream::Shut;
 use super::types::{Family, Flow, Host, Protocol, SocketError, State};
 use crate::context::SockAddr;
-use crate::errno::{ECONNRESET, EISCONN};
 use crate::types::Ifindex;
 
 /// What came of a `connect()`.
@@ -39,7 +38,7 @@ impl SocketCalls<'_> {
                 (Phase::Unconnected, State::Closed) => self.connect_tcp(id, address),
                 (Phase::Connecting, State::SynSent) => Err(Errno::EALREADY.into()),
                 (Phase::Disconnecting, _) => Err(Errno::EINVAL.into()),
-                _ => Err(EISCONN.into()),
+                _ => Err(Errno::EISCONN.into()),
             },
         }
     }
@@ -112,7 +111,7 @@ impl SocketCalls<'_> {
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.stream.clear();
             if !matches!(state, Some(State::Closed | State::Listen)) {
-                socket.error = Some(ECONNRESET);
+                socket.error = Some(Errno::ECONNRESET);
             }
         }
     }

@@ -10,7 +10,6 @@ use super::namespace::AddressType;
 use super::socket::{Datagram, Socket};
 use super::types::{Family, Flow, Protocol, SocketError, State};
 use crate::context::SockAddr;
-use crate::errno::EDESTADDRREQ;
 use crate::types::Ifindex;
 
 /// A datagram that was sent.
@@ -85,7 +84,7 @@ impl SocketCalls<'_> {
         let connected = socket.state == State::Established;
         let v6_only = socket.is_v6_only();
         let target = match (socket.family, to) {
-            (_, None) if !connected => return Err(EDESTADDRREQ.into()),
+            (_, None) if !connected => return Err(Errno::EDESTADDRREQ.into()),
             (_, None) => socket.remote(),
             (Family::V6, Some(to)) => to,
             (_, Some(to @ SocketAddr::V4(_))) => to,

@@ -9,17 +9,16 @@ use super::Sockets;
 use super::calls::SocketCalls;
 use super::socket::Phase;
 use super::types::{Protocol, SocketError, State};
-use crate::errno::ECONNRESET;
 
-/// Which direction of a socket is shut down (`SHUT_*`).
+/// Which direction of a socket is shut down, by the number of `SHUT_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
     /// Nothing is to be received any more.
-    Receive,
+    Receive = 0,
     /// Nothing is to be sent any more.
-    Send,
+    Send = 1,
     /// Neither.
-    Both,
+    Both = 2,
 }
 
 impl Shutdown {
@@ -228,7 +227,7 @@ impl Sockets {
             State::Closed => return,
             State::SynSent => Some(Errno::ECONNREFUSED),
             State::CloseWait => Some(Errno::EPIPE),
-            _ => Some(ECONNRESET),
+            _ => Some(Errno::ECONNRESET),
         };
         self.end(id);
     }

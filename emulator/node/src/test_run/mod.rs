@@ -7,7 +7,6 @@ use twinpath_machine::memory::{Memory, OutOfMemory};
 use twinpath_machine::{AttachType, Cost, Errno, Fault, ProgramId, ProgramType};
 
 use crate::context::SkbField;
-use crate::errno::EBADMSG;
 use crate::net::{DeviceId, NO_CGROUP, NodeId, Subject};
 use crate::packet::checksum::Sum;
 use crate::packet::{Checksum, ETH_HLEN, EtherType, Frame, HEADROOM, Owner, Skb, Xdp};
@@ -280,7 +279,7 @@ impl World {
             return Ok(());
         }
         let reason = "the complete checksum does not cover the packet any more";
-        Err(refused(EBADMSG, reason))
+        Err(refused(Errno::EBADMSG, reason))
     }
 }
 

@@ -155,7 +155,7 @@ fn in_kernel(case: &Case) -> Lines {
     };
     let chosen = Map::create("chosen", shape).unwrap();
     for slot in 0..CHOSEN {
-        let fd = sockets[&slot].fd() as u64;
+        let fd = sockets[&slot].as_fd().as_raw_fd() as u64;
         let (key, fd) = ((slot as u32).to_ne_bytes(), fd.to_ne_bytes());
         chosen.update(&key, &fd, 0).unwrap();
     }

@@ -10,7 +10,6 @@ use super::asm::{
     Width, alu_k, alu_x, cond, exit, insn, jump_k, lddw, ldx, mov, movr, op, st, stx,
 };
 use super::hooks::{self, Field, Kind};
-use super::sys;
 
 /// What a program does besides writing down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +221,7 @@ fn act(insns: &mut Vec<Insn>, action: Action, result: i16) {
             insns.extend([call(HelperId::GET_RETVAL), stx(Width::D, 9, result, 0)]);
         }
         Action::Bind(address) => {
-            let bytes = sys::sockaddr(address);
+            let bytes = twinpath_bpf::sockaddr(address);
             on_stack(insns, 2, &bytes);
             insns.extend([movr(1, 6), mov(3, bytes.len() as i32), call(HelperId::BIND)]);
             insns.push(stx(Width::D, 9, result, 0));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use twinpath_bpf::{
-    Map, MapShape, MapSource, Program, ProgramSource, Refusal, Types, link, load_btf,
+    Map, MapShape, MapSource, Program, ProgramSource, Refusal, Socket, Types, link, load_btf,
 };
 use twinpath_machine::engine::Checked;
 use twinpath_machine::isa::{Insn, encode};
@@ -22,7 +22,7 @@ use twinpath_node::{
 use super::place::DEVICES;
 use super::recorder::{self, Maps, Ports, Recorder};
 use super::script::{Script, Setting, Slot, Step};
-use super::sys::{self, Socket};
+use super::sys;
 
 /// What is sent.
 const HELLO: &[u8] = b"hello";
@@ -30,7 +30,7 @@ const HELLO: &[u8] = b"hello";
 /// What came of a script: a line for each call, then what the programs wrote down.
 pub type Lines = Vec<String>;
 
-fn done<T>(result: sys::Result<T>, show: impl FnOnce(T) -> String) -> String {
+fn done<T>(result: Result<T, i32>, show: impl FnOnce(T) -> String) -> String {
     match result {
         Ok(value) => show(value),
         Err(errno) => format!("errno {errno}"),
@@ -148,10 +148,13 @@ pub fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step
     const EBADF: i32 = 9;
     if let Step::Open(slot, family, protocol) = step {
         sockets.remove(&slot);
-        return done(Socket::open(family, protocol), |socket| {
-            sockets.insert(slot, socket);
-            "done".to_owned()
-        });
+        return done(
+            Socket::open(family.number(), protocol.socket_type()),
+            |socket| {
+                sockets.insert(slot, socket);
+                "done".to_owned()
+            },
+        );
     }
     if let Step::Close(slot) = step {
         return match sockets.remove(&slot) {
@@ -181,7 +184,7 @@ pub fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step
         Step::Receive(_) => done(socket.receive(), |(from, bytes)| {
             show_received(from, &bytes, ports)
         }),
-        Step::Shutdown(_, how) => done(socket.shutdown(how), |()| "done".to_owned()),
+        Step::Shutdown(_, how) => done(socket.shutdown(how as i32), |()| "done".to_owned()),
         Step::LocalName(_) => done(socket.local_name(), |name| ports.show_address(name)),
         Step::PeerName(_) => done(socket.peer_name(), |name| ports.show_address(name)),
         Step::Accept(_, to) => match socket.accept() {
@@ -221,7 +224,7 @@ fn slot(step: Step) -> Slot {
     }
 }
 
-pub fn set(socket: &Socket, setting: Setting) -> sys::Result<()> {
+pub fn set(socket: &Socket, setting: Setting) -> Result<(), i32> {
     const IPV6_V6ONLY: i32 = 26;
     const IP_FREEBIND: i32 = 15;
     const IPV6_FREEBIND: i32 = 78;

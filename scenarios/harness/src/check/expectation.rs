@@ -29,6 +29,19 @@ pub struct Expectation {
     pub says: Option<Vec<String>>,
     /// The reason in the one event that is a drop.
     pub reason: Option<String>,
+    /// What a call on a socket gives, by name; of an address without a port only the IP address counts.
+    pub gives: Vec<(&'static str, String)>,
+}
+
+impl Expectation {
+    /// That a call on a socket succeeds, and nothing more.
+    pub fn done(line: usize) -> Self {
+        Self {
+            line,
+            gives: vec![("result", "done".to_owned())],
+            ..Self::default()
+        }
+    }
 }
 
 /// Where a packet should end.

@@ -37,8 +37,11 @@ pub fn check(
         .enumerate()
         .filter_map(|(index, (expected, stimulus))| {
             let journey = recording.journeys.get(index).unwrap_or(&nothing);
-            let StimulusKind::Frame { bytes, .. } = &stimulus.kind;
-            let differences = packet::check(expected, bytes, journey, decoder);
+            let input: &[u8] = match &stimulus.kind {
+                StimulusKind::Frame { bytes, .. } => bytes,
+                StimulusKind::Call { .. } => &[],
+            };
+            let differences = packet::check(expected, input, journey, decoder);
             (!differences.is_empty()).then(|| PacketDiff {
                 stimulus: index,
                 before: Vec::new(),

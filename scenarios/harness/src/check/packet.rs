@@ -1,5 +1,7 @@
 //! One journey against what is expected of it.
 
+use std::net::{IpAddr, SocketAddr};
+
 use crate::decode::Decoder;
 use crate::describe;
 use crate::diff::{Difference, Values};
@@ -18,6 +20,7 @@ pub(super) fn check(
     decoder: &Decoder,
 ) -> Vec<Difference> {
     let whole = [
+        check_call(expected, journey),
         expected
             .verdicts
             .as_ref()
@@ -43,6 +46,29 @@ pub(super) fn check(
     ];
     let outputs = check_outputs(expected, input, &journey.ends);
     whole.into_iter().flatten().chain(outputs).collect()
+}
+
+fn check_call(expected: &Expectation, journey: &Journey) -> Option<Difference> {
+    let called = journey.called.as_ref();
+    let gave = called.map(|called| called.fields(|address| address.to_string()));
+    let gave = gave.unwrap_or_default();
+    let unequal = expected.gives.iter().filter_map(|(name, expected)| {
+        match gave.iter().find(|(other, _)| other == name) {
+            Some((_, got)) if is_as_expected(expected, got) => None,
+            Some((_, got)) => Values::unequal(name, expected, got),
+            None => Some(Values::only_left(name, expected)),
+        }
+    });
+    Difference::of("call", unequal)
+}
+
+/// Whether it is that text, or an address with that IP address.
+fn is_as_expected(expected: &str, got: &str) -> bool {
+    let ip = || got.parse().map(|address: SocketAddr| address.ip());
+    expected == got
+        || expected
+            .parse::<IpAddr>()
+            .is_ok_and(|expected| ip() == Ok(expected))
 }
 
 fn check_verdicts(expected: &[String], journey: &Journey) -> Option<Difference> {

@@ -35,6 +35,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Draw the network of a scenario: nodes, devices, wires, tunnels and programs
     Show(ShowArgs),
+    /// Remove what runs in the kernel have left that were killed: their cgroups
+    Clean,
     /// Print the JSON schema of scenario files
     #[command(hide = true)]
     Schema,

@@ -1,6 +1,7 @@
 //! The command `twinpath`.
 
 mod args;
+mod clean;
 mod error;
 mod files;
 mod inspect;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(args),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Show(args) => show::show(args),
+        Command::Clean => clean::clean(),
         Command::Schema => print_schema(),
     };
     ExitCode::from(match result {

@@ -1,11 +1,12 @@
 //! Two journeys of the same packet, hop by hop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decode::Decoder;
 use crate::describe;
 use crate::frame;
 use crate::recording::{End, Event, Hop, Journey};
+use crate::socket::without_chosen_port;
 
 use super::chosen::Chosen;
 use super::difference::{Difference, Values};
@@ -19,7 +20,7 @@ pub(super) struct JourneyDiff {
     pub differences: Vec<Difference>,
 }
 
-/// Compares hops, then ends, then events.
+/// Compares what a call gave, then hops, then ends, then events.
 pub(super) fn compare(
     left: &Journey,
     right: &Journey,
@@ -28,6 +29,10 @@ pub(super) fn compare(
     rules: &mut BTreeSet<Rule>,
 ) -> JourneyDiff {
     let (left_ends, right_ends) = (ordered(&left.ends, rules), ordered(&right.ends, rules));
+    let mut walk = Walk::default();
+    walk.step(called(left, right, rules), || {
+        left.called.as_ref().map(ToString::to_string)
+    });
     let mut frames = |left: &[u8], right: &[u8]| {
         if left == right {
             return Vec::new();
@@ -40,7 +45,6 @@ pub(super) fn compare(
         rules.extend(used);
         frame::differences(&left, &right)
     };
-    let mut walk = Walk::default();
     for (index, pair) in pairs(&left.hops, &right.hops).enumerate() {
         walk.step(hop(index + 1, pair, &mut frames), || {
             left.hops.get(index).map(describe::hop)
@@ -74,6 +78,31 @@ impl Walk {
             None => {}
         }
     }
+}
+
+/// In what two calls differ.
+fn called(left: &Journey, right: &Journey, rules: &mut BTreeSet<Rule>) -> Option<Difference> {
+    if left.called == right.called {
+        return None;
+    }
+    let fields = |journey: &Journey| {
+        let called = journey.called.iter();
+        let fields = called.flat_map(|called| called.fields(without_chosen_port));
+        fields.collect::<BTreeMap<_, _>>()
+    };
+    let (left, right) = (fields(left), fields(right));
+    let names: BTreeSet<_> = left.keys().chain(right.keys()).collect();
+    let values = names.into_iter().map(|name| Values {
+        name: (*name).to_owned(),
+        left: left.get(name).cloned(),
+        right: right.get(name).cloned(),
+    });
+    let unequal = values.filter(|values| values.left != values.right);
+    let difference = Difference::of("call", unequal);
+    if difference.is_none() {
+        rules.insert(Rule::SocketPort);
+    }
+    difference
 }
 
 /// Both sides at the same position, as long as one of them goes on.

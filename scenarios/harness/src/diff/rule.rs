@@ -13,6 +13,8 @@ pub enum Rule {
     Identification,
     /// The source port of a node's own tunnel packets is not compared.
     TunnelPort,
+    /// The port of a socket is not compared where it is one that nodes choose.
+    SocketPort,
 }
 
 impl Rule {
@@ -23,6 +25,7 @@ impl Rule {
             Self::OrderOfEnds => "order-of-ends",
             Self::Identification => "ip-id",
             Self::TunnelPort => "tunnel-port",
+            Self::SocketPort => "socket-port",
         }
     }
 
@@ -39,6 +42,7 @@ impl Rule {
             Self::TunnelPort => {
                 "the source port of a tunnel's packets is a hash with a key that is drawn at random"
             }
+            Self::SocketPort => "nodes choose the ports of sockets that have none at random",
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::plan::{
     ObjectName, ObjectPlan, Plan, Port,
 };
 
+use super::calls::Callers;
 use super::{EmulatedError, Emulation, Engine, map_ref, unknown};
 
 /// Pages of the buffer of each CPU of a perf event array.
@@ -38,6 +39,7 @@ pub(super) fn emulation(engine: Engine, plan: &Plan) -> Result<Emulation, Emulat
         places: BTreeMap::new(),
         maps: BTreeMap::new(),
         clocks: Vec::new(),
+        callers: Callers::default(),
         plan: plan.clone(),
     };
     for node in &plan.nodes {
@@ -90,7 +92,16 @@ impl Emulation {
             .zip(&node.attachments)
             .try_for_each(|(priority, attachment)| {
                 self.attach(&node.name, attachment, priority, &objects)
-            })
+            })?;
+        if !self.plan.makes_calls(&node.name) && node.socket_programs.is_empty() {
+            return Ok(());
+        }
+        let caller = self.callers.add(&mut self.world, &node.name, id)?;
+        for attached in &node.socket_programs {
+            let program = program_of(&objects, &attached.object, &attached.program)?;
+            caller.attach(&mut self.world, attached.hook, program)?;
+        }
+        Ok(())
     }
 
     fn name_devices(&mut self, id: NodeId, node: &NodePlan) -> Result<(), EmulatedError> {

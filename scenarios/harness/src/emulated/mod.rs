@@ -25,6 +25,7 @@
 //! ```
 
 mod build;
+mod calls;
 mod record;
 
 pub(crate) use build::{EVENT_PAGES, engines};
@@ -34,11 +35,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
-use twinpath_node::{BuildError, DeviceId, HookKind, World, WorldError};
+use twinpath_node::{AttachError, BuildError, DeviceId, HookKind, World, WorldError};
 
 use crate::backend::Backend;
 use crate::plan::{DeviceName, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
 use crate::recording::{Journey, MapRef, Recording};
+use calls::Callers;
 
 /// What executes the programs' instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +67,7 @@ pub struct Emulation {
     maps: BTreeMap<MapRef, MapId>,
     /// Map elements that hold the time.
     clocks: Vec<(MapId, Vec<u8>)>,
+    callers: Callers,
     /// What it was made from.
     plan: Plan,
 }
@@ -94,6 +97,22 @@ pub enum EmulatedError {
     /// A node that Linux would not make, or that is not supported.
     #[error("failed to {0}")]
     Node(#[from] BuildError),
+    /// A program that cannot be at its hook of sockets.
+    #[error("failed to {0}")]
+    Attach(#[from] AttachError),
+    /// What the emulator's sockets do not do.
+    #[error("failed to {call}: the emulator does not support {what}")]
+    Sockets {
+        /// The call.
+        call: String,
+        /// What it would need.
+        what: &'static str,
+    },
+    /// A packet might be for a socket.
+    #[error(
+        "failed to let a frame arrive while sockets are open: the emulator does not support packets between sockets and devices"
+    )]
+    OpenSockets,
     /// A name in the plan refers to nothing.
     #[error("no {kind} is named `{name}`")]
     Unknown {
@@ -159,11 +178,25 @@ impl Emulation {
     /// When the stimulus names a device that the plan does not have, or a clock does not take its time.
     pub fn step(&mut self, stimulus: &Stimulus) -> Result<Journey, EmulatedError> {
         self.set_clocks(u64::try_from(stimulus.at.as_nanos()).unwrap_or(u64::MAX))?;
-        let StimulusKind::Frame {
-            node,
-            device,
-            bytes,
-        } = &stimulus.kind;
+        match &stimulus.kind {
+            StimulusKind::Frame {
+                node,
+                device,
+                bytes,
+            } => self.frame(node, device, bytes),
+            StimulusKind::Call { node, socket, call } => self.call(node, socket, call),
+        }
+    }
+
+    fn frame(
+        &mut self,
+        node: &NodeName,
+        device: &DeviceName,
+        bytes: &[u8],
+    ) -> Result<Journey, EmulatedError> {
+        if self.callers.have_sockets() {
+            return Err(EmulatedError::OpenSockets);
+        }
         let id = self.devices.get(&(node.clone(), device.clone())).copied();
         let id = id.ok_or_else(|| unknown("device", device))?;
         let journey = std::mem::take(self.world.inject(id, bytes));

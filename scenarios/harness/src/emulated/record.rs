@@ -37,6 +37,7 @@ impl Emulation {
         Ok(Journey {
             ends,
             events: events(&mut self.world.machine, &self.maps),
+            called: None,
             hops,
         })
     }

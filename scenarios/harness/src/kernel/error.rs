@@ -41,6 +41,9 @@ pub enum Error {
     /// A stimulus at a device whose far end is not the harness.
     #[error("let a frame arrive at `{0}`: what is at its other end is the plan's own")]
     NoEdge(Port),
+    /// A socket sent packets by a device.
+    #[error("{0}: packets of sockets that leave their node are not supported")]
+    LeftNode(String),
     /// The plan names a device that the node does not have.
     #[error("find device `{device}` on node `{node}`")]
     UnknownDevice {

@@ -91,7 +91,7 @@ impl Observations {
         Journey {
             hops: self.seen.into_iter().filter_map(Seen::into_hop).collect(),
             ends,
-            events: Vec::new(),
+            ..Journey::default()
         }
     }
 }

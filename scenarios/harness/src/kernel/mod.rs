@@ -10,7 +10,10 @@
 //!
 //! Nothing has a name outside of the process: the namespaces are held by descriptors, maps are pinned, if an
 //! object wants that, in a BPF file system that is mounted nowhere. So nothing is left when a run ends, however
-//! it ends.
+//! it ends. The one exception is the cgroup of sockets (`cgroup.rs`), which a process of its own removes then.
+//!
+//! Socket calls (`sockets.rs`) are made by the thread of the run, one at a time. Their programs have no taps: what
+//! they saw is what they tell, by maps and events.
 //!
 //! The network stack of a node has the addresses, routes, rules and neighbours of the plan and no others, and
 //! forwards if the plan says so. Without any of that it drops what is passed up to it and sends nothing. A tap sees
@@ -29,6 +32,7 @@
 //! # Ok::<(), twinpath::kernel::Error>(())
 //! ```
 
+mod cgroup;
 mod chatter;
 mod code;
 mod contents;
@@ -47,6 +51,7 @@ mod quiet;
 mod readiness;
 mod routing;
 mod run;
+mod sockets;
 mod sys;
 mod sysctl;
 mod tap;
@@ -56,6 +61,7 @@ mod world;
 
 use std::time::Duration;
 
+pub use cgroup::clean;
 pub use error::Error;
 pub use probe::{Capability, Feature, Missing, missing};
 pub use tap::TapError;

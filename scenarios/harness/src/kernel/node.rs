@@ -13,16 +13,18 @@ use super::links::{self, Links, send_plainly};
 use super::namespace::Namespace;
 use super::object::{Attached, LoadedObject, Pinned, Place, Wanted};
 use super::routing;
+use super::sockets::Sockets;
 use super::sys::packet::PacketSocket;
 use super::sysctl;
 use super::tap::record::INTAKE;
 use super::tap::{Observer, TapError};
 use crate::plan::{
     Attachment, DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, MapValue, NodeName, NodePlan,
-    ObjectName,
+    ObjectName, SocketName,
 };
 use crate::recording::{MapContents, MapRef, ProgramLoad};
-use twinpath_bpf::BpfFs;
+use crate::socket::{Called, SocketCall};
+use twinpath_bpf::Mount;
 
 /// A node in the kernel. Dropping it takes everything apart.
 pub struct Node<'a> {
@@ -34,8 +36,10 @@ pub struct Node<'a> {
     pub events: Vec<EventSource>,
     objects: BTreeMap<ObjectName, LoadedObject>,
     attached: Vec<Attached>,
+    /// Those of the node's tasks, if it has any.
+    sockets: Option<Sockets>,
     links: Links,
-    pins: BpfFs,
+    pins: Mount,
     namespace: Namespace,
 }
 
@@ -65,8 +69,9 @@ impl<'a> Node<'a> {
             events: Vec::new(),
             objects: BTreeMap::new(),
             attached: Vec::new(),
+            sockets: None,
             links: Links::open()?,
-            pins: BpfFs::new().map_err(Error::system("make a BPF file system"))?,
+            pins: Mount::bpf().map_err(Error::system("make a BPF file system"))?,
             namespace,
         })
     }
@@ -218,6 +223,31 @@ impl<'a> Node<'a> {
             }));
         }
         Ok(untapped)
+    }
+
+    /// Readies the node for socket calls, and attaches the programs that they meet.
+    ///
+    /// # Errors
+    /// When a program does not fit its hook, or the kernel refuses.
+    pub fn admit_calls(&mut self) -> Result<(), Error> {
+        let sockets = self.sockets.insert(Sockets::create()?);
+        for attached in &self.plan.socket_programs {
+            let object = object_of(&mut self.objects, &self.plan.name, &attached.object)?;
+            let program = object.verify(&attached.program)?;
+            sockets.attach(program, attached, &self.namespace)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a socket call. This thread must be in the node's namespace.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn call(&mut self, socket: &SocketName, call: &SocketCall) -> Result<Called, Error> {
+        match &mut self.sockets {
+            Some(sockets) => sockets.call(socket, call),
+            None => Err(Error::UnknownNode(self.plan.name.clone())),
+        }
     }
 
     fn devices_with_filters(&self) -> BTreeSet<&'a DeviceName> {

@@ -31,7 +31,7 @@ use super::tap::{Observer, TapError, Watched};
 use super::types::Types;
 use crate::plan::{Hook, HookKind, NodeName, ObjectName, ObjectPlan};
 use crate::recording::ProgramLoad;
-use twinpath_bpf::BpfFs;
+use twinpath_bpf::Mount;
 
 /// An object whose maps are in the kernel; its programs are loaded one by one.
 #[derive(Debug)]
@@ -531,7 +531,7 @@ pub struct Place<'a> {
     /// For tc: the filter's priority, lowest first, from 1.
     pub priority: u16,
     /// Where a program can have a name for a moment.
-    pub pins: &'a BpfFs,
+    pub pins: &'a Mount,
 }
 
 impl Place<'_> {

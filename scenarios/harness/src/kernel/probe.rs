@@ -15,7 +15,7 @@ use super::namespace::Namespace;
 use super::run::apart;
 use super::sys::packet::{ALL, PacketSocket};
 use super::tap::Observer;
-use twinpath_bpf::{BpfFs, Program, ProgramSource, link};
+use twinpath_bpf::{Mount, Program, ProgramSource, link};
 use twinpath_machine::{AttachType, ProgramType};
 
 /// Something that the kernel backend needs and this process has not.
@@ -164,7 +164,7 @@ fn note<T, E: fmt::Display>(
 
 /// Tries everything once, in a namespace of its own.
 fn try_all(cpu: usize, missing: &mut Vec<Missing>) -> Result<(), Error> {
-    note(missing, Feature::BpfFileSystem, BpfFs::new());
+    note(missing, Feature::BpfFileSystem, Mount::bpf());
     note(missing, Feature::Bpf, Observer::new(cpu));
     let Some(_namespace) = note(missing, Feature::NetworkNamespaces, Namespace::create()) else {
         return Ok(());

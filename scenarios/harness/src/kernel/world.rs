@@ -17,9 +17,11 @@ use super::quiet::SILENT_CYCLES;
 use super::tap::Observer;
 use super::tap::record::{BEHIND_FAR_END, FAR_END, INTAKE, Record};
 use crate::plan::{
-    Attachment, DeviceName, DevicePlan, NodeName, Plan, Port, Stimulus, StimulusKind,
+    Attachment, DeviceName, DevicePlan, LOOPBACK, NodeName, Plan, Port, SocketName, Stimulus,
+    StimulusKind,
 };
 use crate::recording::{Event, Journey, Recording};
+use crate::socket::SocketCall;
 
 /// A plan's nodes in the kernel.
 pub struct World<'a> {
@@ -107,6 +109,9 @@ impl<'a> World<'a> {
         self.untapped.extend(hooks);
         self.taps
             .extend((0..node.plan.attachments.len()).map(|place| (number, place)));
+        if self.plan.makes_calls(&node.plan.name) || !node.plan.socket_programs.is_empty() {
+            node.admit_calls()?;
+        }
         Ok(())
     }
 
@@ -137,11 +142,27 @@ impl<'a> World<'a> {
         for node in &mut self.nodes {
             node.set_clock(stimulus.at)?;
         }
-        let StimulusKind::Frame {
-            node,
-            device,
-            bytes,
-        } = &stimulus.kind;
+        let mut journey = match &stimulus.kind {
+            StimulusKind::Frame {
+                node,
+                device,
+                bytes,
+            } => self.frame(number, node, device, bytes).await?,
+            StimulusKind::Call { node, socket, call } => {
+                self.call(number, node, socket, call).await?
+            }
+        };
+        journey.events = self.events(number)?;
+        Ok(journey)
+    }
+
+    async fn frame(
+        &mut self,
+        number: usize,
+        node: &NodeName,
+        device: &DeviceName,
+        bytes: &[u8],
+    ) -> Result<Journey, Error> {
         let place = self.place(node, device)?;
         let plan = &self.nodes[place.0].plan.devices[place.1];
         if !self.plan.is_edge(node, plan) {
@@ -159,17 +180,40 @@ impl<'a> World<'a> {
         let arrived = Frame {
             node: node.clone(),
             device: device.clone(),
-            bytes: bytes.clone(),
+            bytes: bytes.to_vec(),
             tagged: false,
         };
-        let mut journey = observations.into_journey(self.plan, &arrived, &self.untapped);
-        journey.events = self.events(number)?;
-        Ok(journey)
+        Ok(observations.into_journey(self.plan, &arrived, &self.untapped))
+    }
+
+    /// A call, and all that comes of it inside of its node.
+    async fn call(
+        &mut self,
+        number: usize,
+        name: &NodeName,
+        socket: &SocketName,
+        call: &SocketCall,
+    ) -> Result<Journey, Error> {
+        let node = self.node_number(name)?;
+        let node = &mut self.nodes[node];
+        node.enter()?;
+        let called = node.call(socket, call)?;
+        if self.settle(number).await?.count() > 0 {
+            return Err(Error::LeftNode(call.line(socket)));
+        }
+        Ok(Journey {
+            called: Some(called),
+            ..Journey::default()
+        })
+    }
+
+    fn node_number(&self, node: &NodeName) -> Result<usize, Error> {
+        let number = self.nodes.iter().position(|known| known.plan.name == *node);
+        number.ok_or_else(|| Error::UnknownNode(node.clone()))
     }
 
     fn place(&self, node: &NodeName, device: &DeviceName) -> Result<(usize, usize), Error> {
-        let number = self.nodes.iter().position(|known| known.plan.name == *node);
-        let number = number.ok_or_else(|| Error::UnknownNode(node.clone()))?;
+        let number = self.node_number(node)?;
         let devices = &self.nodes[number].plan.devices;
         let place = devices.iter().position(|known| known.name == *device);
         let place = place.ok_or_else(|| Error::UnknownDevice {
@@ -223,7 +267,7 @@ impl<'a> World<'a> {
             let seen = self
                 .seen(record)
                 .ok_or_else(|| lost(1, "record of an unknown place"))?;
-            if self.is_chatter(&seen) {
+            if self.is_chatter(&seen) || self.is_between_sockets(&seen) {
                 chatter = true;
             } else {
                 all.add(seen);
@@ -272,6 +316,14 @@ impl<'a> World<'a> {
             addresses.any(|address| address.addr().is_ipv6())
         });
         speakers.any(|device| is_unsolicited(bytes, device.mac.0))
+    }
+
+    /// Whether a node's own sockets exchange it, which a TCP socket also does some time after a call.
+    fn is_between_sockets(&self, seen: &Seen) -> bool {
+        let Seen::TakenIn(frame) = seen else {
+            return false;
+        };
+        frame.device.as_str() == LOOPBACK && self.plan.makes_calls(&frame.node)
     }
 
     /// The records that programs wrote since the last time: map by map, each in its order.

@@ -73,12 +73,14 @@ impl<'a> Writer<'a> {
     }
 
     fn arrival(&mut self, stimulus: &Stimulus, journey: &Journey) -> Result<(), WriteError> {
-        let StimulusKind::Frame {
-            node,
-            device,
-            bytes,
-        } = &stimulus.kind;
-        self.frame(stimulus.at, (node, device), bytes, fate(journey))
+        match &stimulus.kind {
+            StimulusKind::Frame {
+                node,
+                device,
+                bytes,
+            } => self.frame(stimulus.at, (node, device), bytes, fate(journey)),
+            StimulusKind::Call { .. } => Ok(()),
+        }
     }
 
     fn end(&mut self, at: Duration, end: &End) -> Result<(), WriteError> {

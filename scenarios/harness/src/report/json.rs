@@ -1,5 +1,7 @@
 //! An outcome for a program: one JSON object, on a line of its own.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::decode::{Decoder, hex};
@@ -59,12 +61,26 @@ struct PacketPart {
     number: usize,
     nanoseconds: u128,
     node: String,
-    device: String,
-    bytes: String,
+    #[serde(flatten)]
+    what: StimulusPart,
     hops: Vec<HopPart>,
     ends: Vec<EndPart>,
     events: Vec<EventPart>,
     cost: Option<CostPart>,
+}
+
+/// A frame, or a call on a socket.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum StimulusPart {
+    Frame {
+        device: String,
+        bytes: String,
+    },
+    Call {
+        call: String,
+        gave: BTreeMap<&'static str, String>,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -213,17 +229,27 @@ impl LoadPart {
 
 impl PacketPart {
     fn new(number: usize, stimulus: &Stimulus, journey: &Journey, decoder: &Decoder) -> Self {
-        let StimulusKind::Frame {
-            node,
-            device,
-            bytes,
-        } = &stimulus.kind;
+        let (node, what) = match &stimulus.kind {
+            StimulusKind::Frame {
+                node,
+                device,
+                bytes,
+            } => {
+                let (device, bytes) = (device.to_string(), hex(bytes));
+                (node, StimulusPart::Frame { device, bytes })
+            }
+            StimulusKind::Call { node, socket, call } => {
+                let called = journey.called.iter();
+                let gave = called.flat_map(|called| called.fields(|address| address.to_string()));
+                let (call, gave) = (call.line(socket), gave.collect());
+                (node, StimulusPart::Call { call, gave })
+            }
+        };
         Self {
             number,
             nanoseconds: stimulus.at.as_nanos(),
             node: node.to_string(),
-            device: device.to_string(),
-            bytes: hex(bytes),
+            what,
             hops: journey.hops.iter().map(HopPart::new).collect(),
             ends: journey.ends.iter().map(EndPart::new).collect(),
             events: journey

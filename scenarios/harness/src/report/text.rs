@@ -114,8 +114,15 @@ fn headline(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
         Status::Different => Styled(BAD, "DIFFS"),
         Status::Failed => Styled(BAD, "ERROR"),
     };
-    let count = outcome.case.plan.stimuli.len();
-    let packets = if count == 1 { "packet " } else { "packets" };
+    let stimuli = &outcome.case.plan.stimuli;
+    let count = stimuli.len();
+    let calls = stimuli.iter().all(Stimulus::is_call);
+    let packets = match (calls, count) {
+        (false, 1) => "packet ",
+        (false, _) => "packets",
+        (true, 1) => "call   ",
+        (true, _) => "calls  ",
+    };
     let arms: Vec<&str> = outcome.runs.iter().map(|run| run.arm.name()).collect();
     write!(
         out,
@@ -179,7 +186,7 @@ fn loads(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Verdicts, ends, events and cost of a journey.
+/// What a call gave, verdicts, ends, events and cost of a journey.
 pub fn fate(journey: &Journey) -> String {
     let verdicts: Vec<String> = journey.hops.iter().map(Hop::outcome).collect();
     let ends: Vec<String> = journey.ends.iter().map(describe::way).collect();
@@ -189,19 +196,28 @@ pub fn fate(journey: &Journey) -> String {
         several => format!("{several} events"),
     };
     let cost = journey.cost().map(describe::cost).unwrap_or_default();
-    let mut parts = vec![verdicts.join(", "), ends.join(", "), events, cost];
+    let called = journey.called.as_ref().map(ToString::to_string);
+    let mut parts = vec![
+        called.unwrap_or_default(),
+        verdicts.join(", "),
+        ends.join(", "),
+        events,
+        cost,
+    ];
     parts.retain(|part| !part.is_empty());
     parts.join("; ")
 }
 
 /// A stimulus in a line.
 pub fn arrival(stimulus: &Stimulus) -> String {
-    let StimulusKind::Frame {
-        node,
-        device,
-        bytes,
-    } = &stimulus.kind;
-    format!("{} <- {}", node.with(device), frame::line(bytes))
+    match &stimulus.kind {
+        StimulusKind::Frame {
+            node,
+            device,
+            bytes,
+        } => format!("{} <- {}", node.with(device), frame::line(bytes)),
+        StimulusKind::Call { node, socket, call } => node.with(call.line(socket)),
+    }
 }
 
 struct Report<'a> {
@@ -266,9 +282,14 @@ impl Report<'_> {
             .get(packet.stimulus)
             .map(arrival)
             .unwrap_or_default();
+        let is_call = plan
+            .stimuli
+            .get(packet.stimulus)
+            .is_some_and(Stimulus::is_call);
+        let what = if is_call { "call" } else { "packet" };
         writeln!(
             out,
-            "    packet {number} of {}: {arrival}",
+            "    {what} {number} of {}: {arrival}",
             plan.stimuli.len()
         )?;
         if let Some(expected) = self.outcome.case.expectations.packets.get(packet.stimulus) {

@@ -34,6 +34,17 @@ pub struct PacketExpect {
     pub says: Option<Located<OneOrMore>>,
     /// The reason that the one drop event gives, by the name that the event's decoder prints.
     pub reason: Option<Located<String>>,
+    /// How a call on a socket ends: "done", "ECONNREFUSED".
+    pub result: Option<Located<String>>,
+    /// The address that `getsockname` or `getpeername` tells, or where a datagram came from. Of addresses the port can be
+    /// left out.
+    pub address: Option<Located<String>>,
+    /// What `receive` gives.
+    pub received: Option<Located<String>>,
+    /// Where the socket receives after the call; after `accept`, the accepted one.
+    pub local: Option<Located<String>>,
+    /// What the socket is connected to after the call.
+    pub peer: Option<Located<String>>,
 }
 
 /// The most that something may cost; what is left out may be any.

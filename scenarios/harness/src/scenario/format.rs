@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use twinpath_control::{Endpoint, Known, PolicyRule, Service, Settings};
 
-use super::expect::{FinalExpect, PacketExpect};
+use super::expect::{FinalExpect, OneOrMore, PacketExpect};
 use super::kernel::KernelVersion;
 use super::literal::{self, Bytes};
 use super::network::{DeviceEntry, NodeEntry, Topology, Wire};
@@ -110,7 +110,8 @@ pub struct MapEntry {
     pub node: Option<Located<String>>,
 }
 
-/// Something that happens: a frame arrives (`send` or `send-hex`), or a capture is replayed (`replay`).
+/// Something that happens: a frame arrives (`send` or `send-hex`), a capture is replayed (`replay`), or a task of a node
+/// makes a call on a socket (`call`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
@@ -126,11 +127,26 @@ pub struct Step {
     /// The device where it arrives, `eth0`, or `a/eth0` if several nodes have one of that name; not needed if there is
     /// only one.
     pub on: Option<Located<String>>,
+    /// A call on a socket, or several in a row, of which all but the last must succeed:
+    ///
+    /// | call | what it is |
+    /// |---|---|
+    /// | `socket NAME tcp`, or `udp`, `tcp6`, `udp6` | opens a socket |
+    /// | `set NAME reuse-address`, or `reuse-port`, `v6-only`, `broadcast`, `mark NUMBER` | `setsockopt()` |
+    /// | `bind NAME ADDRESS:PORT`, `connect NAME ADDRESS:PORT` | |
+    /// | `listen NAME`, `accept NAME as OTHER` | |
+    /// | `send NAME TEXT`, `send NAME TEXT to ADDRESS:PORT` | `sendto()` |
+    /// | `receive NAME` | `recvfrom()`, which does not wait |
+    /// | `shutdown NAME receive`, or `send`, `both` | |
+    /// | `getsockname NAME`, `getpeername NAME`, `disconnect NAME`, `close NAME` | |
+    pub call: Option<Located<OneOrMore>>,
+    /// The node whose task makes the call that opens a socket; not needed if there is only one.
+    pub node: Option<Located<String>>,
     /// The pod of a `[topology]` that sends it.
     pub from: Option<Located<String>>,
     /// How long after the step before: `10ms`, `6h`.
     pub after: Option<Delay>,
-    /// What is expected of the packet, or of each packet of the capture.
+    /// What is expected of the packet, of each packet of the capture, or of the last call.
     #[serde(default)]
     pub expect: PacketExpect,
     /// Packets of the capture of which something else is expected. The first that fits counts, and alone.

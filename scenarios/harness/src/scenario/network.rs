@@ -77,6 +77,8 @@ pub struct RolePrograms {
     pub pod: Option<Hooks>,
     /// On `lo`.
     pub loopback: Option<Hooks>,
+    /// At the hooks of sockets that their sections name.
+    pub sockets: Option<Located<OneOrMore>>,
 }
 
 /// The programs of a device. Several at one hook make a list, in their order.
@@ -110,6 +112,9 @@ pub struct NodeEntry {
     #[serde(default = "default_ttl")]
     #[schemars(range(min = 1, max = 255))]
     pub ttl: u8,
+    /// Programs at the hooks of sockets that their sections name, in their order: those of cgroups at the cgroup of the
+    /// node's tasks, those of `sk_lookup` at the node.
+    pub socket_programs: Option<Located<OneOrMore>>,
     /// Its devices, in the order of their interface indexes. One with the name `lo` is the loopback device, and has
     /// programs only.
     #[serde(default, rename = "device")]

@@ -65,7 +65,9 @@ fn nodes_are_apart() {
     plan.nodes.push(other.clone());
     let frame = Order::just(1).frame(60);
     let mut plan = plan.frame("a", frame.clone()).frame("a", frame);
-    let StimulusKind::Frame { node, .. } = &mut plan.stimuli[1].kind;
+    let StimulusKind::Frame { node, .. } = &mut plan.stimuli[1].kind else {
+        panic!("a frame");
+    };
     *node = other.name.clone();
     let recording = run(&plan);
     assert_eq!(recording.journeys[0].ends, [dropped("a", Xdp)]);

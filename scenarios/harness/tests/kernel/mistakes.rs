@@ -38,7 +38,9 @@ fn unknown_names_show_what_there_is() {
     let mut no_object = plan().attach("entry", "a", Xdp);
     no_object.nodes[0].objects[0].name = ObjectName::new("other");
     let mut no_node = plan().frame("a", frame.clone());
-    let StimulusKind::Frame { node, .. } = &mut no_node.stimuli[0].kind;
+    let StimulusKind::Frame { node, .. } = &mut no_node.stimuli[0].kind else {
+        panic!("a frame");
+    };
     *node = NodeName::new("m");
     let cases = [
         (

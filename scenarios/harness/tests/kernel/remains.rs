@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twinpath::backend::Backend;
-use twinpath::kernel::KernelBackend;
+use twinpath::kernel::{KernelBackend, clean};
 use twinpath::plan::HookKind::{TcEgress, TcIngress, Xdp, XdpGeneric};
 use twinpath::plan::Plan;
 use twinpath::recording::Recording;
+use twinpath::socket::{Family, Protocol, SocketCall};
+use twinpath_bpf::Mount;
 
 use crate::machine::*;
 use crate::needs_kernel;
@@ -29,6 +31,7 @@ pub const CHILD: &str = "TWINPATH_TEST_CHILD";
 /// Something of everything.
 fn varied() -> Plan {
     let plan = plan()
+        .call(SocketCall::Open(Family::V4, Protocol::Udp))
         .attach("entry", "a", Xdp)
         .attach("from_device", "a", TcIngress)
         .attach("entry", "b", XdpGeneric)
@@ -52,6 +55,7 @@ fn varied() -> Plan {
 /// A frame that never comes to rest.
 fn storm() -> Plan {
     plan()
+        .call(SocketCall::Open(Family::V4, Protocol::Udp))
         .attach("from_device", "a", TcIngress)
         .frame("a", Order::with(0, REDIRECT_INGRESS, 5).frame(60))
 }
@@ -183,6 +187,25 @@ fn is_ignored(signal: Signal) -> bool {
     mask >> (signal as u32 - 1) & 1 != 0
 }
 
+/// What even the process is gone that would have removed it.
+#[test]
+fn cgroups_that_nobody_holds_are_removed() {
+    needs_kernel!();
+    let hierarchy = Mount::cgroups().expect("cgroups");
+    let cgroup = |name: &str| hierarchy.path().join(name);
+    let stale = cgroup("twinpath-run-0-0");
+    fs::create_dir(&stale).expect("a cgroup");
+    let held = cgroup("twinpath-run-0-1");
+    fs::create_dir(&held).expect("a cgroup");
+    let lock = fs::File::open(&held).expect("a cgroup");
+    lock.lock().expect("nobody else has it");
+    assert!(clean().expect("cgroups") >= 1);
+    assert!(!stale.exists() && held.exists());
+    drop(lock);
+    run(&varied());
+    assert!(!held.exists(), "a run removes it too");
+}
+
 #[test]
 fn a_killed_process_leaves_nothing() {
     needs_kernel!();
@@ -191,7 +214,7 @@ fn a_killed_process_leaves_nothing() {
         let mut child = child("remains::child_that_storms");
         let start = Instant::now();
         // A program is attached when the storm can blow: the object's, the far end's, and the tap.
-        let held = loop {
+        let mut held = loop {
             let held = held_by(child.id());
             if held.iter().filter(|held| held.starts_with(PROGRAM)).count() >= 3 {
                 break held;
@@ -203,6 +226,10 @@ fn a_killed_process_leaves_nothing() {
             thread::sleep(Duration::from_millis(5));
         };
         thread::sleep(Duration::from_millis(100));
+        let cgroup = format!("/twinpath-run-{}-", child.id());
+        let cgroups = things().into_iter().filter(|thing| thing.contains(&cgroup));
+        held.extend(cgroups);
+        assert!(held.iter().any(|held| held.contains(&cgroup)), "{held:?}");
         kill(Pid::from_raw(child.id() as i32), signal).expect("it is alive");
         let status = child.wait().expect("a status");
         assert!(!status.success());

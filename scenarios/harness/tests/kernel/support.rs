@@ -8,9 +8,10 @@ use twinpath::backend::Backend;
 use twinpath::kernel::{Error, KernelBackend, missing};
 use twinpath::plan::{
     Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, MapValue, MapWrite, NodeName,
-    NodePlan, ObjectName, ObjectPlan, Plan, Stimulus, StimulusKind,
+    NodePlan, ObjectName, ObjectPlan, Plan, SocketName, Stimulus, StimulusKind,
 };
 use twinpath::recording::{End, Hop, Journey, Recording};
+use twinpath::socket::SocketCall;
 
 /// Leaves the test, with the reason, where the kernel cannot be used.
 #[macro_export]
@@ -133,6 +134,8 @@ pub fn plan() -> Plan {
 pub trait PlanExt: Sized {
     fn attach(self, program: &str, device: &str, kind: HookKind) -> Self;
     fn frame(self, device: &str, bytes: Vec<u8>) -> Self;
+    /// A call on the only socket there is.
+    fn call(self, call: SocketCall) -> Self;
     fn write(self, map: &str, key: &[u8], value: &[u8]) -> Self;
 }
 
@@ -143,6 +146,18 @@ impl PlanExt for Plan {
             program: program.to_owned(),
             hook: hook(device, kind),
         });
+        self
+    }
+
+    fn call(mut self, call: SocketCall) -> Self {
+        self.nodes[0].settings.loopback = true;
+        let kind = StimulusKind::Call {
+            node: node(),
+            socket: SocketName::new("socket"),
+            call,
+        };
+        let at = Duration::ZERO;
+        self.stimuli.push(Stimulus { at, kind });
         self
     }
 

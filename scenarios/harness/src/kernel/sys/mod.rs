@@ -3,3 +3,4 @@
 pub mod awaitable;
 pub mod ethtool;
 pub mod packet;
+pub mod remover;

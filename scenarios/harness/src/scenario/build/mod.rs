@@ -1,5 +1,6 @@
 //! From a scenario to a [`Case`]: every name resolved, every byte counted.
 
+mod calls;
 mod datapath;
 mod fields;
 mod manifests;
@@ -72,6 +73,7 @@ impl Scenario {
         let mut nodes = network.nodes.clone();
         for node in &mut nodes {
             node.attachments = network.attachments(&objects, &node.name)?;
+            node.socket_programs = network.socket_programs(&objects, &node.name)?;
         }
         let attached: Vec<(NodeName, ObjectName)> = nodes.iter().flat_map(attached).collect();
         for node in &mut nodes {
@@ -109,5 +111,8 @@ impl Scenario {
 
 fn attached(node: &NodePlan) -> impl Iterator<Item = (NodeName, ObjectName)> {
     let attachments = node.attachments.iter();
-    attachments.map(|attachment| (node.name.clone(), attachment.object.clone()))
+    let objects = attachments.map(|attachment| &attachment.object);
+    let of_sockets = node.socket_programs.iter();
+    let objects = objects.chain(of_sockets.map(|attached| &attached.object));
+    objects.map(|object| (node.name.clone(), object.clone()))
 }

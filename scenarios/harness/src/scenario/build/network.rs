@@ -8,6 +8,7 @@ use twinpath_control::Endpoint;
 
 use crate::plan::{
     Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, NodeName, NodePlan, Port,
+    SocketProgram,
 };
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::OneOrMore;
@@ -26,6 +27,8 @@ pub(super) struct Network {
     pub wires: Vec<[Port; 2]>,
     /// What is to run where, in the order of the file.
     pub programs: Vec<Wanted>,
+    /// What is to run at hooks of sockets, by node, in the order of the file.
+    socket_programs: Vec<(NodeName, Located<OneOrMore>)>,
     /// What is beyond devices, by name.
     pub pods: BTreeMap<String, Pod>,
 }
@@ -226,6 +229,26 @@ impl Network {
             }
         }
         Ok(attachments)
+    }
+
+    /// The programs at a node's hooks of sockets, in the order of the file.
+    pub fn socket_programs(
+        &self,
+        objects: &Objects,
+        node: &NodeName,
+    ) -> Result<Vec<SocketProgram>, ScenarioError> {
+        let wanted = self.socket_programs.iter().filter(|(name, _)| name == node);
+        let programs =
+            wanted.flat_map(|(_, names)| names.0.iter().map(|name| (name, names.span())));
+        programs
+            .map(|(name, span)| objects.socket_program(name, span))
+            .collect()
+    }
+
+    /// Remembers what is to run at the hooks of a node's sockets.
+    pub fn want_for_sockets(&mut self, node: &NodeName, programs: Option<&Located<OneOrMore>>) {
+        let wanted = programs.map(|programs| (node.clone(), programs.clone()));
+        self.socket_programs.extend(wanted);
     }
 
     /// Remembers what is to run at the hooks of a device.

@@ -59,6 +59,7 @@ pub(super) fn several(
             },
             ..NodePlan::bare(name)
         };
+        network.want_for_sockets(&node.name, entry.socket_programs.as_ref());
         let forwarding = entry.forwarding;
         devices(
             source,

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::datapath::is_datapath;
-use crate::object::{Contents, MapShape, fits};
-use crate::plan::{HookKind, NodeName, ObjectName, ObjectPlan};
+use crate::object::{Contents, MapShape, fits, is_for_sockets};
+use crate::plan::{HookKind, NodeName, ObjectName, ObjectPlan, SocketProgram};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ObjectEntry;
 use crate::scenario::literal::Bytes;
@@ -179,6 +179,33 @@ impl Objects {
             format!("expected a program for {hook}"),
         )
         .at(&self.source, span))
+    }
+
+    /// Finds `program` or `object:program`, whose section says at which hook of sockets it is.
+    pub fn socket_program(
+        &self,
+        name: &str,
+        span: Range<usize>,
+    ) -> Result<SocketProgram, ScenarioError> {
+        let find = |contents: &Contents, name: &str| {
+            let kind = contents.programs.get(name).copied()?;
+            Some((kind, contents.attach_types.get(name).copied()))
+        };
+        let all = |contents: &Contents| contents.programs.keys().cloned().collect();
+        let (object, program, (kind, attach)) =
+            self.find("program", name, span.clone(), find, all)?;
+        match attach.filter(|_| is_for_sockets(kind)) {
+            Some(hook) => Ok(SocketProgram {
+                object,
+                program,
+                hook,
+            }),
+            None => Err(Problem::new(
+                format!("`{program}` is a program of type {kind}"),
+                "expected one whose section names a hook of sockets, such as `cgroup/connect4` or `sk_lookup`",
+            )
+            .at(&self.source, span)),
+        }
     }
 
     /// Finds a program of an object.

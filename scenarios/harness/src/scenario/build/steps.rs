@@ -22,6 +22,7 @@ use crate::scenario::numbers::Numbers;
 use crate::scenario::source::{Located, Source};
 use crate::scenario::suggest;
 
+use super::calls::Calls;
 use super::fields;
 use super::network::{Network, Pod};
 use super::objects::beside;
@@ -63,9 +64,26 @@ impl Steps<'_> {
         let mut now = START;
         let mut stimuli = Vec::new();
         let mut expectations = Vec::new();
+        let mut calls = Calls::new(self.source, self.network);
         for (index, step) in steps.iter().enumerate() {
             let pause = if index == 0 { Duration::ZERO } else { PAUSE };
             now += step.after.map_or(pause, |delay| delay.0);
+            if let Some(lines) = &step.call {
+                let line = self.source.line(step.span().start);
+                for (kind, expected) in calls.of(step, lines)? {
+                    let expected = match expected {
+                        Some(gives) => Expectation {
+                            gives,
+                            ..self.expectation(&step.expect, line)?
+                        },
+                        None => Expectation::done(line),
+                    };
+                    expectations.push(Arc::new(expected));
+                    stimuli.push(Stimulus { at: now, kind });
+                }
+                continue;
+            }
+            calls.are_not_meant(step)?;
             let place = self.place(step)?;
             let packets = self.packets(step, &place)?;
             let expected = StepExpectations::new(self, step)?;
@@ -173,7 +191,7 @@ impl Steps<'_> {
             (None, None, Some(path)) => self.capture(path, step.packets.as_ref()),
             _ => Err(Problem::new(
                 "a step does one thing",
-                "expected one of `send`, `send-hex` and `replay`",
+                "expected one of `send`, `send-hex`, `replay` and `call`",
             )
             .at(self.source, step.span())),
         }
@@ -271,6 +289,7 @@ impl Steps<'_> {
                 .as_ref()
                 .map(|reason| self.reason(reason))
                 .transpose()?,
+            gives: Vec::new(),
         })
     }
 

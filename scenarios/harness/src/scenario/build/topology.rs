@@ -282,6 +282,7 @@ impl<'a> Draft<'a> {
             want(device.name.as_str(), &programs.pod);
         }
         want(crate::plan::LOOPBACK, &programs.loopback);
+        network.want_for_sockets(&self.node.name, programs.sockets.as_ref());
     }
 }
 

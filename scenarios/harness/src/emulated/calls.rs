@@ -1,0 +1,264 @@
+//! Socket calls of a plan, made in the emulator.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use twinpath_machine::{AttachType, Errno, ProgramId, SocketId};
+use twinpath_node::{
+    AttachMode, CgroupId, Connected, NodeId, Protocol, RouteKind, Socket, SocketError, State, Task,
+    World,
+};
+
+use super::record::{events, explain};
+use super::{EmulatedError, Emulation, unknown};
+use crate::plan::{NodeName, NodePlan, SocketName};
+use crate::recording::Journey;
+use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
+
+/// How many connections may wait for `accept()`.
+const BACKLOG: u32 = 8;
+/// Bytes that one call receives at most.
+const ROOM: usize = 2048;
+
+/// The tasks that make calls, one on each node, and their sockets.
+#[derive(Debug, Default)]
+pub(super) struct Callers {
+    tasks: BTreeMap<NodeName, Caller>,
+    sockets: BTreeMap<SocketName, SocketId>,
+}
+
+/// A task with the privileges of root, alone in a cgroup.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller(Task);
+
+impl Callers {
+    /// Adds the task of a node.
+    pub(super) fn add(
+        &mut self,
+        world: &mut World,
+        name: &NodeName,
+        node: NodeId,
+    ) -> Result<Caller, EmulatedError> {
+        let cgroup = world.add_cgroup(CgroupId::ROOT);
+        let cgroup = cgroup.map_err(|_| unknown("cgroup", &"the root"))?;
+        let caller = Caller(Task {
+            node,
+            cgroup,
+            uid: 0,
+            privileged: true,
+        });
+        self.tasks.insert(name.clone(), caller);
+        Ok(caller)
+    }
+
+    pub(super) fn have_sockets(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+}
+
+impl Caller {
+    /// Attaches a program after those that are there: to the task's cgroup, or to its node.
+    pub(super) fn attach(
+        self,
+        world: &mut World,
+        hook: AttachType,
+        program: ProgramId,
+    ) -> Result<(), EmulatedError> {
+        match hook {
+            AttachType::SkLookup => world.attach_sk_lookup(self.0.node, program)?,
+            hook => world.attach_cgroup(self.0.cgroup, hook, program, AttachMode::Multi)?,
+        }
+        Ok(())
+    }
+}
+
+/// Why a call gave nothing.
+enum Ended {
+    /// It failed.
+    Call(SocketError),
+    /// The emulator cannot tell what it would have given.
+    Unsupported(&'static str),
+}
+
+impl From<SocketError> for Ended {
+    fn from(error: SocketError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<Errno> for Ended {
+    fn from(errno: Errno) -> Self {
+        Self::Call(errno.into())
+    }
+}
+
+const LEAVES: Ended = Ended::Unsupported("packets of sockets that leave their node");
+
+impl Emulation {
+    /// A call happens, and everything that it causes.
+    pub(super) fn call(
+        &mut self,
+        node: &NodeName,
+        name: &SocketName,
+        call: &SocketCall,
+    ) -> Result<Journey, EmulatedError> {
+        let refused = |what| EmulatedError::Sockets {
+            call: call.line(name),
+            what,
+        };
+        let plan = self.plan.node(node).ok_or_else(|| unknown("node", node))?;
+        if let Some(what) = unsupported(plan) {
+            return Err(refused(what));
+        }
+        let routed = !plan.routes.is_empty();
+        let called = match self.make(node, name, call) {
+            Ok(called) => called,
+            Err(Ended::Unsupported(what)) => return Err(refused(what)),
+            Err(Ended::Call(SocketError::Errno(Errno::ENETUNREACH))) if routed => {
+                return Err(refused("routes for the packets of sockets"));
+            }
+            Err(Ended::Call(error)) => Called::just(self.failed(error)),
+        };
+        let subject = match call {
+            SocketCall::Accept(new) if called.result == CallResult::Done => new,
+            _ => name,
+        };
+        Ok(Journey {
+            called: Some(self.with_addresses(subject, called)),
+            events: events(&mut self.world.machine, &self.maps),
+            ..Journey::default()
+        })
+    }
+
+    fn failed(&mut self, error: SocketError) -> CallResult {
+        match error {
+            SocketError::Errno(errno) => CallResult::Failed(errno),
+            SocketError::Returned(number) => CallResult::Returned(number),
+            SocketError::Fault(fault) => {
+                let runs = self.world.take_socket_runs();
+                let machine = &self.world.machine;
+                let program = runs.last().map(|run| run.program);
+                CallResult::Fault(explain(
+                    machine,
+                    program.unwrap_or(ProgramId(u32::MAX)),
+                    &fault,
+                ))
+            }
+        }
+    }
+
+    fn make(
+        &mut self,
+        node: &NodeName,
+        name: &SocketName,
+        call: &SocketCall,
+    ) -> Result<Called, Ended> {
+        // What the programs did shows in what they tell.
+        self.world.take_socket_runs();
+        if let SocketCall::Open(family, protocol) = call {
+            self.close(name)?;
+            let task = self.callers.tasks.get(node).ok_or(Errno::EBADF)?.0;
+            let socket = self.world.sockets().open(task, *family, *protocol)?;
+            self.callers.sockets.insert(name.clone(), socket);
+            return Ok(Called::just(CallResult::Done));
+        }
+        let id = self
+            .callers
+            .sockets
+            .get(name)
+            .copied()
+            .ok_or(Errno::EBADF)?;
+        let protocol = self.world.socket(id).map(Socket::protocol);
+        let tcp = protocol == Some(Protocol::Tcp);
+        let mut called = Called::just(CallResult::Done);
+        let mut sockets = self.world.sockets();
+        match call {
+            SocketCall::Open(..) => {}
+            SocketCall::Set(setting) => self.set(id, *setting)?,
+            SocketCall::Bind(address) => sockets.bind(id, *address)?,
+            SocketCall::Listen => sockets.listen(id, BACKLOG)?,
+            SocketCall::Connect(address) => match sockets.connect(id, *address)? {
+                Connected::Done => {}
+                Connected::Waiting => return Err(LEAVES),
+            },
+            SocketCall::Disconnect => sockets.disconnect(id)?,
+            SocketCall::Accept(new) => {
+                let accepted = sockets.accept(id)?;
+                self.close(new)?;
+                self.callers.sockets.insert(new.clone(), accepted);
+            }
+            SocketCall::Send { bytes, .. } if tcp => sockets.write(id, bytes)?,
+            SocketCall::Send { to, bytes } => {
+                if !sockets.send(id, *to, bytes)?.local {
+                    return Err(LEAVES);
+                }
+            }
+            SocketCall::Receive if tcp => called.received = Some(sockets.read(id, ROOM)?),
+            SocketCall::Receive => {
+                let datagram = sockets.receive(id)?;
+                called.address = Some(datagram.from);
+                called.received = Some(datagram.bytes);
+            }
+            SocketCall::Shutdown(how) => sockets.shutdown(id, *how)?,
+            SocketCall::LocalName => called.address = Some(sockets.local_name(id)?),
+            SocketCall::PeerName => called.address = Some(sockets.peer_name(id)?),
+            SocketCall::Close => self.close(name)?,
+        }
+        Ok(called)
+    }
+
+    /// Closes the socket of a name, if there is one.
+    fn close(&mut self, name: &SocketName) -> Result<(), SocketError> {
+        match self.callers.sockets.remove(name) {
+            Some(id) => self.world.sockets().close(id),
+            None => Ok(()),
+        }
+    }
+
+    fn set(&mut self, id: SocketId, setting: SocketSetting) -> Result<(), Errno> {
+        let options = self.world.socket_options(id).ok_or(Errno::EBADF)?;
+        match setting {
+            SocketSetting::ReuseAddress => options.reuse_address = true,
+            SocketSetting::ReusePort => options.reuse_port = true,
+            SocketSetting::V6Only => options.v6_only = true,
+            SocketSetting::Broadcast => options.broadcast = true,
+            SocketSetting::Mark(mark) => options.mark = mark,
+        }
+        Ok(())
+    }
+
+    /// Adds the addresses that the kernel lists for a socket (`tcp4_seq_show`, `udp4_seq_show`): it lists those that
+    /// receive.
+    fn with_addresses(&self, name: &SocketName, called: Called) -> Called {
+        let id = self.callers.sockets.get(name);
+        let socket = id.and_then(|id| self.world.socket(*id));
+        let is_there = |address: &SocketAddr| address.port() != 0;
+        let listed = socket.filter(|socket| match socket.protocol() {
+            Protocol::Tcp => socket.state() != State::Closed,
+            _ => true,
+        });
+        Called {
+            local: listed.map(Socket::local).filter(is_there),
+            peer: listed.map(Socket::remote).filter(is_there),
+            ..called
+        }
+    }
+}
+
+/// What sockets would need on such a node.
+fn unsupported(node: &NodePlan) -> Option<&'static str> {
+    let mut routes = node.routes.iter();
+    let on_loopback = |device: &str| device == crate::plan::LOOPBACK;
+    let mut attachments = node.attachments.iter();
+    if !node.settings.loopback {
+        Some("sockets on a node without a loopback device that is up")
+    } else if !node.rules.is_empty() {
+        Some("rules for the packets of sockets")
+    } else if routes.any(|route| route.kind == RouteKind::Local) {
+        Some("local routes for the packets of sockets")
+    } else if attachments.any(|attached| on_loopback(attached.hook.device.as_str())) {
+        Some("the packets of sockets at programs on the loopback device")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,229 @@
+//! Socket calls of a plan, made in the kernel.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use twinpath_bpf::{Socket, attach_to_cgroup, link};
+use twinpath_machine::{AttachType, Errno};
+
+use super::cgroup::Cgroup;
+use super::error::Error;
+use super::namespace::Namespace;
+use crate::plan::{SocketName, SocketProgram};
+use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
+
+/// How many connections may wait for `accept()`.
+const BACKLOG: i32 = 8;
+
+/// The sockets of a node, which the programs of a cgroup and of the node answer for.
+#[derive(Debug)]
+pub struct Sockets {
+    open: BTreeMap<SocketName, Socket>,
+    /// Hold the programs of the node.
+    links: Vec<OwnedFd>,
+    cgroup: Cgroup,
+}
+
+impl Sockets {
+    /// No sockets yet, in a cgroup of their own.
+    ///
+    /// # Errors
+    /// When there can be no cgroup.
+    pub fn create() -> Result<Self, Error> {
+        Ok(Self {
+            open: BTreeMap::new(),
+            links: Vec::new(),
+            cgroup: Cgroup::create().map_err(Error::system("make a cgroup"))?,
+        })
+    }
+
+    /// Attaches a program of the node in the namespace, behind those that are attached there already.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn attach(
+        &mut self,
+        program: &twinpath_bpf::Program,
+        attached: &SocketProgram,
+        namespace: &Namespace,
+    ) -> Result<(), Error> {
+        use std::os::fd::AsRawFd;
+        let hook = attached.hook as u32;
+        let done = match attached.hook {
+            AttachType::SkLookup => {
+                let namespace = namespace.as_fd().as_raw_fd() as u32;
+                link(program.as_fd(), namespace, hook, 0).map(|link| self.links.push(link))
+            }
+            _ => attach_to_cgroup(program.as_fd(), self.cgroup.as_fd(), hook),
+        };
+        let what = format!("attach program `{}` to {}", attached.program, attached.hook);
+        done.map_err(Error::system(what))
+    }
+
+    /// Makes a call, in the namespace that this thread is in.
+    ///
+    /// # Errors
+    /// When the call cannot be made, or not be looked at.
+    pub fn call(&mut self, name: &SocketName, call: &SocketCall) -> Result<Called, Error> {
+        let moved = Error::system("move to the cgroup of the sockets");
+        let called = match call {
+            SocketCall::Open(family, protocol) => {
+                self.open.remove(name);
+                let open = || Socket::open(family.number(), protocol.socket_type());
+                let opened = self.cgroup.inside(open).map_err(moved)?;
+                opened.map(|socket| {
+                    self.open.insert(name.clone(), socket);
+                    Called::just(CallResult::Done)
+                })
+            }
+            call => self.make(name, call),
+        };
+        let called = called.unwrap_or_else(|errno| Called::just(failed(errno)));
+        let subject = match call {
+            SocketCall::Accept(new) if called.result == CallResult::Done => new,
+            _ => name,
+        };
+        let listed = self
+            .listed(subject)
+            .map_err(Error::system("list sockets"))?;
+        let (local, peer) = listed.unwrap_or_default();
+        Ok(Called {
+            local,
+            peer,
+            ..called
+        })
+    }
+
+    fn make(&mut self, name: &SocketName, call: &SocketCall) -> Result<Called, i32> {
+        const EBADF: i32 = Errno::EBADF.get();
+        let socket = self.open.get(name).ok_or(EBADF)?;
+        let done = |()| Called::just(CallResult::Done);
+        let returned = |number| {
+            Called::just(match number {
+                0 => CallResult::Done,
+                number => CallResult::Returned(number),
+            })
+        };
+        let told = |address| Called {
+            address: Some(address),
+            ..Called::just(CallResult::Done)
+        };
+        match call {
+            SocketCall::Open(..) => Err(EBADF),
+            SocketCall::Set(setting) => set(socket, *setting).map(done),
+            SocketCall::Bind(address) => socket.bind(*address).map(returned),
+            SocketCall::Listen => socket.listen(BACKLOG).map(done),
+            SocketCall::Connect(address) => socket.connect(*address, true).map(returned),
+            SocketCall::Disconnect => socket.disconnect().map(done),
+            SocketCall::Accept(new) => {
+                let accepted = socket.accept()?;
+                self.open.insert(new.clone(), accepted);
+                Ok(done(()))
+            }
+            SocketCall::Send { to, bytes } => socket.send(*to, bytes).map(|sent| {
+                let all = usize::try_from(sent) == Ok(bytes.len());
+                returned(if all { 0 } else { sent })
+            }),
+            SocketCall::Receive => socket.receive().map(|(from, bytes)| Called {
+                address: from,
+                received: Some(bytes),
+                ..done(())
+            }),
+            SocketCall::Shutdown(how) => socket.shutdown(*how as i32).map(done),
+            SocketCall::LocalName => socket.local_name().map(told),
+            SocketCall::PeerName => socket.peer_name().map(told),
+            SocketCall::Close => {
+                self.open.remove(name);
+                Ok(done(()))
+            }
+        }
+    }
+
+    /// Both addresses of a socket as the kernel lists them, which no program answers.
+    fn listed(&self, name: &SocketName) -> io::Result<Option<Ends>> {
+        let Some(socket) = self.open.get(name) else {
+            return Ok(None);
+        };
+        let inode = inode(socket)?;
+        for table in ["tcp", "udp", "tcp6", "udp6"] {
+            let text = fs::read_to_string(format!("/proc/thread-self/net/{table}"))?;
+            let found = text.lines().find_map(|line| ends(line, inode));
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Where a socket receives, and what it is connected to.
+type Ends = (Option<SocketAddr>, Option<SocketAddr>);
+
+fn inode(socket: &Socket) -> io::Result<u64> {
+    Ok(nix::sys::stat::fstat(socket.as_fd())?.st_ino)
+}
+
+/// The addresses in a line of `/proc/net/tcp` and its like, if it is about the inode.
+fn ends(line: &str, inode: u64) -> Option<Ends> {
+    let columns: Vec<&str> = line.split_whitespace().collect();
+    let [_, local, remote, _, _, _, _, _, _, number, ..] = columns[..] else {
+        return None;
+    };
+    if number.parse() != Ok(inode) {
+        return None;
+    }
+    let end = |text| address(text).filter(|address| address.port() != 0);
+    Some((end(local), end(remote)))
+}
+
+/// `0100007F:1F90`: words in the order of this machine, the port as a number.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let word = |at: usize| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok();
+    let ip: IpAddr = match ip.len() {
+        8 => Ipv4Addr::from(word(0)?.to_ne_bytes()).into(),
+        32 => {
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?];
+            let bytes = words.map(u32::to_ne_bytes).concat();
+            Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
+fn set(socket: &Socket, setting: SocketSetting) -> Result<(), i32> {
+    let on = 1i32.to_ne_bytes();
+    match setting {
+        SocketSetting::ReuseAddress => socket.set(libc::SOL_SOCKET, libc::SO_REUSEADDR, &on),
+        SocketSetting::ReusePort => socket.set(libc::SOL_SOCKET, libc::SO_REUSEPORT, &on),
+        SocketSetting::V6Only => socket.set(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, &on),
+        SocketSetting::Broadcast => socket.set(libc::SOL_SOCKET, libc::SO_BROADCAST, &on),
+        SocketSetting::Mark(mark) => {
+            socket.set(libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes())
+        }
+    }
+}
+
+fn failed(errno: i32) -> CallResult {
+    Errno::from_raw(errno).map_or(CallResult::Returned(errno), CallResult::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_lists_them() {
+        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4242 1 0";
+        let local = "127.0.0.1:8080".parse().ok();
+        assert_eq!(ends(line, 4242), Some((local, None)));
+        assert_eq!(ends(line, 4243), None);
+        let six = "00000000000000000000000001000000:0035";
+        assert_eq!(address(six), "[::1]:53".parse().ok());
+        assert_eq!(address("sl"), None);
+    }
+}
