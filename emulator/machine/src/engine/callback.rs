@@ -9,7 +9,7 @@ use crate::maps::{MapId, MapType};
 use crate::memory::{Checked, Object, ObjectKind, Pointer, Tag};
 
 /// Whether a helper is one of this module's, which engines run themselves.
-pub(super) const fn calls_back(helper: HelperId) -> bool {
+pub(crate) const fn calls_back(helper: HelperId) -> bool {
     matches!(helper, HelperId::LOOP | HelperId::FOR_EACH_MAP_ELEM)
 }
 

@@ -4,6 +4,7 @@ mod callback;
 mod checked;
 mod rbpf;
 
+pub(crate) use callback::calls_back;
 pub use checked::{Checked, Step};
 pub use rbpf::{Rbpf, RbpfError};
 

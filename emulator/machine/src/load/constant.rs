@@ -5,17 +5,39 @@ use crate::isa::{Insn, SOURCE_X, class};
 /// What is known of a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
+    /// Anything but a pointer into the function's own frame.
     Unknown,
     Number(u64),
     /// An offset in global data: the map's position in the object.
     Place(usize, u64),
+    /// An offset from the function's frame pointer.
+    Frame(i64),
+    /// Anything, and it may point into the frame.
+    Anything,
 }
 
-use Value::{Number, Place, Unknown};
+use Value::{Anything, Frame, Number, Place, Unknown};
 
 impl Value {
     pub(super) fn join(self, other: Self) -> Self {
-        if self == other { self } else { Unknown }
+        match self == other {
+            true => self,
+            false if self.may_point_into_frame() || other.may_point_into_frame() => Anything,
+            false => Unknown,
+        }
+    }
+
+    pub(super) fn may_point_into_frame(self) -> bool {
+        matches!(self, Frame(_) | Anything)
+    }
+
+    /// The value as another function sees it, whose frame is another one.
+    pub(super) fn of_another_frame(self) -> Self {
+        if self.may_point_into_frame() {
+            Unknown
+        } else {
+            self
+        }
     }
 
     fn number(self) -> Option<u64> {
@@ -47,11 +69,15 @@ pub(super) fn alu(insn: Insn, registers: &[Value; 11]) -> Value {
     let wide = insn.class() == class::ALU64;
     let (a, b) = (register(registers, insn.dst), operand(insn, registers));
     match (insn.code & 0xf0, a, b) {
-        (0xb0, _, value @ Place(..)) if wide && insn.off == 0 => value,
+        (0xb0, _, value @ (Place(..) | Frame(_) | Anything)) if wide && insn.off == 0 => value,
         (0x00, Place(map, at), Number(more)) | (0x00, Number(more), Place(map, at)) if wide => {
             Place(map, at.wrapping_add(more))
         }
         (0x10, Place(map, at), Number(less)) if wide => Place(map, at.wrapping_sub(less)),
+        (0x00, Frame(at), Number(more)) | (0x00, Number(more), Frame(at)) if wide => {
+            Frame(at.wrapping_add(more as i64))
+        }
+        (0x10, Frame(at), Number(less)) if wide => Frame(at.wrapping_sub(less as i64)),
         (0xb0, _, Number(value)) => moved(insn, wide, value),
         (operation, Number(a), Number(b)) if insn.off == 0 => {
             let result = if wide {
@@ -61,6 +87,9 @@ pub(super) fn alu(insn: Insn, registers: &[Value; 11]) -> Value {
             };
             result.map_or(Unknown, Number)
         }
+        (0xb0, _, _) => Unknown,
+        // Half a pointer is none.
+        (_, a, b) if wide && (a.may_point_into_frame() || b.may_point_into_frame()) => Anything,
         _ => Unknown,
     }
 }
@@ -81,6 +110,7 @@ fn moved(insn: Insn, wide: bool, value: u64) -> Value {
     })
 }
 
+/// Of constants the verifier follows these, and no division (`adjust_scalar_min_max_vals`).
 fn compute64(operation: u8, a: u64, b: u64) -> Option<u64> {
     Some(match operation {
         0x00 => a.wrapping_add(b),
@@ -115,8 +145,8 @@ fn compute32(operation: u8, a: u32, b: u32) -> Option<u32> {
 pub(super) fn condition(insn: Insn, registers: &[Value; 11]) -> Option<bool> {
     let a = register(registers, insn.dst);
     let b = operand(insn, registers);
-    if let (Place(..), Number(0)) = (a, b) {
-        // The address of global data is never null.
+    if let (Place(..) | Frame(_), Number(0)) = (a, b) {
+        // The address of global data or of the stack is never null.
         return match insn.code & 0xf0 {
             0x10 => Some(false),
             0x50 => Some(true),

@@ -18,6 +18,7 @@ mod options;
 mod owners;
 mod reach;
 mod select;
+mod state;
 mod survey;
 
 pub use error::{LoadError, Missing, Place, RefusedBy};

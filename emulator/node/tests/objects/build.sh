@@ -15,12 +15,13 @@ compile() { # compiler, source without ending, object without ending, further fl
 		"$@" -c "$source.bpf.c" -o "$object.bpf.o"
 }
 
-for source in counters balancer policy traced filter; do
+for source in counters balancer policy traced filter configured relocated; do
 	compile "$clang" $source $source -mcpu=v3
 	compile "$old_clang" $source ${source}_old -mcpu=v3
 done
 compile "$clang" traced traced_v4 -mcpu=v4
 compile "$old_clang" balancer balancer_v2 -mcpu=v2
+compile "$clang" configured configured_v2 -mcpu=v2
 
 # Two halves, linked as libbpf's users do it: `bpftool gen object`.
 for half in rules entry; do
