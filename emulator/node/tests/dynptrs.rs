@@ -17,11 +17,11 @@ use asm::{
 };
 use choose::{Choices, cases, seed};
 use twinpath_bpf::{MapShape, ProgramSource, TestInput};
-use twinpath_machine::engine::{Checked, Engine};
+use twinpath_machine::engine::{Checked, Engine, Rbpf};
 use twinpath_machine::isa::{Insn, encode, pseudo};
 use twinpath_machine::object::btf::{Btf, Kind};
 use twinpath_machine::{
-    Cpu, HelperId, MachineOptions, Map, MapDef, MapId, MapType, Program, ProgramType,
+    Cpu, HelperId, MachineOptions, Map, MapDef, MapId, MapType, Placement, Program, ProgramType,
 };
 use twinpath_node::{NodeId, TestRun, World};
 
@@ -265,9 +265,14 @@ struct Ours {
 }
 
 impl Ours {
-    fn new() -> Self {
-        let engines = Box::new(|| Box::<Checked>::default() as Box<dyn Engine>);
-        let mut world = World::new(MachineOptions::default(), engines).unwrap();
+    fn new<E: Engine + Default + 'static>(placement: Placement) -> Self {
+        let engines = Box::new(|| Box::<E>::default() as Box<dyn Engine>);
+        let options = MachineOptions {
+            placement,
+            memory: 64 << 20,
+            ..MachineOptions::default()
+        };
+        let mut world = World::new(options, engines).unwrap();
         let node = world.add_node();
         let memory = &mut world.machine.memory;
         let map = Map::new(MapDef::new(MapType::Array, 4, SIZE as u32, 1), memory, 1).unwrap();
@@ -328,6 +333,19 @@ fn shared(len: usize, choices: &mut Choices) -> Vec<u8> {
     shared
 }
 
+/// Shows a program and what it left on both sides.
+fn explain(draft: &Draft, shared: &[u8], ours: &Left, theirs: &Left) {
+    let name = |at: usize| draft.functions.iter().find(|(known, _)| *known == at);
+    for (at, insn) in draft.body.iter().enumerate() {
+        let function = name(at).map(|(_, function)| function.name());
+        eprintln!("{at}: {insn:?} {function:?}");
+    }
+    eprintln!("numbers {:x?}", &shared[..NUMBERS]);
+    let results = |left: &Left| left.1[BUFFER as usize..].to_vec();
+    eprintln!("ours   {:x?}\ntheirs {:x?}", results(ours), results(theirs));
+    eprintln!("the packets are equal: {}", ours.0 == theirs.0);
+}
+
 fn hold_equal(kind: ProgramType) {
     if let Some(reason) = twinpath_bpf::missing() {
         eprintln!("skipped: {reason}");
@@ -343,7 +361,10 @@ fn hold_equal(kind: ProgramType) {
             .1
     };
     let map = twinpath_bpf::Map::create("shared", MapShape::array(SIZE as u32, 1)).unwrap();
-    let mut ours = Ours::new();
+    let mut both = [
+        ("checked", Ours::new::<Checked>(Placement::Anywhere)),
+        ("rbpf", Ours::new::<Rbpf>(Placement::Identity)),
+    ];
     let mut choices = Choices::new();
     let (count, mut packets) = (cases(100), 0);
     for case in 0..count {
@@ -359,28 +380,16 @@ fn hold_equal(kind: ProgramType) {
             map.update(&[0; 4], &shared, 0).unwrap();
             let output = program.test_run(TestInput::packet(&packet)).unwrap();
             let theirs = (output.packet, map.lookup(&[0; 4]).unwrap().unwrap());
-            let ours = ours.run(kind, &draft, &packet, &shared);
-            let name = |at: usize| draft.functions.iter().find(|(known, _)| *known == at);
-            if ours != theirs {
-                for (at, insn) in draft.body.iter().enumerate() {
-                    eprintln!(
-                        "{at}: {insn:?} {:?}",
-                        name(at).map(|(_, function)| function.name())
+            for (engine, ours) in &mut both {
+                let ours = ours.run(kind, &draft, &packet, &shared);
+                if ours != theirs {
+                    explain(&draft, &shared, &ours, &theirs);
+                    panic!(
+                        "case {case} of seed {}, {kind}, {engine}, {} bytes",
+                        seed(),
+                        packet.len()
                     );
                 }
-                eprintln!("numbers {:x?}", &shared[..NUMBERS]);
-                let results = |left: &Left| left.1[BUFFER as usize..].to_vec();
-                eprintln!(
-                    "ours   {:x?}\ntheirs {:x?}",
-                    results(&ours),
-                    results(&theirs)
-                );
-                eprintln!(
-                    "packets of {} bytes are equal: {}",
-                    packet.len(),
-                    ours.0 == theirs.0
-                );
-                panic!("case {case} of seed {}, {kind}", seed());
             }
             packets += 1;
         }

@@ -327,7 +327,9 @@ fn printk() {
             &input[NUMBERS..FORMAT]
         );
         let printed = results(&got).iter().filter(|len| **len >= 0).count();
-        assert_eq!(ours.machine.trace.drain(..).count(), printed);
+        let texts: Vec<_> = ours.checked.machine.trace.drain(..).collect();
+        assert_eq!(texts.len(), printed);
+        assert_eq!(ours.rbpf.machine.trace.drain(..).collect::<Vec<_>>(), texts);
     }
     eprintln!("printk: {count} formats equal, seed {}", seed());
 }

@@ -1,11 +1,11 @@
 //! One program in the kernel and in the machine, with two maps: what it reads and writes, and constants.
 
 use twinpath_bpf::{Program as KernelProgram, TestInput};
-use twinpath_machine::engine::{Checked, Context, Engine, Invocation};
+use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Rbpf};
 use twinpath_machine::isa::{Insn, pseudo};
 use twinpath_machine::{
-    Alone, Cpu, Machine, MachineOptions, Map, MapDef, MapFlags, MapId, MapType, Program, ProgramId,
-    ProgramType,
+    Alone, Cpu, Machine, MachineOptions, Map, MapDef, MapFlags, MapId, MapType, Placement, Program,
+    ProgramId, ProgramType,
 };
 
 use crate::asm::{Width::*, alu_k, call, cond, exit, jump_k, lddw, mov, movr, op, st};
@@ -58,16 +58,45 @@ fn definitions(data: usize, constants: &[u8]) -> [MapDef; 2] {
     ]
 }
 
-/// The machine's side.
+/// The machine's side, on both engines.
 pub struct Ours {
+    pub checked: Side,
+    pub rbpf: Side,
+}
+
+pub struct Side {
     pub machine: Machine,
-    engine: Checked,
+    engine: Box<dyn Engine>,
     program: ProgramId,
 }
 
 impl Ours {
     pub fn new(body: &[Insn], data: usize, constants: &[u8]) -> Self {
+        let side = |engine, placement| Side::new(engine, placement, body, data, constants);
+        Self {
+            checked: side(Box::<Checked>::default(), Placement::Anywhere),
+            rbpf: side(Box::<Rbpf>::default(), Placement::Identity),
+        }
+    }
+
+    /// Runs the program on these data and returns what it left there.
+    pub fn run(&mut self, data: &[u8]) -> Vec<u8> {
+        let (checked, rbpf) = (self.checked.run(data), self.rbpf.run(data));
+        assert_eq!(checked, rbpf, "the engines differ");
+        checked
+    }
+}
+
+impl Side {
+    fn new(
+        engine: Box<dyn Engine>,
+        placement: Placement,
+        body: &[Insn],
+        data: usize,
+        constants: &[u8],
+    ) -> Self {
         let options = MachineOptions {
+            placement,
             memory: 4 << 20,
             ..MachineOptions::default()
         };
@@ -85,13 +114,12 @@ impl Ours {
         let program = machine.add_program(program.unwrap());
         Self {
             machine,
-            engine: Checked::default(),
+            engine,
             program,
         }
     }
 
-    /// Runs the program on these data and returns what it left there.
-    pub fn run(&mut self, data: &[u8]) -> Vec<u8> {
+    fn run(&mut self, data: &[u8]) -> Vec<u8> {
         let machine = &mut self.machine;
         machine.maps[MapId(0)]
             .user_update(&mut machine.memory, &[0; 4], data, 0)
