@@ -95,7 +95,7 @@ fn context_update(call: &mut Call<'_>, environment: &mut dyn Environment) -> Che
     call.context(1)?;
     let map = call.map_for_helper(2)?;
     let Some(socket) = environment.context_socket(call.machine) else {
-        return Err(call.refuse(1, "the context has no socket"));
+        return Ok(Errno::EOPNOTSUPP.into());
     };
     store(call, map, 3, socket, call.arg(4))
 }

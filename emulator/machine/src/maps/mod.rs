@@ -82,6 +82,18 @@ impl Maps {
         MapId(self.0.len() as u32 - 1)
     }
 
+    /// Whether a socket is in a map of sockets.
+    pub fn holds_socket(&self, socket: SocketId) -> bool {
+        self.0.iter().any(|map| map.holds_socket(socket))
+    }
+
+    /// Removes a socket that its owner closes from the maps of sockets (`sock_map_close`).
+    pub fn unlink_socket(&mut self, socket: SocketId) {
+        for map in &mut self.0 {
+            map.unlink_socket(socket);
+        }
+    }
+
     /// Removes a socket that is closed, and what belongs to it, from all maps.
     pub fn forget_socket(&mut self, socket: SocketId) {
         for map in &mut self.0 {

@@ -100,7 +100,11 @@ impl Map {
         }
     }
 
-    /// Puts a socket into a map of sockets, for a program.
+    /// Puts a socket into a map of sockets, for a program (`sock_map_update_common`,
+    /// `sock_hash_update_common`).
+    ///
+    /// # Errors
+    /// The kernel's; `EINVAL` when this is no map of sockets.
     pub(crate) fn put_socket(
         &mut self,
         key: &[u8],
@@ -110,6 +114,21 @@ impl Map {
         match &mut self.storage {
             Storage::Sockets(sockets) => sockets.set(key, socket, flags),
             _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Whether a socket is in this map of sockets.
+    pub(crate) fn holds_socket(&self, wanted: SocketId) -> bool {
+        match &self.storage {
+            Storage::Sockets(sockets) => sockets.iter().iter().any(|(_, socket)| *socket == wanted),
+            _ => false,
+        }
+    }
+
+    /// Removes a socket from a map of sockets.
+    pub(crate) fn unlink_socket(&mut self, socket: SocketId) {
+        if let Storage::Sockets(sockets) = &mut self.storage {
+            sockets.forget(socket);
         }
     }
 

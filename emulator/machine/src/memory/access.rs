@@ -2,7 +2,7 @@
 
 use super::object::ObjectKind;
 use super::stack::{FRAME_SIZE, UninitializedRead};
-use super::{FieldValue, Layout, Memory, Placement, Pointer, Tag, Widths};
+use super::{Field, FieldValue, Layout, Memory, Placement, Pointer, Tag, Widths};
 use crate::fault::{Access, FaultKind};
 use crate::helpers::HelperId;
 
@@ -76,6 +76,7 @@ impl Memory {
                     FieldValue::Short(1) => value & 0xff,
                     FieldValue::Short(_) => value & 0xffff,
                     FieldValue::Queue if value as u32 >= 0xffff => return Ok(()),
+                    FieldValue::Unsupported => return Err(unsupported(layout, field)),
                     _ => value,
                 };
                 self.set::<N>(pointer.address(), value);
@@ -110,6 +111,7 @@ impl Memory {
                 self.get::<4>(base + u32::from(field.offset))
             }
             FieldValue::Packet => Pointer::new(self.scope.packet, value as u32).0,
+            FieldValue::Unsupported => return Err(unsupported(layout, field)),
             FieldValue::Object if value == 0 => 0,
             FieldValue::Object => {
                 let address = value as u32;
@@ -358,6 +360,12 @@ impl Frame {
     pub(crate) fn pointer(self) -> Pointer {
         Pointer::new(self.tag, self.base + FRAME_SIZE)
     }
+}
+
+#[cold]
+fn unsupported(layout: &Layout, field: &Field) -> Box<FaultKind> {
+    let what = format!("field {} of {}", field.name, layout.name);
+    Box::new(FaultKind::Unsupported(what))
 }
 
 #[cold]

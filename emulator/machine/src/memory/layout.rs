@@ -50,6 +50,8 @@ pub enum FieldValue {
     /// A pointer to an object that the environment has [bound](super::Memory::bind), of which the
     /// field holds the address, or null.
     Object,
+    /// Something that the kernel has and the environment has not: an access is a fault by name.
+    Unsupported,
 }
 
 /// A set of access widths; an access must be aligned to its width.

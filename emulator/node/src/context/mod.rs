@@ -7,12 +7,14 @@ mod sk_lookup;
 mod skb;
 pub(crate) mod sock;
 mod sock_addr;
+mod sock_ops;
 mod xdp;
 
 pub(crate) use sk_lookup::{write_selected, write_sk_lookup};
 pub(crate) use skb::{SkbField, read_skb, write_skb};
 pub(crate) use sock::{SOCK_SIZE, TCP_SOCK_SIZE, read_sock, write_sock, write_tcp_sock};
 pub(crate) use sock_addr::SockAddr;
+pub(crate) use sock_ops::{read_reply, write_sock_ops};
 pub(crate) use xdp::write_xdp;
 
 use twinpath_machine::memory::Layout;
@@ -30,6 +32,9 @@ pub fn layout(kind: ProgramType, attach: Option<AttachType>) -> Option<&'static 
         ProgramType::CgroupSock => return sock::layout(attach?),
         ProgramType::CgroupSockAddr => return sock_addr::layout(attach?),
         ProgramType::SkLookup => &sk_lookup::SK_LOOKUP,
+        ProgramType::SockOps if attach.is_none_or(|attach| attach == AttachType::CgroupSockOps) => {
+            &sock_ops::SOCK_OPS
+        }
         _ => return None,
     })
 }

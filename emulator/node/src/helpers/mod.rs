@@ -18,6 +18,7 @@ mod skb_vlan;
 mod sock_call;
 mod sock_info;
 mod sock_lookup;
+mod sock_ops;
 mod sock_provided;
 mod sock_skb;
 mod sock_view;

@@ -73,6 +73,19 @@ const SOCK_ADDR: &[H] = &[
 /// `sock_filter_func_proto`
 const SOCK: &[H] = &[H::GET_SOCKET_COOKIE, H::GET_NETNS_COOKIE, H::SK_STORAGE_GET];
 
+/// `sock_ops_func_proto`
+const SOCK_OPS: &[H] = &[
+    H::SETSOCKOPT,
+    H::GETSOCKOPT,
+    H::SOCK_MAP_UPDATE,
+    H::SOCK_HASH_UPDATE,
+    H::GET_SOCKET_COOKIE,
+    H::GET_NETNS_COOKIE,
+    H::SK_STORAGE_GET,
+    H::SK_STORAGE_DELETE,
+    H::TCP_SOCK,
+];
+
 /// `sk_lookup_func_proto`
 const SK_LOOKUP: &[H] = &[H::SK_ASSIGN, H::SK_RELEASE];
 
@@ -81,6 +94,8 @@ const STORAGE: &[H] = &[
     H::GET_LOCAL_STORAGE,
     H::SK_STORAGE_GET,
     H::SK_STORAGE_DELETE,
+    H::SOCK_MAP_UPDATE,
+    H::SOCK_HASH_UPDATE,
 ];
 
 /// Whether programs of a type have a helper for sockets.
@@ -93,13 +108,14 @@ pub(super) fn provides(helper: H, program: ProgramType) -> bool {
         P::CgroupSkb => &[CGROUP, FILTER, SKB, CGROUP_SKB, LOOKUP, BASE],
         P::CgroupSockAddr => &[CGROUP, SOCK_ADDR, LOOKUP, BASE],
         P::CgroupSock => &[CGROUP, SOCK],
+        P::SockOps => &[CGROUP, SOCK_OPS, BASE],
         P::SkLookup => &[SK_LOOKUP, BASE],
         P::LwtIn | P::LwtOut | P::LwtXmit => &[LWT, BASE],
         _ => &[],
     };
     let here = match program {
         P::Xdp => sock_xdp::HELPERS,
-        P::CgroupSockAddr | P::CgroupSock | P::SkLookup => socket::HELPERS,
+        P::CgroupSockAddr | P::CgroupSock | P::SockOps | P::SkLookup => socket::HELPERS,
         _ => sock_skb::HELPERS,
     };
     lists.iter().any(|list| list.contains(&helper))
@@ -116,6 +132,7 @@ pub(crate) fn allows(helper: H, attach: AttachType) -> bool {
             attach,
             A::CgroupInetIngress
                 | A::CgroupInetEgress
+                | A::CgroupSockOps
                 | A::CgroupUdp4Recvmsg
                 | A::CgroupUdp6Recvmsg
                 | A::CgroupInet4Getpeername

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use twinpath_machine::{AttachType, Errno, HelperId, ProgramId, ProgramType, SocketId, isa};
+use twinpath_machine::{
+    AttachType, Errno, HelperId, Placement, ProgramId, ProgramType, SocketId, isa,
+};
 
 use super::calls::SocketCalls;
 use super::cgroup::{AttachMode, CgroupId};
@@ -94,7 +96,7 @@ impl World {
         self.net.sockets.cgroups.add(parent).ok_or(Errno::ENOENT)
     }
 
-    /// Attaches a `cgroup/sock`, `cgroup/sock_addr` or `cgroup/skb` program to a cgroup.
+    /// Attaches a `cgroup/sock`, `cgroup/sock_addr`, `cgroup/skb` or `sock_ops` program to a cgroup.
     ///
     /// # Errors
     /// When it is no program for that hook, or what the kernel would refuse.
@@ -142,14 +144,13 @@ impl World {
     fn check_attach(&self, id: ProgramId, hook: AttachType) -> Result<(), AttachError> {
         use AttachType as A;
         let program = self.machine.program(id).ok_or(AttachError::NoProgram(id))?;
+        // What sock_ops programs may not read here only an engine can tell that knows what it reads.
+        let blind = self.machine.memory.placement() == Placement::Identity;
         if matches!(
             hook,
-            A::CgroupSockOps
-                | A::CgroupGetsockopt
-                | A::CgroupSetsockopt
-                | A::CgroupSysctl
-                | A::CgroupDevice
-        ) {
+            A::CgroupGetsockopt | A::CgroupSetsockopt | A::CgroupSysctl | A::CgroupDevice
+        ) || hook == A::CgroupSockOps && blind
+        {
             return Err(AttachError::Unsupported {
                 program: program.name.clone(),
                 hook,

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use twinpath_machine::{AttachType, Errno, SocketId};
 
+use super::callback::Callback;
 use super::calls::SocketCalls;
 use super::namespace::AddressType;
 use super::ports::FIRST_UNPRIVILEGED;
@@ -124,7 +125,18 @@ impl SocketCalls<'_> {
             .sockets
             .namespace(socket.node())
             .ok_or(Errno::EBADF)?;
-        let kind = |ip| kind.kind(ip);
+        // What an IPv6 socket is bound to counts on its device alone.
+        let device = match socket.family {
+            Family::V6 => socket.options.bound_device,
+            _ => None,
+        };
+        let device_exists = || match device {
+            Some(device) if self.net.find(socket.node(), device.get()).is_none() => {
+                Err(Errno::ENODEV)
+            }
+            _ => Ok(()),
+        };
+        let kind = |ip| kind.kind_on(ip, device);
         let check_v4 = |v4: Ipv4Addr| {
             let any = socket.options.any_address || v4.is_unspecified();
             let fits = any || kind(v4.into()) != AddressType::Unicast;
@@ -167,6 +179,9 @@ impl SocketCalls<'_> {
                 }
                 refuse_port()?;
                 is_free()?;
+                if !v6.is_unspecified() {
+                    device_exists()?;
+                }
                 let bound = match address {
                     SocketAddr::V6(address) if needs_scope(v6) => Ifindex::new(address.scope_id()),
                     _ => None,
@@ -272,7 +287,8 @@ impl SocketCalls<'_> {
             socket.source_port = socket.local_port;
         }
         self.net.sockets.hash_listener(id);
-        Ok(())
+        let told = self.call_back(id, id, &[Callback::Listen]);
+        told.map_err(SocketError::Fault)
     }
 }
 

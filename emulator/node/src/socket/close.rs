@@ -132,6 +132,7 @@ impl SocketCalls<'_> {
         self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         let hook = AttachType::CgroupInetSockRelease;
         let asked = self.run_cgroup(id, hook, None);
+        self.machine.maps.unlink_socket(id);
         self.shut(id);
         match asked {
             Err(error @ SocketError::Fault(_)) => Err(error),

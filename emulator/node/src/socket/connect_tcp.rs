@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use twinpath_machine::{Errno, SocketId};
 
+use super::callback::Callback;
 use super::calls::SocketCalls;
 use super::connect::{Connected, or_self};
 use super::lookup::Query;
@@ -35,6 +36,14 @@ impl SocketCalls<'_> {
             socket.phase = Phase::Connecting;
             socket.error = None;
         }
+        const BEGINS: &[Callback] = &[
+            Callback::Connect,
+            Callback::WindowInit,
+            Callback::TimeoutInit,
+            Callback::NeedsEcn,
+        ];
+        let told = self.call_back(id, id, BEGINS);
+        told.map_err(SocketError::Fault)?;
         if kind != AddressType::Local {
             return Ok(Connected::Waiting);
         }
@@ -143,9 +152,19 @@ impl SocketCalls<'_> {
         }
         if found == Some(id) {
             // Both ends are one and the same.
-            if let Some(socket) = self.net.sockets.get_mut(id) {
-                (socket.state, socket.phase) = (State::Established, Phase::Connected);
-                socket.peer = found;
+            self.net.sockets.set_state(id, State::SynReceived);
+            let told = self.call_back(id, id, &[Callback::PassiveEstablished]);
+            told.map_err(SocketError::Fault)?;
+            let Some(socket) = self.net.sockets.get_mut(id) else {
+                return Err(Errno::EBADF.into());
+            };
+            (socket.state, socket.phase) = (State::Established, Phase::Connected);
+            socket.peer = found;
+            if socket.shut.send {
+                // Its own end reaches it at once (`tcp_rcv_state_process`), before the call looks.
+                self.leave_behind(id);
+                self.net.sockets.abandon(id);
+                return Err(Errno::ECONNABORTED.into());
             }
             return Ok(Connected::Done);
         }
@@ -159,6 +178,17 @@ impl SocketCalls<'_> {
         }
         let listener = listener.id;
         let child = self.add_child(listener, &query.flow)?;
+        self.net.sockets.set_state(child, State::Request);
+        const ANSWERS: &[Callback] = &[
+            Callback::WindowInit,
+            Callback::TimeoutInit,
+            Callback::NeedsEcn,
+        ];
+        let asked = self.call_back(child, id, ANSWERS);
+        self.net.sockets.set_state(id, State::Established);
+        let active = self.call_back(id, id, &[Callback::ActiveEstablished]);
+        self.net.sockets.set_state(child, State::SynReceived);
+        let passive = self.call_back(child, id, &[Callback::PassiveEstablished]);
         for (one, other) in [(id, child), (child, id)] {
             if let Some(socket) = self.net.sockets.get_mut(one) {
                 socket.state = State::Established;
@@ -168,6 +198,8 @@ impl SocketCalls<'_> {
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.phase = Phase::Connected;
         }
+        let told = asked.and(active).and(passive);
+        told.map_err(SocketError::Fault)?;
         if let Some(listener) = self.net.sockets.get_mut(listener) {
             listener.accepted.push_back(child);
         }

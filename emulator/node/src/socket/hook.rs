@@ -7,6 +7,7 @@ use twinpath_machine::{
     ProgramId, ProgramType, SocketId, SocketRef,
 };
 
+use super::callback::Callback;
 use super::calls::SocketCalls;
 use super::cgroup::{Attached, CgroupId};
 use super::pointer::View;
@@ -52,7 +53,9 @@ pub(crate) struct SocketSubject {
     pub(crate) choice: Choice,
     /// The flow that a `sk_lookup` program is asked about.
     pub(crate) flow: Option<Flow>,
-    cgroup: Option<CgroupKey>,
+    /// What a `sock_ops` program is told of.
+    pub(crate) callback: Option<Callback>,
+    pub(super) cgroup: Option<CgroupKey>,
 }
 
 /// The socket that `sk_lookup` programs have chosen for a packet.
@@ -72,6 +75,7 @@ impl SocketSubject {
             returned: 0,
             choice: Choice::default(),
             flow: None,
+            callback: None,
             cgroup: None,
         }
     }
@@ -99,6 +103,11 @@ impl Environment for Scope<'_> {
             return Some(SocketRef { id, full: true });
         }
         self.net.socket_behind(&machine.memory, pointer)
+    }
+
+    fn context_socket(&mut self, _machine: &Machine) -> Option<SocketId> {
+        let callback = self.subject.callback?;
+        self.subject.socket.filter(|_| callback.lets_into_map())
     }
 
     fn hold_socket(&mut self, call: &mut Call<'_>, socket: SocketId) -> Checked<u64> {

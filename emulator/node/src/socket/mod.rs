@@ -7,6 +7,7 @@
 
 mod api;
 mod bind;
+mod callback;
 mod calls;
 mod cgroup;
 mod close;
@@ -42,6 +43,7 @@ pub use stream::Shutdown;
 pub use types::{Family, Flow, Protocol, SocketError, State};
 
 pub(crate) use bind::BindFlags;
+pub(crate) use callback::Callback;
 pub(crate) use cookie::Segment;
 pub(crate) use hook::{Choice, SocketSubject};
 pub(crate) use lookup::Query;

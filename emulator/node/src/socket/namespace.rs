@@ -123,9 +123,19 @@ impl Namespace {
 
     /// `inet_addr_type`, and for IPv6 whether an address is assigned (`ipv6_chk_addr`).
     pub(super) fn kind(&self, address: IpAddr) -> AddressType {
+        self.kind_on(address, None)
+    }
+
+    /// What an address is on a device, or on any (`inet_addr_type_dev_table`). IPv6 addresses but the
+    /// loopback's are what they are on all devices.
+    pub(super) fn kind_on(&self, address: IpAddr, device: Option<Ifindex>) -> AddressType {
+        let anywhere = matches!(address, IpAddr::V6(v6) if !v6.is_loopback());
+        let on = |assigned: &&Assigned| {
+            anywhere || device.is_none_or(|device| device == assigned.device)
+        };
         let broadcast = match address {
             IpAddr::V4(v4) => {
-                let mut addresses = self.addresses.iter();
+                let mut addresses = self.addresses.iter().filter(on);
                 v4.is_unspecified()
                     || v4.is_broadcast()
                     || addresses.any(|assigned| assigned.broadcast() == Some(v4))
@@ -139,6 +149,7 @@ impl Namespace {
         } else if self
             .addresses
             .iter()
+            .filter(on)
             .any(|assigned| assigned.is_local(address))
         {
             AddressType::Local
@@ -220,10 +231,7 @@ impl Namespace {
         kind: AddressType,
         device: Option<Ifindex>,
     ) -> Option<IpAddr> {
-        let through = |assigned: &&Assigned| {
-            device.is_none_or(|device| device == assigned.device)
-                || destination.is_ipv6() && kind == AddressType::Local
-        };
+        let through = |assigned: &&Assigned| device.is_none_or(|device| device == assigned.device);
         let mut assigned: Vec<&Assigned> = self.addresses.iter().filter(through).collect();
         if kind == AddressType::Local {
             let own = assigned

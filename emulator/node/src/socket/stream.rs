@@ -96,6 +96,11 @@ impl SocketCalls<'_> {
         if socket.protocol != Protocol::Tcp {
             return Err(Errno::EOPNOTSUPP.into());
         }
+        // tcp_bpf_recvmsg looks at nothing but what has come.
+        let nothing = socket.stream.is_empty() && !socket.shut.receive;
+        if nothing && self.machine.maps.holds_socket(id) {
+            return Err(Errno::EAGAIN.into());
+        }
         if socket.state == State::Listen {
             return Err(Errno::ENOTCONN.into());
         }
@@ -188,7 +193,7 @@ impl SocketCalls<'_> {
 
     /// Both directions of a connection have ended whose socket is still open: what remembers the
     /// connection is apart from it (`tcp_time_wait`).
-    fn leave_behind(&mut self, id: SocketId) {
+    pub(super) fn leave_behind(&mut self, id: SocketId) {
         let Some(socket) = self.net.sockets.get(id) else {
             return;
         };

@@ -1,8 +1,8 @@
 //! Socket calls with programs in their way, in the kernel and in the emulator.
 
-use super::cases;
 use super::place::{Cgroup, in_namespace, skip};
 use super::sides::{difference, in_emulator, in_kernel};
+use super::{callbacks, cases};
 
 #[test]
 fn calls_do_what_they_do_in_the_kernel() {
@@ -11,7 +11,10 @@ fn calls_do_what_they_do_in_the_kernel() {
     }
     let cgroup = Cgroup::enter();
     let mut failures = String::new();
-    let cases = cases::all();
+    let only = std::env::var("TWINPATH_ONLY").unwrap_or_default();
+    let mut cases = cases::all();
+    cases.extend(callbacks::all());
+    cases.retain(|(name, _)| name.contains(&only));
     for (name, script) in &cases {
         let kernel = in_namespace(|| in_kernel(cgroup.fd(), script));
         let emulator = in_emulator(script);

@@ -5,7 +5,7 @@ use twinpath_bpf::{Program, ProgramSource};
 use twinpath_machine::isa::{Insn, encode};
 use twinpath_machine::{AttachType, Environment, HelperId, ProgramType};
 use twinpath_node::{
-    AttachError, AttachMode, Family, Flow, Helpers, Protocol, TestRun, TestRunError,
+    AttachError, AttachMode, Family, Flow, Helpers, Protocol, TestRun, TestRunError, layout,
 };
 
 use super::asm::{Width, alu_k, cond, exit, jump_k, ldx, mov, movr, op, st, stx};
@@ -130,6 +130,39 @@ fn contexts_of_hooks() {
         failures += &report(&hook.to_string(), &found);
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+/// What the emulator lacks of the context is a fault by name; apart from that it allows what the kernel does.
+#[test]
+fn the_context_of_sock_ops() {
+    if skip("the context of sock_ops") {
+        return;
+    }
+    let _turn = turn();
+    let (kind, hook) = (ProgramType::SockOps, AttachType::CgroupSockOps);
+    let layout = layout(kind, Some(hook)).unwrap();
+    let mut found = Vec::new();
+    for offset in 0..END * 2 {
+        for width in Width::ALL {
+            for direction in [Direction::Read, Direction::Write] {
+                let program = ended(access(direction, width, offset).to_vec(), 1);
+                let (at, bytes) = (offset as u32, width.bytes() as u32);
+                let allows = layout.field_at(at).is_some_and(|field| {
+                    let widths = match direction {
+                        Direction::Read => field.read,
+                        Direction::Write => field.write,
+                    };
+                    widths.contains(bytes) && field.covers(at, bytes)
+                });
+                if allows != kernel_takes(kind, hook as u32, &program) {
+                    found.push(format!(
+                        "{direction:?} of {bytes} bytes at {offset}: here {allows}"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 fn report(name: &str, found: &[String]) -> String {
@@ -301,6 +334,8 @@ const HELPERS: &[HelperId] = &[
     HelperId::SKB_UNDER_CGROUP,
     HelperId::SK_CGROUP_ID,
     HelperId::SK_ANCESTOR_CGROUP_ID,
+    HelperId::SOCK_MAP_UPDATE,
+    HelperId::SOCK_HASH_UPDATE,
     HelperId::TCP_CHECK_SYNCOOKIE,
     HelperId::TCP_GEN_SYNCOOKIE,
     HelperId::TCP_RAW_GEN_SYNCOOKIE_IPV4,
@@ -382,7 +417,10 @@ fn helpers_of_program_types() {
     let all = (packets.into_iter().map(|kind| (kind, None)))
         .chain(filters.map(|hook| (P::CgroupSkb, Some(hook))))
         .chain(hooks::all().map(|(kind, hook)| (kind, Some(hook))))
-        .chain([(P::SkLookup, Some(AttachType::SkLookup))]);
+        .chain([
+            (P::SkLookup, Some(AttachType::SkLookup)),
+            (P::SockOps, Some(AttachType::CgroupSockOps)),
+        ]);
     let mut emulated = Emulated::new();
     let mut failures = String::new();
     for (kind, hook) in all {

@@ -19,6 +19,8 @@ pub enum Kind {
     Word,
     /// A port in network byte order.
     NetworkPort,
+    /// A port in network byte order, in the upper half of a word.
+    UpperPort,
     /// A port in host byte order.
     HostPort,
 }
@@ -113,6 +115,30 @@ pub const SOCK_ADDR: &[AttachType] = &[
     AttachType::CgroupInet6Getsockname,
 ];
 
+/// What `sock_ops` programs see, as far as it is the same each time.
+const SOCK_OPS: &[Field] = &[
+    field("op", 0, Kind::Number),
+    field("reply", 4, Kind::Number),
+    field("args1", 8, Kind::Number),
+    field("args3", 16, Kind::Number),
+    field("family", 20, Kind::Number),
+    field("remote_ip4", 24, Kind::Ip4),
+    field("local_ip4", 28, Kind::Ip4),
+    field("remote_ip6", 32, Kind::Word),
+    field("remote_ip6", 36, Kind::Word),
+    field("remote_ip6", 40, Kind::Word),
+    field("remote_ip6", 44, Kind::Word),
+    field("local_ip6", 48, Kind::Word),
+    field("local_ip6", 52, Kind::Word),
+    field("local_ip6", 56, Kind::Word),
+    field("local_ip6", 60, Kind::Word),
+    field("remote_port", 64, Kind::UpperPort),
+    field("local_port", 68, Kind::HostPort),
+    field("is_fullsock", 72, Kind::Number),
+    field("bpf_sock_ops_cb_flags", 84, Kind::Number),
+    field("state", 88, Kind::Number),
+];
+
 /// The attach types of `cgroup/sock`.
 pub const SOCK: &[AttachType] = &[
     AttachType::CgroupInetSockCreate,
@@ -130,10 +156,10 @@ pub fn all() -> impl Iterator<Item = (ProgramType, AttachType)> {
 }
 
 pub fn program_type(hook: AttachType) -> ProgramType {
-    if SOCK.contains(&hook) {
-        ProgramType::CgroupSock
-    } else {
-        ProgramType::CgroupSockAddr
+    match hook {
+        AttachType::CgroupSockOps => ProgramType::SockOps,
+        _ if SOCK.contains(&hook) => ProgramType::CgroupSock,
+        _ => ProgramType::CgroupSockAddr,
     }
 }
 
@@ -141,6 +167,7 @@ pub fn program_type(hook: AttachType) -> ProgramType {
 pub fn context(hook: AttachType) -> Vec<Field> {
     use AttachType as A;
     let parts: &[&[Field]] = match hook {
+        A::CgroupSockOps => &[SOCK_OPS],
         A::CgroupInetSockCreate | A::CgroupInetSockRelease => &[OWN, IDENTITY, REMOTE],
         A::CgroupInet4PostBind => &[IDENTITY, SRC4, SRC_PORT, REMOTE],
         A::CgroupInet6PostBind => &[IDENTITY, SRC6, SRC_PORT, REMOTE],

@@ -11,6 +11,7 @@ mod asm;
 
 mod advised;
 mod asked;
+mod callbacks;
 mod calls;
 mod cases;
 mod contexts;

@@ -233,6 +233,24 @@ impl Generator {
     }
 }
 
+impl Generator {
+    /// Programs that are told of TCP sockets, in some scripts.
+    fn callbacks(&mut self) -> Vec<Recorder> {
+        let number = if self.chance(3) { 1 + self.below(2) } else { 0 };
+        let mut callback = |_| {
+            let recorder = Recorder::new(A::CgroupSockOps);
+            let flags = self.pick(&[0, 0, 1, 2]);
+            recorder.does(match self.below(6) {
+                0 | 1 => Action::IntoMap(self.below(4) as u32, flags),
+                2 | 3 => Action::IntoHash(self.below(6) as u32, flags),
+                4 => Action::Reply(self.pick(&[0, 60_000])),
+                _ => Action::Storage(self.pick(&[0, 1])),
+            })
+        };
+        (0..number).map(&mut callback).collect()
+    }
+}
+
 /// Options as programs may set them, and some that they may not: level, name.
 const OPTIONS: &[(i32, i32)] = &[
     (1, 2),    // SO_REUSEADDR
@@ -378,9 +396,11 @@ fn random_calls_do_what_they_do_in_the_kernel() {
     let (cases, seed) = (number("TWINPATH_CASES", 25), number("TWINPATH_SEED", 1));
     let mut failures = String::new();
     let mut count = 0;
-    for case in 0..cases {
+    let first = number("TWINPATH_FIRST", 0);
+    for case in first..first + cases {
         let mut generator = Generator(Random::new(seed.wrapping_mul(0x1_0000_0000) + case));
-        let script = generator.script();
+        let mut script = generator.script();
+        script.programs.extend(generator.callbacks());
         if run(&cgroup, &script).is_err() {
             let script = shrink(&cgroup, script);
             let text = run(&cgroup, &script)

@@ -51,6 +51,12 @@ pub enum Action {
     Forget,
     /// `bpf_get_local_storage`; the value is counted up.
     Local,
+    /// `bpf_sock_map_update` under a key, with flags.
+    IntoMap(u32, i32),
+    /// `bpf_sock_hash_update` likewise.
+    IntoHash(u32, i32),
+    /// Replies to a `sock_ops` callback.
+    Reply(u32),
 }
 
 /// The maps of a program, by number or descriptor.
@@ -59,6 +65,9 @@ pub struct Maps {
     pub records: i32,
     pub sockets: i32,
     pub cgroups: i32,
+    /// A sockmap and a sockhash.
+    pub by_index: i32,
+    pub by_key: i32,
 }
 
 /// A program for a hook: what it does, and what it returns.
@@ -127,7 +136,11 @@ impl Recorder {
 
     /// The program, with a map of this number or descriptor.
     pub fn program(&self, maps: Maps) -> Vec<Insn> {
-        let sock_addr = self.program_type() == ProgramType::CgroupSockAddr;
+        let sk = match self.program_type() {
+            ProgramType::CgroupSockAddr => Some(SK),
+            ProgramType::SockOps => Some(SK_OF_OPS),
+            _ => None,
+        };
         let mut insns = vec![movr(6, 1), st(Width::W, 10, -4, 0), movr(2, 10)];
         insns.push(alu_k(true, op::ADD, 2, -4, 0));
         insns.extend(lddw(1, pseudo::MAP_FD, maps.records as u32 as u64));
@@ -142,7 +155,7 @@ impl Recorder {
             act(&mut insns, *action, RESULTS + index as i16 * RESULT);
             use_maps(
                 &mut insns,
-                (*action, sock_addr),
+                (*action, sk),
                 maps,
                 RESULTS + index as i16 * RESULT,
             );
@@ -186,6 +199,8 @@ fn words(ip: Ipv6Addr) -> [u32; 4] {
 const BASE: i16 = -64;
 /// Where `struct bpf_sock_addr` has its socket.
 const SK: i16 = 64;
+/// Where `struct bpf_sock_ops` has it.
+const SK_OF_OPS: i16 = 184;
 
 /// Puts bytes on the stack and their address into a register.
 fn on_stack(insns: &mut Vec<Insn>, register: u8, bytes: &[u8]) {
@@ -290,16 +305,34 @@ fn act(insns: &mut Vec<Insn>, action: Action, result: i16) {
             insns.extend(shown);
             insns.push(stx(Width::D, 9, result, 8));
         }
-        Action::Storage(_) | Action::Forget | Action::Local => {}
+        Action::Reply(value) => put(insns, 4, value),
+        Action::Storage(_)
+        | Action::Forget
+        | Action::Local
+        | Action::IntoMap(..)
+        | Action::IntoHash(..) => {}
     }
 }
 
 /// What an action does with the maps of sockets and cgroups.
-fn use_maps(insns: &mut Vec<Insn>, (action, sock_addr): (Action, bool), maps: Maps, result: i16) {
-    let socket = match sock_addr {
-        true => ldx(Width::D, 2, 6, SK),
-        false => movr(2, 6),
+fn use_maps(insns: &mut Vec<Insn>, (action, sk): (Action, Option<i16>), maps: Maps, result: i16) {
+    let socket = match sk {
+        Some(sk) => ldx(Width::D, 2, 6, sk),
+        None => movr(2, 6),
     };
+    // Of a request there is no socket.
+    if sk == Some(SK_OF_OPS) && matches!(action, Action::Storage(_) | Action::Forget) {
+        let mut used = Vec::new();
+        use_socket(&mut used, (action, socket), maps, result);
+        let len = used.len() as i16;
+        insns.extend([socket, jump_k(true, cond::JEQ, 2, 0, len - 1)]);
+        insns.extend(&used[1..]);
+    } else {
+        use_socket(insns, (action, socket), maps, result);
+    }
+}
+
+fn use_socket(insns: &mut Vec<Insn>, (action, socket): (Action, Insn), maps: Maps, result: i16) {
     let count = [
         ldx(Width::D, 1, 0, 0),
         stx(Width::D, 9, result + 8, 1),
@@ -321,6 +354,23 @@ fn use_maps(insns: &mut Vec<Insn>, (action, sock_addr): (Action, bool), maps: Ma
             insns.extend([
                 call(HelperId::SK_STORAGE_DELETE),
                 stx(Width::D, 9, result, 0),
+            ]);
+        }
+        Action::IntoMap(key, flags) | Action::IntoHash(key, flags) => {
+            let (map, helper) = match action {
+                Action::IntoMap(..) => (maps.by_index, HelperId::SOCK_MAP_UPDATE),
+                _ => (maps.by_key, HelperId::SOCK_HASH_UPDATE),
+            };
+            // The result of each callback by itself: eight bits of the error number.
+            on_stack(insns, 3, &key.to_le_bytes());
+            insns.extend(lddw(2, pseudo::MAP_FD, map as u32 as u64));
+            insns.extend([movr(1, 6), mov(4, flags), call(helper)]);
+            insns.extend([
+                ldx(Width::D, 1, 9, result),
+                alu_k(true, op::LSH, 1, 8, 0),
+                alu_k(true, op::AND, 0, 0xff, 0),
+                alu_x(true, op::OR, 1, 0, 0),
+                stx(Width::D, 9, result, 1),
             ]);
         }
         Action::Local => {
@@ -379,6 +429,11 @@ pub fn show(field: &Field, value: u32, ports: &mut Ports) -> String {
         }
         Kind::NetworkPort if value > 0xffff => format!("{value:#x}"),
         Kind::NetworkPort => ports.show((value as u16).swap_bytes()),
+        Kind::UpperPort => format!(
+            "{:x}{}",
+            value & 0xffff,
+            ports.show(((value >> 16) as u16).swap_bytes())
+        ),
         Kind::HostPort => ports.show(value as u16),
     }
 }

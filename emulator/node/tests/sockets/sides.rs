@@ -24,6 +24,9 @@ use super::recorder::{self, Maps, Ports, Recorder};
 use super::script::{Script, Setting, Slot, Step};
 use super::sys;
 
+/// Entries of maps for sockets.
+const SOCKETS: u32 = 3;
+
 /// What is sent.
 const HELLO: &[u8] = b"hello";
 
@@ -55,10 +58,13 @@ pub struct Attached {
 pub fn attach(cgroup: i32, programs: &[Recorder]) -> Attached {
     let map = Map::create("recorder", MapShape::array(recorder::SIZE as u32, 1)).unwrap();
     let (sockets, cgroups) = (socket_storage(), cgroup_storage());
+    let (by_index, by_key) = (of_sockets(MapType::SockMap), of_sockets(MapType::SockHash));
     let maps = Maps {
         records: map.as_raw_fd(),
         sockets: sockets.as_raw_fd(),
         cgroups: cgroups.as_raw_fd(),
+        by_index: by_index.as_raw_fd(),
+        by_key: by_key.as_raw_fd(),
     };
     let link = |recorder: &Recorder| {
         recorder.assert_harmless();
@@ -107,6 +113,18 @@ fn cgroup_storage() -> Map {
         flags: 0,
     };
     Map::create("cgroups", shape).unwrap()
+}
+
+/// The kernel's map for sockets of one type or the other.
+fn of_sockets(kind: MapType) -> Map {
+    let shape = MapShape {
+        kind: kind as u32,
+        key_size: 4,
+        value_size: 4,
+        max_entries: SOCKETS,
+        flags: 0,
+    };
+    Map::create("sockets", shape).unwrap()
 }
 
 /// Types: an integer of four bytes, and one of eight.
@@ -169,10 +187,9 @@ pub fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step
     match step {
         Step::Set(_, setting) => done(set(socket, setting), |()| "done".to_owned()),
         Step::Bind(_, address) => done(socket.bind(address), returned),
-        Step::BindPoor(_, address) => done(
-            sys::without_port_privilege(|| socket.bind(address)),
-            returned,
-        ),
+        Step::BindPoor(_, address) => {
+            done(sys::without_privileges(|| socket.bind(address)), returned)
+        }
         Step::Listen(_) => done(socket.listen(8), |()| "done".to_owned()),
         Step::Connect(_, address) => done(socket.connect(address, true), returned),
         Step::Start(_, address) => done(socket.connect(address, false), returned),
@@ -294,6 +311,8 @@ impl Emulated {
                 ..MapDef::new(MapType::SkStorage, 4, 8, 0)
             }),
             cgroups: add(MapDef::new(MapType::CgroupStorage, 16, 8, 0)),
+            by_index: add(MapDef::new(MapType::SockMap, 4, 4, SOCKETS)),
+            by_key: add(MapDef::new(MapType::SockHash, 4, 4, SOCKETS)),
         };
         Self {
             world,

@@ -1,0 +1,105 @@
+//! What `sock_ops` programs of a cgroup are told of its TCP sockets (`tcp_call_bpf`, `bpf_skops_established`).
+
+use twinpath_machine::{AttachType, CgroupKey, Fault, SocketId, Task};
+
+use super::calls::SocketCalls;
+use super::hook::SocketSubject;
+use super::pointer::View;
+use crate::context;
+
+/// What happens to a socket (`BPF_SOCK_OPS_*`). Others need segments, or flags that programs cannot set here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Callback {
+    /// How long to wait for an answer to the first segment; what is replied changes nothing here.
+    TimeoutInit = 1,
+    /// How large the first window is, likewise.
+    WindowInit = 2,
+    Connect = 3,
+    ActiveEstablished = 4,
+    PassiveEstablished = 5,
+    /// Whether congestion control wants ECN, likewise.
+    NeedsEcn = 6,
+    Listen = 11,
+}
+
+impl Callback {
+    /// Whether the socket may be put into a map now (`sock_map_op_okay`).
+    pub(crate) fn lets_into_map(self) -> bool {
+        matches!(
+            self,
+            Self::ActiveEstablished | Self::PassiveEstablished | Self::Listen
+        )
+    }
+}
+
+impl SocketCalls<'_> {
+    /// Runs the programs of a socket's cgroup, for the task of the socket that made the call. Of a request
+    /// they see no full socket.
+    pub(super) fn call_back(
+        &mut self,
+        id: SocketId,
+        by: SocketId,
+        callbacks: &[Callback],
+    ) -> Result<(), Box<Fault>> {
+        let hook = AttachType::CgroupSockOps;
+        let sockets = &self.net.sockets;
+        let (Some(socket), Some(caller)) = (sockets.get(id), sockets.get(by)) else {
+            return Ok(());
+        };
+        let programs = sockets.cgroups.effective(socket.owner.cgroup, hook);
+        if programs.is_empty() {
+            return Ok(());
+        }
+        let owner = caller.owner;
+        let cgroups = &self.net.sockets.cgroups;
+        let path = (0..).map_while(|level| cgroups.ancestor(owner.cgroup, level));
+        let task = Task {
+            uid: owner.uid,
+            cgroups: path.map(|cgroup| cgroup.0).collect(),
+            ..self.machine.task.clone()
+        };
+        let outer = std::mem::replace(&mut self.machine.task, task);
+        let mut done = Ok(());
+        for callback in callbacks {
+            let mut reply = 0;
+            for attached in &programs {
+                done = done.and_then(|()| self.tell(id, *attached, *callback, &mut reply));
+            }
+        }
+        self.machine.task = outer;
+        done
+    }
+
+    fn tell(
+        &mut self,
+        id: SocketId,
+        attached: super::cgroup::Attached,
+        callback: Callback,
+        reply: &mut u32,
+    ) -> Result<(), Box<Fault>> {
+        let Some(socket) = self.net.sockets.get(id) else {
+            return Ok(());
+        };
+        let mut subject = SocketSubject::new(AttachType::CgroupSockOps, socket.node());
+        subject.callback = Some(callback);
+        subject.socket = Some(id);
+        subject.cgroup = Some(CgroupKey {
+            cgroup: attached.cgroup.0,
+            attach_type: subject.hook as u32,
+        });
+        let at = self.net.next_context();
+        let memory = &mut self.machine.memory;
+        let object = self.net.sockets.object(memory, id, View::Full);
+        let is_full = socket.state.is_full();
+        let sk = is_full.then_some(object.base);
+        context::write_sock_ops(memory, at, (callback, *reply), socket, sk);
+        let bound = [object];
+        let bound = if is_full { &bound[..] } else { &[] };
+        let result = self.run_recorded(attached.program, &mut subject, bound);
+        if let Some(run) = self.net.sockets.runs.last_mut() {
+            run.cgroup = Some(attached.cgroup);
+        }
+        *reply = context::read_reply(&self.machine.memory, at);
+        result.map(drop)
+    }
+}
