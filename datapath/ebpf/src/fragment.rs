@@ -6,7 +6,7 @@ use crate::drops::{Drop, drop_packet};
 use crate::maps;
 use crate::parse::{self, L3, L4, Transport};
 use crate::tc::Tc;
-use crate::wire;
+use crate::wire::Part;
 
 /// The transport layer of a packet, or of the packet that it is a fragment of. A fragment that comes
 /// before the first one is dropped, as its ports are not known.
@@ -15,23 +15,23 @@ use crate::wire;
 #[inline(never)]
 pub fn l4(ctx: &Tc, l3: &L3) -> Result<L4, Drop> {
     let transport = parse::transport(ctx, l3)?;
-    match transport.fragment {
-        None => parse::l4(ctx, l3, &transport),
-        Some(fragment) if fragment.first => {
+    match transport.fragment.part {
+        Part::Whole => parse::l4(ctx, l3, &transport),
+        Part::First => {
             let l4 = parse::l4(ctx, l3, &transport)?;
-            remember(&key(l3, &transport, fragment), &l4);
+            remember(&key(l3, &transport), &l4);
             Ok(l4)
         }
-        Some(fragment) => recall(&key(l3, &transport, fragment), &transport),
+        Part::Later => recall(&key(l3, &transport), &transport),
     }
 }
 
 #[inline(always)]
-fn key(l3: &L3, transport: &Transport, fragment: wire::Fragment) -> FragmentKey {
+fn key(l3: &L3, transport: &Transport) -> FragmentKey {
     FragmentKey {
         daddr: l3.daddr,
         saddr: l3.saddr,
-        id: fragment.id,
+        id: transport.fragment.id,
         proto: transport.protocol,
         family: l3.family,
         reserved: 0,

@@ -42,7 +42,7 @@ pub fn is_error(l3: &L3, l4: &L4) -> bool {
 /// The flow of the packet that an error quotes; `None` if it cannot be read.
 #[inline(always)]
 pub fn quoted(ctx: &Tc, l3: &L3, l4: &L4) -> Option<FlowTuple> {
-    let offset = l4.offset + size_of::<Icmp>();
+    let offset = l4.at(size_of::<Icmp>());
     let (saddr, daddr, proto, end) = match l3.family {
         Family::V6 => {
             let mut room = MaybeUninit::uninit();
@@ -52,7 +52,7 @@ pub fn quoted(ctx: &Tc, l3: &L3, l4: &L4) -> Option<FlowTuple> {
         _ => {
             let mut room = MaybeUninit::uninit();
             let ip: Header<Ipv4> = ctx.read(offset, &mut room)?;
-            if ip.fragment().is_some_and(|fragment| !fragment.first) {
+            if ip.fragment().is_later() {
                 return None;
             }
             (ip.src(), ip.dst(), ip.protocol(), ip.header_len())
@@ -93,8 +93,8 @@ fn write_answer(ctx: &Tc, l2: &L2, l3: &L3, l4: &L4) -> Result<(), WriteError> {
         _ => icmp_type::ECHO_REPLY,
     };
     let word = |kind: u8| u16::from_ne_bytes([kind, 0]);
-    ctx.replace_l4_csum(l4.offset + at::ICMP_CHECK, word(l4.icmp_type), word(reply))?;
-    ctx.store_balanced(l4.offset, &[reply])?;
+    ctx.replace_l4_csum(l4.at(at::ICMP_CHECK), word(l4.icmp_type), word(reply))?;
+    ctx.store_balanced(l4.at(0), &[reply])?;
     l3.write_hop(ctx, TTL)?;
     l3.write_addresses(ctx, &l3.daddr, &l3.saddr)?;
     ctx.store_balanced(at::ETHERNET_DST, &l2.src.0)?;

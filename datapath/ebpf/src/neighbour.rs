@@ -64,7 +64,7 @@ pub fn solicitation(
     };
     let mut room = MaybeUninit::uninit();
     let short = drop_packet!(Neighbour, InvalidPacket);
-    let asked: Header<NeighbourMessage> = ctx.read(l4.offset, &mut room).ok_or(short)?;
+    let asked: Header<NeighbourMessage> = ctx.read(l4.at(0), &mut room).ok_or(short)?;
     if asked.target() != gateway {
         return Err(drop_packet!(Neighbour, UnknownTarget));
     }
@@ -87,17 +87,17 @@ fn advertise(
 ) -> Result<(), WriteError> {
     let kind = icmp_type::V6_NEIGHBOUR_ADVERTISEMENT;
     let word = |kind: u8| u16::from_ne_bytes([kind, 0]);
-    let check = l4.offset + at::ICMP_CHECK;
+    let check = l4.at(at::ICMP_CHECK);
     ctx.replace_l4_csum(check, word(l4.icmp_type), word(kind))?;
     ctx.replace_l4_csum(check, asked.flags(), NeighbourMessage::SOLICITED)?;
-    let option = l4.offset + at::NEIGHBOUR_OPTION;
+    let option = l4.at(at::NEIGHBOUR_OPTION);
     let to = NeighbourMessage::target_option(mac);
     ctx.replace_l4_bytes(check, &ctx.bytes(option)?, &to)?;
     // The sender's address was the source and is the destination, so it makes no difference.
     ctx.replace_l4_pseudo(check, l3.daddr.octets_ref(), gateway.octets_ref())?;
-    ctx.store_balanced(l4.offset, &[kind])?;
+    ctx.store_balanced(l4.at(0), &[kind])?;
     let flags = NeighbourMessage::SOLICITED.to_ne_bytes();
-    ctx.store_balanced(l4.offset + at::NEIGHBOUR_FLAGS, &flags)?;
+    ctx.store_balanced(l4.at(at::NEIGHBOUR_FLAGS), &flags)?;
     ctx.store_balanced(option, &to)?;
     ctx.store(l3.offset + at::IPV6_SRC, gateway.octets_ref())?;
     ctx.store(l3.offset + at::IPV6_DST, l3.saddr.octets_ref())?;

@@ -43,8 +43,8 @@ pub struct L3 {
     pub header_end: usize,
     /// Where the packet ends, by its own length; what follows is padding.
     pub end: usize,
-    /// Which part of a larger packet this is, if it is one by IPv4's header.
-    pub fragment: Option<Fragment>,
+    /// Which part of a larger packet this is by IPv4's header.
+    pub fragment: Fragment,
 }
 
 /// Where the transport layer begins.
@@ -52,8 +52,8 @@ pub struct L3 {
 pub struct Transport {
     pub protocol: Protocol,
     pub offset: usize,
-    /// Which part of a larger packet this is, if it is one.
-    pub fragment: Option<Fragment>,
+    /// Which part of a larger packet this is.
+    pub fragment: Fragment,
 }
 
 /// The transport layer.
@@ -73,8 +73,15 @@ pub struct L4 {
     /// The header is in this packet, and not in another fragment.
     pub has_header: bool,
     /// Where the header begins.
-    pub offset: usize,
+    pub offset: u32,
+    #[expect(
+        dead_code,
+        reason = "the compiler copies padding, too, which nobody has written"
+    )]
+    pub unused: [u8; 2],
 }
+
+const _: () = assert!(size_of::<L4>() == 16);
 
 impl L2 {
     /// Whether the frame is for more than one receiver.
@@ -116,8 +123,15 @@ impl L4 {
             tcp_flags: 0,
             icmp_type: 0,
             has_header: false,
-            offset: transport.offset,
+            offset: transport.offset as u32,
+            unused: [0; 2],
         }
+    }
+
+    /// Where the header begins, or what stands there that a helper changes.
+    #[inline(always)]
+    pub fn at(&self, field: usize) -> usize {
+        self.offset as usize + field
     }
 
     /// What policies call the port: the receiver's, or the type of an ICMP message.
@@ -226,7 +240,7 @@ fn ipv6(packet: &Packet, offset: usize) -> Result<L3, Drop> {
         offset,
         header_end,
         end,
-        fragment: None,
+        fragment: Fragment::NONE,
     })
 }
 
@@ -248,7 +262,7 @@ fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
     let mut transport = Transport {
         protocol: l3.protocol,
         offset: l3.header_end,
-        fragment: None,
+        fragment: Fragment::NONE,
     };
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(transport.protocol) {
@@ -270,7 +284,7 @@ fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
         }
         transport.protocol = header.next_header();
         // What follows is the middle of something.
-        if transport.fragment.is_some_and(|fragment| !fragment.first) {
+        if transport.fragment.is_later() {
             return Ok(transport);
         }
     }
@@ -332,7 +346,7 @@ fn udp<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Drop
     let udp: Header<Udp> = source.read(transport.offset, &mut room).ok_or(short)?;
     let len = udp.len();
     // The length is that of the whole packet, which a fragment does not have.
-    let too_long = transport.fragment.is_none() && transport.offset + len > l3.end;
+    let too_long = transport.fragment.is_whole() && transport.offset + len > l3.end;
     if len < size_of::<Udp>() || too_long {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }

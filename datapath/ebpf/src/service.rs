@@ -18,11 +18,11 @@ use crate::wire::{Ipv4, Ipv6, Tcp, Udp};
 /// cannot be read is a drop, if the packet is for a virtual IP.
 #[inline(always)]
 pub fn transport(packet: &Packet, l3: &L3) -> Result<Option<L4>, Drop> {
-    if l3.fragment.is_some() {
+    if !l3.fragment.is_whole() {
         return Err(drop_packet!(Service, FragmentNotSupported));
     }
     let transport = parse::transport(packet, l3)?;
-    if transport.fragment.is_some() {
+    if !transport.fragment.is_whole() {
         return Err(drop_packet!(Service, FragmentNotSupported));
     }
     match (transport.protocol, l3.family) {
@@ -96,14 +96,14 @@ fn rewrite_l4(packet: &Packet, l4: &L4, address: Difference, to: &Backend) -> Re
     match l4.protocol {
         Protocol::TCP => {
             let tcp: Header<Tcp> = packet
-                .header(l4.offset)
+                .header(l4.at(0))
                 .ok_or(drop_packet!(Service, WriteError))?;
             tcp.set_dst(to.port);
             tcp.set_check(difference.apply(l4.check));
         }
         _ => {
             let udp: Header<Udp> = packet
-                .header(l4.offset)
+                .header(l4.at(0))
                 .ok_or(drop_packet!(Service, WriteError))?;
             udp.set_dst(to.port);
             udp.set_check(difference.apply_udp(l4.check));

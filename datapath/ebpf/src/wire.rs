@@ -151,13 +151,50 @@ pub mod at {
     pub const NEIGHBOUR_OPTION: usize = offset_of!(NeighbourMessage, option);
 }
 
-/// Which part of a larger packet a fragment is.
+/// Which part of a larger packet a packet is. Not an `Option`: the compiler would copy an identification that
+/// nobody has written where there is none.
 #[derive(Clone, Copy)]
 pub struct Fragment {
-    /// What all parts have in common, as it stands in the header.
+    /// What all parts have in common, as it stands in the header; of a whole packet, anything.
     pub id: u32,
-    /// It is the part that has the transport header.
-    pub first: bool,
+    pub part: Part,
+}
+
+/// What of a packet is in this one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// The part that has the transport header.
+    First,
+    Later,
+}
+
+impl Part {
+    #[inline(always)]
+    fn new(has_offset: bool, more_follow: bool) -> Self {
+        match (has_offset, more_follow) {
+            (false, false) => Self::Whole,
+            (false, true) => Self::First,
+            (true, _) => Self::Later,
+        }
+    }
+}
+
+impl Fragment {
+    pub const NONE: Self = Self {
+        id: 0,
+        part: Part::Whole,
+    };
+
+    #[inline(always)]
+    pub fn is_whole(self) -> bool {
+        self.part == Part::Whole
+    }
+
+    #[inline(always)]
+    pub fn is_later(self) -> bool {
+        self.part == Part::Later
+    }
 }
 
 /// Flags of TCP.
@@ -277,14 +314,14 @@ impl Header<Ipv4> {
         usize::from(self.be16::<{ offset_of!(Ipv4, total_len) }>())
     }
 
-    /// Which part of a larger packet it is, if it is one: there is an offset, or more to come.
+    /// Which part of a larger packet it is.
     #[inline(always)]
-    pub fn fragment(&self) -> Option<Fragment> {
+    pub fn fragment(&self) -> Fragment {
         let word = self.be16::<{ offset_of!(Ipv4, fragment) }>();
-        (word & 0x3fff != 0).then(|| Fragment {
+        Fragment {
             id: u32::from(self.u16::<{ offset_of!(Ipv4, id) }>()),
-            first: word & 0x1fff == 0,
-        })
+            part: Part::new(word & 0x1fff != 0, word & 0x2000 != 0),
+        }
     }
 
     #[inline(always)]
@@ -399,15 +436,15 @@ impl Header<Extension> {
         usize::from(self.u8::<{ offset_of!(Extension, len) }>())
     }
 
-    /// Of a fragment header: which part of a larger packet it is, if it is one. RFC 6946: a fragment
-    /// which is all of its packet is none.
+    /// Of a fragment header: which part of a larger packet it is. RFC 6946: a fragment which is all of its
+    /// packet is none.
     #[inline(always)]
-    pub fn fragment(&self) -> Option<Fragment> {
+    pub fn fragment(&self) -> Fragment {
         let word = self.be16::<{ offset_of!(Extension, fragment) }>();
-        (word & 0xfff9 != 0).then(|| Fragment {
+        Fragment {
             id: self.u32::<{ offset_of!(Extension, id) }>(),
-            first: word & 0xfff8 == 0,
-        })
+            part: Part::new(word & 0xfff8 != 0, word & 1 != 0),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a backend saw: the same shape for the kernel and for the emulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -20,7 +20,14 @@ pub struct Recording {
     pub loads: Vec<ProgramLoad>,
     /// What the backend could not record, a sentence each: a reader must know that it is not there.
     pub notices: Vec<String>,
+    /// What programs did that the kernel allows and nobody means; only the emulator finds that.
+    pub warnings: BTreeSet<Warning>,
 }
+
+/// What a program did that the kernel allows and nobody means: a read of stack that was never written. What
+/// it finds there in the kernel differs from run to run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning(pub String);
 
 /// A program that the kernel took.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -57,6 +57,7 @@ fn recording(journey: Journey) -> Recording {
         loads: Vec::new(),
         journeys: vec![journey],
         notices: Vec::new(),
+        warnings: Default::default(),
         maps: BTreeMap::new(),
     }
 }
@@ -242,6 +243,7 @@ fn calls_are_compared_but_for_chosen_ports() {
 fn which_cpu_counted_is_not_compared() {
     let counted = |slots: &[&[u8]]| Recording {
         notices: Vec::new(),
+        warnings: Default::default(),
         maps: BTreeMap::from([(
             map("metrics"),
             MapContents {
@@ -276,6 +278,7 @@ fn which_cpu_counted_is_not_compared() {
 fn map_entries_are_compared_by_key() {
     let with = |entries: &[(u8, u8)]| Recording {
         notices: Vec::new(),
+        warnings: Default::default(),
         maps: BTreeMap::from([(
             map("table"),
             MapContents {

@@ -298,3 +298,14 @@ fn a_fault_is_told_with_its_source_line() {
     );
     assert!(text.contains("3 packets: 1 XDP_PASS, 2 fault"), "{text}");
 }
+
+#[test]
+fn run_warns_of_unwritten_stack() {
+    let folder = folder();
+    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/objects/unwritten.bpf.o");
+    std::fs::copy(object, folder.path().join("plain.o")).unwrap();
+    let scenario = SCENARIO.replace("xdp = \"plain\"", "xdp = \"unwritten\"");
+    let scenario = scenario.replace(", fields.\"ip.ttl\" = 63", "");
+    std::fs::write(folder.path().join("lengths.toml"), scenario).unwrap();
+    insta::assert_snapshot!(twinpath(&folder, "run lengths.toml --backend emulator"));
+}

@@ -106,7 +106,7 @@ impl UninitializedStack {
         let program = machine.program(self.program);
         Report {
             level: "warning",
-            title: explain::uninitialized(self.size, self.offset),
+            title: self.to_string(),
             place: program.map(|program| Place::of(program, self.instruction)),
             notes: vec![Note {
                 text: "the kernel lets privileged programs do it and gives them what lay there; here it is zero"
@@ -116,6 +116,12 @@ impl UninitializedStack {
             help: Some("initialise the variable, or all of the structure with its padding"),
             registers: Vec::new(),
         }
+    }
+}
+
+impl fmt::Display for UninitializedStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&explain::uninitialized(self.size, self.offset))
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn emulation(engine: Engine, plan: &Plan) -> Result<Emulation, Emulat
         maps: BTreeMap::new(),
         clocks: Vec::new(),
         callers: Callers::default(),
+        warnings: BTreeSet::new(),
         plan: plan.clone(),
     };
     for node in &plan.nodes {

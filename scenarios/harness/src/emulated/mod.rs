@@ -31,7 +31,7 @@ mod record;
 pub(crate) use build::{EVENT_PAGES, engines};
 pub(crate) use record::{contents_of, events, explain};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
@@ -39,7 +39,7 @@ use twinpath_node::{AttachError, BuildError, DeviceId, HookKind, World, WorldErr
 
 use crate::backend::Backend;
 use crate::plan::{DeviceName, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
-use crate::recording::{Journey, MapRef, Recording};
+use crate::recording::{Journey, MapRef, Recording, Warning};
 use calls::Callers;
 
 /// What executes the programs' instructions.
@@ -68,6 +68,8 @@ pub struct Emulation {
     /// Map elements that hold the time.
     clocks: Vec<(MapId, Vec<u8>)>,
     callers: Callers,
+    /// What programs have done so far that nobody means.
+    warnings: BTreeSet<Warning>,
     /// What it was made from.
     plan: Plan,
 }
@@ -167,6 +169,7 @@ impl Backend for EmulatedBackend {
             maps: emulation.contents(),
             loads: Vec::new(),
             notices: Vec::new(),
+            warnings: emulation.warnings,
         })
     }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use twinpath_machine::engine::UninitializedStack;
 use twinpath_machine::{Fault, Machine, MapFlags, MapId, MapType, ProgramId};
 use twinpath_node::{DeviceId, DropReason, EndKind, Site};
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName};
-use crate::recording::{End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict};
+use crate::recording::{
+    End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict, Warning,
+};
 
 use crate::stack::{self, Intake};
 
@@ -34,6 +37,9 @@ impl Emulation {
             .map(|intake| self.intake(intake, journey))
             .collect::<Result<_, _>>()?;
         stack::add_ends(&self.plan, intakes, &mut ends);
+        let warnings = journey.hops.iter().flat_map(|hop| &hop.warnings);
+        self.warnings
+            .extend(warnings.map(|warning| warn(&self.world.machine, warning)));
         Ok(Journey {
             ends,
             events: events(&mut self.world.machine, &self.maps),
@@ -179,15 +185,31 @@ fn kind(hook: twinpath_node::HookKind) -> Result<HookKind, EmulatedError> {
 
 /// What the program did, and on which line.
 pub(crate) fn explain(machine: &Machine, program: ProgramId, fault: &Fault) -> ProgramFault {
-    let program = machine.program(program);
-    let line = program.and_then(|program| program.line_at(fault.instruction));
-    let source = line.map_or(String::new(), |line| {
-        format!(" at {}:{} `{}`", line.file, line.line, line.text.trim())
-    });
+    let source = source(machine, program, fault.instruction);
     ProgramFault(format!(
         "{}, instruction {} of {}{source}",
         fault.kind, fault.instruction, fault.program
     ))
+}
+
+/// What the program did, and on which line.
+fn warn(machine: &Machine, warning: &UninitializedStack) -> Warning {
+    let program = machine.program(warning.program);
+    let name = program.map_or("", |program| &program.name);
+    let source = source(machine, warning.program, warning.instruction);
+    Warning(format!(
+        "{warning}, instruction {} of {name}{source}",
+        warning.instruction
+    ))
+}
+
+/// The source line of an instruction, where the object tells.
+fn source(machine: &Machine, program: ProgramId, instruction: u32) -> String {
+    let program = machine.program(program);
+    let line = program.and_then(|program| program.line_at(instruction));
+    line.map_or(String::new(), |line| {
+        format!(" at {}:{} `{}`", line.file, line.line, line.text.trim())
+    })
 }
 
 /// As user space reads a record: its length of 32 bits and the record are a multiple of 8 bytes

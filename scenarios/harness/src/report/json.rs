@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::decode::{Decoder, hex};
 use crate::diff::{Diff, Difference, PacketDiff, Values};
 use crate::plan::{Stimulus, StimulusKind};
-use crate::recording::{Cost, End, Event, Hop, Journey, ProgramLoad, Recording, Verdict};
+use crate::recording::{Cost, End, Event, Hop, Journey, ProgramLoad, Recording, Verdict, Warning};
 use crate::runner::{Outcome, Run, Status};
 use crate::scenario::Source;
 
@@ -30,6 +30,7 @@ struct RunPart {
     backend: &'static str,
     error: Option<String>,
     notices: Vec<String>,
+    warnings: Vec<String>,
     /// As the kernel loaded them.
     programs: Vec<LoadPart>,
     packets: Vec<PacketPart>,
@@ -200,6 +201,11 @@ impl RunPart {
             backend: run.arm.name(),
             error: run.result.as_ref().err().map(|error| chain(error.as_ref())),
             notices: recording.notices.clone(),
+            warnings: recording
+                .warnings
+                .iter()
+                .map(|Warning(text)| text.clone())
+                .collect(),
             programs: recording.loads.iter().map(LoadPart::new).collect(),
             packets: stimuli
                 .zip(&recording.journeys)

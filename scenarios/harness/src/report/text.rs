@@ -6,7 +6,7 @@ use crate::describe;
 use crate::diff::{Diff, PacketDiff};
 use crate::frame;
 use crate::plan::{Stimulus, StimulusKind};
-use crate::recording::{Cost, Hop, Journey};
+use crate::recording::{Cost, Hop, Journey, Warning};
 use crate::runner::{Outcome, Status};
 use crate::scenario::Source;
 
@@ -61,6 +61,10 @@ pub fn outcome(
         if let Ok(recording) = &run.result {
             for notice in &recording.notices {
                 writeln!(out, "  note: {name}: {notice}")?;
+            }
+            for Warning(warning) in &recording.warnings {
+                let word = Styled(BAD, "warning");
+                writeln!(out, "  {word}: {name}: {warning}")?;
             }
         }
         report.diff(
