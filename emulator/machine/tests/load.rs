@@ -527,6 +527,29 @@ fn refusals() {
     }
 }
 
+/// What no networking program has is refused by name; a weak variable that the kernel lacks is at null.
+#[test]
+fn what_is_foreign() {
+    for program in ["uses_arena", "variable"] {
+        let options = LoadOptions {
+            programs: only(&[program]),
+            btf: TargetBtf::Own,
+            ..Default::default()
+        };
+        let refused = Test::refused("foreign", options);
+        insta::assert_snapshot!(format!("foreign_{program}"), refused);
+    }
+    insta::assert_snapshot!(
+        "foreign_maps",
+        Test::refused("foreign", LoadOptions::default())
+    );
+    let options = LoadOptions {
+        programs: only(&["weak_variable"]),
+        ..Default::default()
+    };
+    assert_eq!(Test::load("foreign", options).run("weak_variable"), 2);
+}
+
 /// Pointers to the kernel's own structures can be used, and not read through.
 #[test]
 fn structures_of_the_kernel() {

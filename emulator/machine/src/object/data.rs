@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::btf::{Btf, Kind, Linkage, TypeId};
-use super::elf::{Elf, Section};
+use super::elf::{Elf, Section, Symbol};
 use super::maps::{Contents, MapSource, is_lock};
 use crate::maps::{MapDef, MapFlags, MapType};
 
@@ -42,6 +42,19 @@ fn flags(section: &Section<'_>) -> Option<u32> {
     } else {
         None
     }
+}
+
+/// The maps of functions for the kernel to call, which loaders make of variables in these sections.
+pub(super) fn struct_ops(elf: &Elf<'_>) -> Vec<(MapDef, MapSource)> {
+    let sections = [".struct_ops", ".struct_ops.link"].into_iter();
+    let numbers = sections.filter_map(|name| elf.section(name).map(|(number, _)| number));
+    let symbols = numbers.flat_map(|number| elf.symbols_of(number));
+    let variables = symbols.filter(|symbol| !symbol.is_section() && symbol.size > 0);
+    let map = |symbol: &Symbol<'_>| {
+        let def = MapDef::new(MapType::StructOps, 4, symbol.size as u32, 1);
+        (def.named(symbol.name), MapSource::default())
+    };
+    variables.map(map).collect()
 }
 
 /// The maps that hold global variables.

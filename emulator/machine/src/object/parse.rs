@@ -205,7 +205,10 @@ fn collect_maps(
     }
     let legacy = legacy.into_iter().map(|map| (map.def, map.source));
     let typed = typed.into_iter().map(|(def, source, _)| (def, source));
-    let all = legacy.chain(typed).chain(data::maps(elf, btf));
+    let all = legacy
+        .chain(typed)
+        .chain(data::maps(elf, btf))
+        .chain(data::struct_ops(elf));
     Ok(all.unzip())
 }
 

@@ -29,6 +29,7 @@ compile "$clang" legacy_layouts legacy_layouts
 compile "$clang" iproute2 iproute2 -mcpu=v1
 compile "$clang" refused refused -mcpu=v3
 compile "$clang" opaque opaque -mcpu=v3
+compile "$clang" foreign foreign -mcpu=v4
 compile "$clang" unhooked unhooked -mcpu=v3
 compile "$clang" styles styles_v3 -mcpu=v3
 compile "$clang" styles styles_v4 -mcpu=v4 -Os

@@ -87,9 +87,9 @@ fn runs(world: &mut World, node: NodeId, kind: ProgramType, insns: &[Insn]) -> b
 
 /// Whether the kernel has a helper for programs of a type; if so, its verifier complains of something
 /// else.
-fn kernel_has(kind: ProgramType, helper: HelperId) -> bool {
+fn kernel_has(kind: ProgramType, attach_type: u32, helper: HelperId) -> bool {
     let insns = encode(&[call(helper), mov(0, 1), exit()]);
-    let source = ProgramSource::new("helper", kind as u32, &insns);
+    let source = ProgramSource::new("helper", kind as u32, &insns).for_hook(attach_type);
     let Err(refusal) = twinpath_bpf::Program::load(&source) else {
         return true;
     };
@@ -102,17 +102,52 @@ fn packet_helpers_are_given_to_types_that_have_them() {
     if skipped("helpers of program types") {
         return;
     }
-    // Of linux/bpf.h.
-    const LAST: u32 = 211;
     let mut found = Vec::new();
     for kind in KINDS {
         for helper in (1..=LAST).map(HelperId) {
-            if Helpers.provides(helper, kind) && !kernel_has(kind, helper) {
+            if Helpers.provides(helper, kind) && !kernel_has(kind, 0, helper) {
                 found.push(format!("the kernel has no {helper} for {kind}"));
             }
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The last helper of `linux/bpf.h`.
+const LAST: u32 = 211;
+
+/// All that networking programs may call in the kernel and not here, by helper.
+#[test]
+fn helpers_that_the_emulator_lacks() {
+    if skipped("missing helpers") {
+        return;
+    }
+    let hooks = [
+        (ProgramType::CgroupSock, AttachType::CgroupInetSockCreate),
+        (ProgramType::CgroupSockAddr, AttachType::CgroupInet4Connect),
+        (ProgramType::SockOps, AttachType::CgroupSockOps),
+        (ProgramType::SkLookup, AttachType::SkLookup),
+    ];
+    let packets = KINDS.iter().map(|kind| (*kind, 0));
+    let kinds: Vec<_> = packets
+        .chain(hooks.map(|(kind, hook)| (kind, hook as u32)))
+        .collect();
+    let mut missing = String::new();
+    for helper in (1..=LAST).map(HelperId) {
+        let lacks = |(kind, hook): &(ProgramType, u32)| {
+            !twinpath_machine::helpers::provides(helper)
+                && !Helpers.provides(helper, *kind)
+                && kernel_has(*kind, *hook, helper)
+        };
+        let lacking: Vec<_> = kinds.iter().filter(|kind| lacks(kind)).collect();
+        if lacking.len() == kinds.len() {
+            missing += &format!("{helper}: all\n");
+        } else if !lacking.is_empty() {
+            let names = lacking.iter().map(|(kind, _)| kind.to_string());
+            missing += &format!("{helper}: {}\n", names.collect::<Vec<_>>().join(", "));
+        }
+    }
+    insta::assert_snapshot!(missing);
 }
 
 /// Types of programs that run on packets.
