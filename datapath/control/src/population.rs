@@ -130,6 +130,25 @@ impl Population {
         }
     }
 
+    /// A node of a name, which gets these addresses if the manifests have none for it.
+    pub fn house(&mut self, name: &str, addresses: [IpAddr; 2]) -> &Node {
+        let place = self.nodes.iter().position(|node| node.name == name);
+        let place = place.unwrap_or_else(|| {
+            self.nodes.push(Node {
+                name: name.to_owned(),
+                labels: Labels::reserved("host"),
+                addresses: Vec::new(),
+                pod_cidrs: Vec::new(),
+            });
+            self.nodes.len() - 1
+        });
+        let node = &mut self.nodes[place];
+        if node.addresses.is_empty() {
+            node.addresses = addresses.to_vec();
+        }
+        node
+    }
+
     /// A pod's identity, as others see it.
     pub fn identity(&self, pod: &Pod) -> Identity {
         if pod.host_network {

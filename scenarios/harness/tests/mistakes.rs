@@ -148,6 +148,108 @@ fn mistakes_are_shown_in_their_place() {
     insta::assert_snapshot!(text.join("\n\n"));
 }
 
+/// Manifests without mistakes.
+const MANIFEST: &str = r#"apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: main}]}
+status: {podIPs: [{ip: 10.0.0.1}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: db, namespace: shop}
+spec: {containers: [{name: main}]}
+status: {podIPs: [{ip: 10.0.0.2}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - ports: [{port: 80}]
+"#;
+
+/// A scenario of them without mistakes.
+const OF_MANIFEST: &str = r#"description = "Pods speak with each other"
+manifests = ["cluster.yaml"]
+
+[[step]]
+send = "tcp web:40000 > db:80 SYN"
+expect.ends = "reaches db"
+"#;
+
+#[test]
+fn mistakes_in_manifests_and_of_names_are_shown_in_their_place() {
+    let manifest = [
+        (
+            "no YAML",
+            "{name: db, namespace: shop}",
+            "{name: db, namespace: shop",
+        ),
+        (
+            "a kind that is none of ours",
+            "kind: NetworkPolicy",
+            "kind: Ingress",
+        ),
+        ("an object without a kind", "kind: NetworkPolicy\n", ""),
+        ("a field that there is not", "podSelector", "podSelecter"),
+        ("no address", "10.0.0.2", "10.0.0.256"),
+        ("an address twice", "10.0.0.2", "10.0.0.1"),
+        ("a name twice", "{name: db,", "{name: web,"),
+        (
+            "a port that is none",
+            "port: 80",
+            "port: 80, protocol: QUIC",
+        ),
+    ];
+    let scenario = [
+        ("an unknown sender", "web:40000", "wbe:40000"),
+        ("an unknown receiver", "> db:80", "> cache:80"),
+        ("an address that the pod has not", "tcp web", "tcp6 web"),
+        ("a frame's mistake behind names", "SYN", "SIN"),
+        ("an end at an unknown pod", "reaches db", "reaches cache"),
+        ("a file that is not there", "cluster.yaml", "clusters.yaml"),
+        (
+            "a pod with an identity",
+            "[[step]]",
+            "[[endpoint]]\nname = \"web\"\ndevice = \"lxc1\"\nmac = \"02:00:00:00:0e:01\"\nidentity = 7\n\n[[step]]",
+        ),
+    ];
+    let manifest = manifest.map(|(title, from, to)| {
+        assert!(MANIFEST.contains(from), "{title}");
+        (
+            title,
+            MANIFEST.replacen(from, to, 1),
+            OF_MANIFEST.to_owned(),
+        )
+    });
+    let scenario = scenario.map(|(title, from, to)| {
+        assert!(OF_MANIFEST.contains(from), "{title}");
+        (
+            title,
+            MANIFEST.to_owned(),
+            OF_MANIFEST.replacen(from, to, 1),
+        )
+    });
+    let all = manifest.into_iter().chain(scenario);
+    let text: Vec<String> = all
+        .map(|(title, manifest, scenario)| format!("# {title}\n{}", told(&manifest, scenario)))
+        .collect();
+    insta::assert_snapshot!(text.join("\n\n"));
+}
+
+/// What is said of a scenario beside a manifest.
+fn told(manifest: &str, scenario: String) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("cluster.yaml"), manifest).expect("room for it");
+    let scenario = Scenario::parse(&file("mistake.toml"), scenario);
+    let error = scenario.and_then(|scenario| scenario.case()).err();
+    let error = error.expect("it is a mistake").to_string();
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
 #[test]
 fn mistakes_in_networks_are_shown_in_their_place() {
     let cases = [

@@ -33,8 +33,8 @@ pub struct ScenarioFile {
     /// The object files. Without any, the built-in datapath is used.
     #[serde(default, rename = "object")]
     pub objects: Vec<ObjectEntry>,
-    /// Kubernetes manifests, relative to the scenario file: pods, nodes, policies. An `[[endpoint]]` that has the name
-    /// of a pod is that pod.
+    /// Kubernetes manifests, relative to the scenario file: pods, nodes, policies. Each pod stands behind a device of its
+    /// own on its node, unless `[[device]]`s are said; an `[[endpoint]]` that has the name of a pod is that pod.
     #[serde(default)]
     pub manifests: Vec<Located<PathBuf>>,
     /// The common case: alike nodes with pods.
@@ -115,7 +115,7 @@ pub struct MapEntry {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
-    /// One frame as text: `tcp 10.0.0.1:1234 > 10.0.0.2:80 SYN`.
+    /// One frame as text: `tcp 10.0.0.1:1234 > 10.0.0.2:80 SYN`, or with names: `tcp frontend:1234 > backend:80 SYN`.
     pub send: Option<Located<String>>,
     /// One frame as hex digits, from the destination MAC address on.
     #[serde(default)]

@@ -25,6 +25,9 @@ use super::source::Located;
 /// | pod, on the node | `lxc-a1` | K1I | 02:00:00:00:0K:1I | fe80::1/64 |
 /// | pod, its own end | `a1` | | 0a:00:00:00:0K:0I | 10.0.K.I, fd00:a::K:I |
 ///
+/// Where there are manifests, the nodes are those of the manifests, with their names and addresses; their pods come
+/// behind those that are counted here, by the same rule, with the names and addresses that the manifests have for them.
+///
 /// The uplinks of two nodes are joined by a wire. That of a single node is its way into the world, by the gateway
 /// 192.168.0.254, fd00:c0::fe, 02:00:00:00:00:fe. Nodes forward, and know the way to each of their pods and, unless the
 /// tunnel is external, to the other node's.
@@ -34,9 +37,9 @@ pub struct Topology {
     /// How many nodes.
     #[schemars(range(min = 1, max = 2))]
     pub nodes: Located<u8>,
-    /// How many pods on each of them.
+    /// How many pods on each of them, besides those of manifests.
     #[schemars(range(min = 0, max = 9))]
-    pub pods: Located<u8>,
+    pub pods: Option<Located<u8>>,
     /// How packets get from one node's pods to the other's.
     #[serde(default)]
     pub overlay: Overlay,
@@ -79,6 +82,13 @@ pub struct RolePrograms {
     pub loopback: Option<Hooks>,
     /// At the hooks of sockets that their sections name.
     pub sockets: Option<Located<OneOrMore>>,
+}
+
+impl Topology {
+    /// How many pods there are on each node, besides those of manifests.
+    pub(super) fn pod_count(&self) -> u8 {
+        self.pods.as_ref().map_or(0, |pods| *pods.value())
+    }
 }
 
 /// The programs of a device. Several at one hook make a list, in their order.

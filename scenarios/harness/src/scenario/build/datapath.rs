@@ -71,6 +71,7 @@ pub(super) fn settings(
 pub(super) fn states(
     source: &Arc<Source>,
     file: &ScenarioFile,
+    endpoints: &[Endpoint],
     network: &Network,
     population: &Population,
 ) -> Result<BTreeMap<NodeName, Option<NodeState>>, ScenarioError> {
@@ -87,7 +88,7 @@ pub(super) fn states(
         .map(|node| {
             Ok((
                 node.name.clone(),
-                state(source, file, node, network, population)?,
+                state(source, file, endpoints, node, network, population)?,
             ))
         })
         .collect()
@@ -96,15 +97,15 @@ pub(super) fn states(
 fn state(
     source: &Arc<Source>,
     file: &ScenarioFile,
+    endpoints: &[Endpoint],
     node: &NodePlan,
     network: &Network,
     population: &Population,
 ) -> Result<Option<NodeState>, ScenarioError> {
     let cluster = Cluster {
-        endpoints: file
-            .endpoints
+        endpoints: endpoints
             .iter()
-            .map(|endpoint| placed(endpoint.value(), node, network))
+            .map(|endpoint| placed(endpoint, node, network))
             .collect(),
         services: file
             .services
@@ -189,7 +190,11 @@ pub(super) fn writes(
 /// A contradiction in the model, at its part of the file.
 fn mistake(source: &Arc<Source>, file: &ScenarioFile, error: &ModelError) -> ScenarioError {
     let span = match error.place {
-        Place::Endpoint { index, .. } => file.endpoints.get(index).map(Located::span),
+        Place::Endpoint { index, .. } => {
+            let pod = || file.manifests.first().map(Located::span);
+            let said = file.endpoints.get(index).map(Located::span);
+            said.or_else(pod)
+        }
         Place::Service { index, .. } => file.services.get(index).map(Located::span),
         Place::Backend { service, .. } => file.services.get(service).map(Located::span),
         Place::Policy { index } => file.policies.get(index).map(Located::span),

@@ -42,6 +42,9 @@ pub(super) fn population(
 fn mistake(sources: &[Arc<Source>], error: &ManifestError) -> ScenarioError {
     let text = error.problem.to_string();
     let problem = match text.split_once("expected ") {
+        Some(("", expected)) => {
+            Problem::new("something else stands here", format!("expected {expected}"))
+        }
         Some((message, expected)) => Problem::new(
             message.trim_end_matches([' ', ':', ';']),
             format!("expected {expected}"),

@@ -5,9 +5,11 @@ mod datapath;
 mod fields;
 mod manifests;
 mod maps;
+mod names;
 mod network;
 mod nodes;
 mod objects;
+mod pods;
 mod steps;
 mod topology;
 
@@ -16,6 +18,7 @@ use crate::decode::Decoder;
 use crate::plan::{NodeName, NodePlan, ObjectName, Plan};
 
 use self::maps::Maps;
+use self::names::Names;
 use self::network::Network;
 use self::objects::Objects;
 use self::steps::Steps;
@@ -44,11 +47,12 @@ impl Scenario {
     pub fn case(&self) -> Result<Case, ScenarioError> {
         let source = &self.source;
         let file = &self.file;
-        let mut network = Network::read(source, file)?;
-        network.name_endpoints(&file.endpoints);
+        let mut population = manifests::population(source, file)?;
+        let mut network = Network::read(source, file, &mut population)?;
+        let endpoints = pods::endpoints(file, &mut network, &mut population);
+        network.name_endpoints(&endpoints, &population);
         let objects = Objects::read(source, &file.objects, &network)?;
-        let population = manifests::population(source, file)?;
-        let states = datapath::states(source, file, &network, &population)?;
+        let states = datapath::states(source, file, &endpoints, &network, &population)?;
         let decoder = Decoder::new(states.iter().flat_map(|(node, state)| {
             let names = state.as_ref().map(|state| state.names(&population));
             let names = names.unwrap_or_default();
@@ -64,6 +68,7 @@ impl Scenario {
         let steps = Steps {
             source,
             network: &network,
+            names: Names::new(&network, &endpoints, &population),
         };
         let (stimuli, packets) = steps.stimuli(&file.steps)?;
         let expectations = Expectations {

@@ -1,10 +1,12 @@
 //! The nodes of a scenario, and how their parts are called.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
 use twinpath_control::Endpoint;
+use twinpath_control::population::Population;
 
 use crate::plan::{
     Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, NodeName, NodePlan, Port,
@@ -44,20 +46,29 @@ pub(super) struct Wanted {
 }
 
 /// What is at the far end of a device.
+#[derive(Clone)]
 pub(super) struct Pod {
     pub port: Port,
     pub mac: Mac,
+    /// Those that the scenario's network gives it.
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Network {
     /// Reads what the file says of nodes, in one of the three ways.
-    pub fn read(source: &Arc<Source>, file: &ScenarioFile) -> Result<Self, ScenarioError> {
+    pub fn read(
+        source: &Arc<Source>,
+        file: &ScenarioFile,
+        population: &mut Population,
+    ) -> Result<Self, ScenarioError> {
         let mistake = |message: &str, expected: &str, span: Range<usize>| {
             Err(Problem::new(message, expected).at(source, span))
         };
         let mut network = Self::default();
         match (&file.topology, file.nodes.first(), file.devices.first()) {
-            (Some(topology), None, None) => topology::expand(source, topology, &mut network)?,
+            (Some(topology), None, None) => {
+                topology::expand(source, topology, &mut network, population)?;
+            }
             (None, Some(_), None) => nodes::several(source, &file.nodes, &mut network)?,
             (None, None, _) => nodes::only(source, &file.devices, &mut network)?,
             (Some(topology), _, _) => {
@@ -134,8 +145,8 @@ impl Network {
         }
     }
 
-    /// Lets steps call what is beyond a device by the name of its endpoint.
-    pub fn name_endpoints(&mut self, endpoints: &[Located<Endpoint>]) {
+    /// Lets steps call what is beyond a device by the name of its endpoint, and a pod also by its name with the namespace.
+    pub fn name_endpoints(&mut self, endpoints: &[Endpoint], population: &Population) {
         for endpoint in endpoints {
             let node = endpoint.node.as_deref();
             let port = self.ports().find(|port| {
@@ -144,7 +155,15 @@ impl Network {
             });
             if let Some(port) = port {
                 let mac = Mac(endpoint.mac.0);
-                self.pods.insert(endpoint.name.clone(), Pod { port, mac });
+                let pod = Pod {
+                    port,
+                    mac,
+                    addresses: Vec::new(),
+                };
+                if let Ok(full) = population.pod(&endpoint.name) {
+                    self.pods.insert(full.to_string(), pod.clone());
+                }
+                self.pods.insert(endpoint.name.clone(), pod);
             }
         }
     }

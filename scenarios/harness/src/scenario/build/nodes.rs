@@ -20,7 +20,7 @@ use crate::scenario::source::{Located, Source};
 use super::network::Network;
 
 /// The index of the first device. Lower ones are the kernel's own: `lo` has 1 in each namespace.
-const FIRST_INDEX: u32 = 10;
+pub(super) const FIRST_INDEX: u32 = 10;
 
 /// `IPV6_MIN_MTU`
 const IPV6_MTU: u16 = 1280;
@@ -202,7 +202,7 @@ fn name(
 }
 
 /// 02:00:00:00:00:0a for the device with index 10.
-fn default_mac(ifindex: Ifindex) -> Mac {
+pub(super) fn default_mac(ifindex: Ifindex) -> Mac {
     let [a, b, c, d] = ifindex.get().to_be_bytes();
     Mac([2, 0, a, b, c, d])
 }

@@ -24,6 +24,7 @@ use crate::scenario::suggest;
 
 use super::calls::Calls;
 use super::fields;
+use super::names::{Named, Names};
 use super::network::{Network, Pod};
 use super::objects::beside;
 
@@ -37,6 +38,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Steps<'a> {
     pub source: &'a Arc<Source>,
     pub network: &'a Network,
+    pub names: Names,
 }
 
 /// Stimuli, each with its expectation.
@@ -84,8 +86,12 @@ impl Steps<'_> {
                 continue;
             }
             calls.are_not_meant(step)?;
-            let place = self.place(step)?;
-            let packets = self.packets(step, &place)?;
+            let named = match &step.send {
+                Some(text) => self.named(text)?,
+                None => Named::default(),
+            };
+            let place = self.place(step, named.sender.as_deref())?;
+            let packets = self.packets(step, &named, &place)?;
             let expected = StepExpectations::new(self, step)?;
             let start = now;
             for packet in packets {
@@ -105,8 +111,19 @@ impl Steps<'_> {
         Ok((stimuli, expectations))
     }
 
-    fn place(&self, step: &Located<Step>) -> Result<Arrival, ScenarioError> {
+    /// The text of a frame with addresses for names.
+    fn named(&self, text: &Located<String>) -> Result<Named, ScenarioError> {
+        let named = self.names.resolve(text);
+        named.map_err(|(place, problem)| problem.at(self.source, self.within(text, place)))
+    }
+
+    /// Where the packets of a step arrive: where it says, or at the device of the one whose name is in its text.
+    fn place(&self, step: &Located<Step>, sender: Option<&str>) -> Result<Arrival, ScenarioError> {
         let mut edges = self.edges();
+        let sender = sender.and_then(|name| self.network.pods.get(name));
+        if let (None, None, Some(pod)) = (&step.on, &step.from, sender) {
+            return Ok(self.arrival(pod.port.clone(), Some(pod.mac)));
+        }
         let port = match (&step.on, &step.from) {
             (Some(name), None) => {
                 let port = self.network.port(self.source, name, name.span())?;
@@ -175,7 +192,12 @@ impl Steps<'_> {
         })
     }
 
-    fn packets(&self, step: &Located<Step>, place: &Arrival) -> Result<Vec<Packet>, ScenarioError> {
+    fn packets(
+        &self,
+        step: &Located<Step>,
+        named: &Named,
+        place: &Arrival,
+    ) -> Result<Vec<Packet>, ScenarioError> {
         let one = |bytes| {
             vec![Packet {
                 number: 1,
@@ -184,9 +206,12 @@ impl Steps<'_> {
             }]
         };
         match (&step.send, &step.send_hex, &step.replay) {
-            (Some(text), None, None) => text::frame_between(text, place.source, place.destination)
-                .map(one)
-                .map_err(|error| self.no_frame(text, &error)),
+            (Some(text), None, None) => {
+                let frame = text::frame_between(&named.text, place.source, place.destination);
+                frame
+                    .map(one)
+                    .map_err(|error| self.no_frame(text, named, &error))
+            }
             (None, Some(hex), None) => Ok(one(hex.0.clone())),
             (None, None, Some(path)) => self.capture(path, step.packets.as_ref()),
             _ => Err(Problem::new(
@@ -198,24 +223,28 @@ impl Steps<'_> {
     }
 
     /// A mistake in a frame's text, at its place in the file.
-    fn no_frame(&self, text: &Located<String>, error: &TextError) -> ScenarioError {
+    fn no_frame(&self, text: &Located<String>, named: &Named, error: &TextError) -> ScenarioError {
         let problem = match &error.problem {
             TextProblem::Expected { expected, found } => {
                 Problem::new(format!("found {found}"), format!("expected {expected}"))
             }
             other => Problem::new(other.to_string(), "expected a frame that can be built"),
         };
+        problem.at(
+            self.source,
+            self.within(text, named.place(error.span.clone())),
+        )
+    }
+
+    /// A place in a text, at its place in the file.
+    fn within(&self, text: &Located<String>, place: Range<usize>) -> Range<usize> {
         let Range { start, end } = text.span();
         // Between quotes and without escapes, the text stands in the file as it is.
         let verbatim = self.source.text.get(start + 1..end.saturating_sub(1)) == Some(text.value());
-        let span = match verbatim {
-            true => {
-                start + 1 + error.span.start
-                    ..(start + 1 + error.span.end).max(start + 2 + error.span.start)
-            }
+        match verbatim {
+            true => start + 1 + place.start..(start + 1 + place.end).max(start + 2 + place.start),
             false => start..end,
-        };
-        problem.at(self.source, span)
+        }
     }
 
     fn capture(

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use twinpath_control::population::Population;
 
 use crate::plan::{
     DeviceKind, DeviceName, DevicePlan, DeviceSettings, Ifindex, Mac, NeighbourConfig, NodeName,
@@ -15,6 +16,7 @@ use crate::scenario::source::{Located, Source};
 
 use super::network::{Network, Pod};
 use super::nodes::prefix;
+use super::pods::Slot;
 
 const MAX_NODES: u8 = 2;
 const MAX_PODS: u8 = 9;
@@ -24,6 +26,8 @@ const HOST: &str = "host0";
 const NET: &str = "net0";
 /// What VXLAN over IPv4 adds to a packet.
 const TUNNEL_HEADERS: u32 = 50;
+/// What the numbers of pods' devices are counted from.
+const FIRST_POD: u8 = 10;
 /// The gateway of a single node.
 const WORLD: u8 = 254;
 
@@ -32,24 +36,28 @@ pub(super) fn expand(
     source: &Arc<Source>,
     topology: &Located<Topology>,
     network: &mut Network,
+    population: &mut Population,
 ) -> Result<(), ScenarioError> {
     in_range(source, "nodes", &topology.nodes, 1..=MAX_NODES)?;
-    in_range(source, "pods", &topology.pods, 0..=MAX_PODS)?;
+    if let Some(pods) = &topology.pods {
+        in_range(source, "pods", pods, 0..=MAX_PODS)?;
+    }
     let count = *topology.nodes.value();
+    let homes = homes(population, count);
     for number in 1..=count {
-        let mut draft = Draft::new(topology, number);
+        let mut draft = Draft::new(topology, &homes, number);
         draft.uplink();
         draft.tunnel();
         draft.host(network);
-        for pod in 1..=*topology.pods.value() {
+        for pod in 1..=topology.pod_count() {
             draft.pod(pod, network);
         }
         draft.programs(network);
         network.nodes.push(draft.node);
     }
     if count == 2 {
-        let end = |number| Port {
-            node: node_name(number),
+        let end = |number: u8| Port {
+            node: homes[usize::from(number) - 1].name.clone(),
             device: DeviceName::new(UPLINK),
         };
         network.wires.push([end(1), end(2)]);
@@ -75,8 +83,47 @@ fn in_range(
 }
 
 /// `a` for the first.
-fn node_name(number: u8) -> NodeName {
-    NodeName::new(char::from(b'a' + number - 1))
+fn letter(number: u8) -> char {
+    char::from(b'a' + number - 1)
+}
+
+/// A node as manifests have it, or by the rule.
+struct Home {
+    name: NodeName,
+    /// Of IPv4, and of IPv6.
+    uplink: [IpAddr; 2],
+}
+
+/// The nodes. Those that are in manifests, or that pods of manifests are on, come first; all of them are known there
+/// afterwards, with their addresses, if there are any manifests.
+fn homes(population: &mut Population, count: u8) -> Vec<Home> {
+    let nodes = population.nodes.iter().map(|node| node.name.clone());
+    let of_pods = population.pods.iter().filter_map(|pod| pod.node.clone());
+    let mut names: Vec<String> = Vec::new();
+    for name in nodes.chain(of_pods) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let is_populated = !population.pods.is_empty() || !population.nodes.is_empty();
+    let homes = (1..=count).map(|number| {
+        let known = names.get(usize::from(number) - 1).cloned();
+        let name = known.unwrap_or_else(|| letter(number).to_string());
+        let mut addresses = uplink(number);
+        if is_populated {
+            let node = population.house(&name, addresses);
+            for address in &mut addresses {
+                let own = node.addresses.iter();
+                let mut own = own.filter(|own| own.is_ipv4() == address.is_ipv4());
+                *address = own.next().copied().unwrap_or(*address);
+            }
+        }
+        Home {
+            name: NodeName::new(name),
+            uplink: addresses,
+        }
+    });
+    homes.collect()
 }
 
 fn v4(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
@@ -107,7 +154,8 @@ fn tunnel(node: u8) -> [IpAddr; 2] {
     [v4(10, 200, 0, node), v6(0xc8, 0, node)]
 }
 
-fn pod(node: u8, number: u8) -> [IpAddr; 2] {
+/// The addresses of a pod.
+pub(super) fn pod(node: u8, number: u8) -> [IpAddr; 2] {
     [v4(10, 0, node, number), v6(0xa, node, number)]
 }
 
@@ -123,34 +171,53 @@ fn mac(node: u8, device: u8) -> Mac {
     Mac([2, 0, 0, 0, node, device])
 }
 
+/// A device of a node. Its number is said in decimal; its hardware address shows the digits.
+fn device(node: u8, name: &str, number: u8) -> DevicePlan {
+    let ifindex = Ifindex::new(100 * u32::from(node) + u32::from(number));
+    let ifindex = ifindex.unwrap_or_else(|| unreachable!("nodes are counted from 1"));
+    let digits = number / 10 * 16 + number % 10;
+    DevicePlan::veth(DeviceName::new(name), ifindex, mac(node, digits))
+}
+
+/// The node's end of a pod's device pair.
+pub(super) fn pod_device(node: u8, number: u8) -> DevicePlan {
+    let name = format!("lxc-{}{number}", letter(node));
+    device(node, &name, FIRST_POD.saturating_add(number))
+}
+
+/// The pod's end of it.
+pub(super) const fn pod_mac(node: u8, number: u8) -> Mac {
+    Mac([0x0a, 0, 0, 0, node, number])
+}
+
 /// A node in the making.
 struct Draft<'a> {
     topology: &'a Topology,
+    homes: &'a [Home],
     number: u8,
     node: NodePlan,
 }
 
 impl<'a> Draft<'a> {
-    fn new(topology: &'a Topology, number: u8) -> Self {
+    fn new(topology: &'a Topology, homes: &'a [Home], number: u8) -> Self {
+        let name = homes[usize::from(number) - 1].name.clone();
         Self {
             topology,
+            homes,
             number,
             node: NodePlan {
                 settings: NodeSettings {
                     forward_ipv6: true,
                     ..NodeSettings::default()
                 },
-                ..NodePlan::bare(node_name(number))
+                ..NodePlan::bare(name)
             },
         }
     }
 
-    /// Adds a device. Its number on the node is said in decimal; its hardware address shows the digits.
+    /// Adds a device.
     fn device(&mut self, name: &str, number: u8, addresses: Vec<IpNet>) -> &mut DevicePlan {
-        let ifindex = Ifindex::new(100 * u32::from(self.number) + u32::from(number));
-        let ifindex = ifindex.unwrap_or_else(|| unreachable!("nodes are counted from 1"));
-        let digits = number / 10 * 16 + number % 10;
-        let mut device = DevicePlan::veth(DeviceName::new(name), ifindex, mac(self.number, digits));
+        let mut device = device(self.number, name, number);
         device.addresses = addresses;
         device.settings = DeviceSettings {
             forwarding: true,
@@ -159,6 +226,10 @@ impl<'a> Draft<'a> {
         let place = self.node.devices.len();
         self.node.devices.push(device);
         &mut self.node.devices[place]
+    }
+
+    fn uplink_of(&self, number: u8) -> [IpAddr; 2] {
+        self.homes[usize::from(number) - 1].uplink
     }
 
     fn others(&self) -> impl Iterator<Item = u8> + use<> {
@@ -182,14 +253,14 @@ impl<'a> Draft<'a> {
     }
 
     fn uplink(&mut self) {
-        let [v4, v6] = uplink(self.number);
+        let [v4, v6] = self.uplink_of(self.number);
         self.device(UPLINK, 1, vec![network(v4, 24), network(v6, 64)]);
         for other in self.others() {
-            for address in uplink(other) {
+            for address in self.uplink_of(other) {
                 self.neighbour(UPLINK, address, mac(other, 1));
             }
             if self.topology.overlay == Overlay::None {
-                for (to, gateway) in pods(other).into_iter().zip(uplink(other)) {
+                for (to, gateway) in pods(other).into_iter().zip(self.uplink_of(other)) {
                     self.route(to, UPLINK, Some(gateway));
                 }
             }
@@ -215,7 +286,7 @@ impl<'a> Draft<'a> {
                 let [v4, v6] = tunnel(self.number);
                 let vxlan = VxlanConfig {
                     vni: Some(1),
-                    remote: self.others().map(|other| uplink(other)[0]).next(),
+                    remote: self.others().map(|other| self.uplink_of(other)[0]).next(),
                     ..VxlanConfig::default()
                 };
                 (vxlan, vec![network(v4, 24), network(v6, 64)])
@@ -246,18 +317,18 @@ impl<'a> Draft<'a> {
     }
 
     fn pod(&mut self, number: u8, network: &mut Network) {
-        let name = format!("{}{number}", self.node.name);
-        let device = format!("lxc-{name}");
-        let gateway = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
-        let gateway = self::network(gateway.into(), 64);
-        self.device(&device, 10 + number, vec![gateway]);
-        let mac = Mac([0x0a, 0, 0, 0, self.number, number]);
-        for address in pod(self.number, number) {
-            self.neighbour(&device, address, mac);
-            self.route(alone(address), &device, None);
-        }
-        let port = self.port(&device);
-        network.pods.insert(name, Pod { port, mac });
+        let slot = Slot {
+            device: pod_device(self.number, number),
+            mac: pod_mac(self.number, number),
+        };
+        let addresses = pod(self.number, number);
+        let pod = Pod {
+            port: slot.build(&mut self.node, &addresses),
+            mac: slot.mac,
+            addresses: addresses.to_vec(),
+        };
+        let name = format!("{}{number}", letter(self.number));
+        network.pods.insert(name, pod);
     }
 
     fn port(&self, device: &str) -> Port {
