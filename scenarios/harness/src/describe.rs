@@ -1,7 +1,7 @@
 //! Parts of a recording as one line each, the same in every report.
 
 use crate::frame;
-use crate::recording::{Cost, DropReason, End, Hop, ProgramLoad};
+use crate::recording::{Answer, Cost, DropReason, End, Hop, ProgramLoad};
 
 /// A hop: where, which program, what it returned, and the frame after it.
 pub fn hop(hop: &Hop) -> String {
@@ -12,6 +12,11 @@ pub fn hop(hop: &Hop) -> String {
         hop.outcome(),
         frame::line(&hop.bytes)
     )
+}
+
+/// What a responder sent.
+pub fn answer(answer: &Answer) -> String {
+    format!("{} <- {}", answer.port, frame::line(&answer.bytes))
 }
 
 /// An end with the frame that arrived there, or why it was dropped.

@@ -54,6 +54,7 @@ pub mod plan;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod responder;
 pub mod runner;
 pub mod scenario;
 pub mod show;

@@ -20,6 +20,7 @@ pub use twinpath_node::{
 
 pub use name::{DeviceName, NodeName, ObjectName, SocketName};
 
+use crate::responder::Responder;
 use crate::socket::SocketCall;
 
 /// One run: nodes, what stands on them, and what happens to them.
@@ -31,6 +32,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Which veth devices are the two ends of one pair. The far end of any other is the harness.
     pub wires: Vec<[Port; 2]>,
+    /// What answers at the far ends of devices without a wire, if anything does.
+    pub responders: BTreeMap<Port, Responder>,
     /// In the order in which they happen.
     pub stimuli: Vec<Stimulus>,
     /// Seed of everything random that a program can see.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
+use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName, Port};
 use crate::socket::Called;
 
 pub use twinpath_node::DropReason;
@@ -57,6 +57,19 @@ pub struct Journey {
     pub events: Vec<Event>,
     /// What the call gave, if the stimulus was one on a socket.
     pub called: Option<Called>,
+    /// What responders sent when it reached them, or an answer of another one did, in order.
+    pub answers: Vec<Answer>,
+}
+
+/// A frame that a responder sent.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The device at whose far end it is, where the frame arrived.
+    pub port: Port,
+    /// The frame.
+    pub bytes: Vec<u8>,
+    /// What came of it; answers to it are beside it.
+    pub journey: Journey,
 }
 
 /// One program run.

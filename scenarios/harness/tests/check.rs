@@ -262,3 +262,27 @@ fn a_kernel_that_is_too_old_is_left_out() {
     assert!(told.starts_with(" skip check::old"), "{told}");
     assert!(told.contains(&reason), "{told}");
 }
+
+/// Each answer is a datagram that the other one sends back.
+#[test]
+fn responders_that_answer_each_other_are_stopped() {
+    let text = r#"
+        description = "Two echoes"
+        responders = { a1 = "echo", b1 = "echo" }
+
+        [topology]
+        nodes = 2
+        pods = 1
+
+        [[step]]
+        from = "a1"
+        send = "udp 10.0.1.1:7 > 10.0.2.1:7"
+    "#;
+    let scenario = Scenario::parse("echoes.toml".as_ref(), text.to_owned()).expect("a scenario");
+    let case = scenario.case().expect("a case");
+    let refused = Arm::Emulator(Engine::Checked)
+        .run(&case.plan)
+        .expect_err("there is no end");
+    let expected = "failed to stop responders that answer each other: 64 answers to one frame";
+    assert_eq!(refused.to_string(), expected);
+}

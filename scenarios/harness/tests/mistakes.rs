@@ -326,6 +326,16 @@ fn mistakes_in_networks_are_shown_in_their_place() {
         ),
         ("an end at an unknown pod", "reaches b1", "reaches c1"),
         (
+            "an unknown responder",
+            "[topology]",
+            "[responders]\na1 = \"ecko\"\n\n[topology]",
+        ),
+        (
+            "a responder within the network",
+            "[topology]",
+            "[responders]\n\"b/eth0\" = \"echo\"\n\n[topology]",
+        ),
+        (
             "an unknown overlay",
             "pods = 1",
             "pods = 1\noverlay = \"geneve\"",

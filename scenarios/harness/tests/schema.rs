@@ -66,6 +66,7 @@ fn the_schema_names_the_keys() {
             "node",
             "object",
             "policy",
+            "responders",
             "seed",
             "service",
             "step",

@@ -31,6 +31,8 @@ pub struct Expectation {
     pub reason: Option<String>,
     /// What a call on a socket gives, by name; of an address without a port only the IP address counts.
     pub gives: Vec<(&'static str, String)>,
+    /// Of each frame that responders send, in order.
+    pub answers: Option<Vec<Expectation>>,
 }
 
 impl Expectation {

@@ -7,7 +7,7 @@ use crate::describe;
 use crate::diff::{Difference, Values};
 use crate::frame;
 use crate::plan::Port;
-use crate::recording::{Cost, End, Journey};
+use crate::recording::{Answer, Cost, End, Journey};
 use crate::scenario::Budget;
 
 use super::expectation::{Expectation, ExpectedEnd};
@@ -45,7 +45,35 @@ pub(super) fn check(
             .and_then(|cost| check_cost(expected.cost, cost)),
     ];
     let outputs = check_outputs(expected, input, &journey.ends);
-    whole.into_iter().flatten().chain(outputs).collect()
+    let answers = expected.answers.as_ref();
+    let answers = answers.map(|expected| check_answers(expected, &journey.answers, decoder));
+    let answers = answers.into_iter().flatten();
+    whole
+        .into_iter()
+        .flatten()
+        .chain(outputs)
+        .chain(answers)
+        .collect()
+}
+
+fn check_answers(expected: &[Expectation], got: &[Answer], decoder: &Decoder) -> Vec<Difference> {
+    if expected.len() != got.len() {
+        let lines = got
+            .iter()
+            .map(|answer| Values::only_right("answer", describe::answer(answer)));
+        let count = Values::unequal("count", expected.len(), got.len());
+        let difference = Difference::of("answers", count.into_iter().chain(lines));
+        return difference.into_iter().collect();
+    }
+    let pairs = expected.iter().zip(got).zip(1..);
+    let differences = pairs.flat_map(|((expected, got), number)| {
+        let unequal = check(expected, &got.bytes, &got.journey, decoder).into_iter();
+        unequal.map(move |difference| Difference {
+            place: format!("answer {number}, {}", difference.place),
+            ..difference
+        })
+    });
+    differences.collect()
 }
 
 fn check_call(expected: &Expectation, journey: &Journey) -> Option<Difference> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::decode::Decoder;
 use crate::describe;
 use crate::frame;
-use crate::recording::{End, Event, Hop, Journey};
+use crate::recording::{Answer, End, Event, Hop, Journey};
 use crate::socket::without_chosen_port;
 
 use super::chosen::Chosen;
@@ -62,7 +62,36 @@ pub(super) fn compare(
                 .map(|event| decoder.event_line(event))
         });
     }
-    walk.result
+    let mut result = walk.result;
+    for (index, pair) in pairs(&left.answers, &right.answers).enumerate() {
+        let number = index + 1;
+        let only = |values| one("sent".to_owned(), values).into_iter().collect();
+        let differences: Vec<Difference> = match pair {
+            Pair::Left(answer) => only(Values::only_left("answer", describe::answer(answer))),
+            Pair::Right(answer) => only(Values::only_right("answer", describe::answer(answer))),
+            Pair::Both(left, right) => answer((left, right), decoder, chosen, rules),
+        };
+        let there = differences.into_iter().map(|difference| Difference {
+            place: format!("answer {number}, {}", difference.place),
+            ..difference
+        });
+        result.differences.extend(there);
+    }
+    result
+}
+
+/// In what two answers and what came of them differ.
+fn answer(
+    (left, right): (&Answer, &Answer),
+    decoder: &Decoder,
+    chosen: &Chosen,
+    rules: &mut BTreeSet<Rule>,
+) -> Vec<Difference> {
+    let port = Values::unequal("at", &left.port, &right.port);
+    let bytes = frame::differences(&left.bytes, &right.bytes);
+    let sent = Difference::of("sent", port.into_iter().chain(bytes));
+    let came = compare(&left.journey, &right.journey, decoder, chosen, rules);
+    sent.into_iter().chain(came.differences).collect()
 }
 
 #[derive(Default)]

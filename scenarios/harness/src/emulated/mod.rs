@@ -40,6 +40,7 @@ use twinpath_node::{AttachError, BuildError, DeviceId, HookKind, World, WorldErr
 use crate::backend::Backend;
 use crate::plan::{DeviceName, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
 use crate::recording::{Journey, MapRef, Recording, Warning};
+use crate::responder::{Conversation, Endless};
 use calls::Callers;
 
 /// What executes the programs' instructions.
@@ -115,6 +116,9 @@ pub enum EmulatedError {
         "failed to let a frame arrive while sockets are open: the emulator does not support packets between sockets and devices"
     )]
     OpenSockets,
+    /// Answers without end.
+    #[error("failed to {0}")]
+    Endless(#[from] Endless),
     /// A name in the plan refers to nothing.
     #[error("no {kind} is named `{name}`")]
     Unknown {
@@ -186,9 +190,29 @@ impl Emulation {
                 node,
                 device,
                 bytes,
-            } => self.frame(node, device, bytes),
+            } => self.frame_and_answers(node, device, bytes),
             StimulusKind::Call { node, socket, call } => self.call(node, socket, call),
         }
+    }
+
+    fn frame_and_answers(
+        &mut self,
+        node: &NodeName,
+        device: &DeviceName,
+        bytes: &[u8],
+    ) -> Result<Journey, EmulatedError> {
+        let mut journey = self.frame(node, device, bytes)?;
+        if self.plan.responders.is_empty() {
+            return Ok(journey);
+        }
+        let plan = self.plan.clone();
+        let mut conversation = Conversation::about(&plan, &journey);
+        while let Some((port, answer)) = conversation.next_answer() {
+            let came = self.frame(&port.node, &port.device, &answer)?;
+            conversation.answered(port, answer, came)?;
+        }
+        journey.answers = conversation.into_answers();
+        Ok(journey)
     }
 
     fn frame(

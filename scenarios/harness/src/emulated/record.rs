@@ -43,8 +43,8 @@ impl Emulation {
         Ok(Journey {
             ends,
             events: events(&mut self.world.machine, &self.maps),
-            called: None,
             hops,
+            ..Journey::default()
         })
     }
 

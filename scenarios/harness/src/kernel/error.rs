@@ -9,6 +9,7 @@ use aya::programs::ProgramError;
 use super::probe::Missing;
 use super::tap::TapError;
 use crate::plan::{DeviceName, Hook, NodeName, ObjectName, Port};
+use crate::responder::Endless;
 
 /// What can keep a plan from running in the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum Error {
     /// A stimulus at a device whose far end is not the harness.
     #[error("let a frame arrive at `{0}`: what is at its other end is the plan's own")]
     NoEdge(Port),
+    /// Answers without end.
+    #[error("{0}")]
+    Endless(#[from] Endless),
     /// A socket sent packets by a device.
     #[error("{0}: packets of sockets that leave their node are not supported")]
     LeftNode(String),

@@ -21,6 +21,7 @@ use crate::plan::{
     StimulusKind,
 };
 use crate::recording::{Event, Journey, Recording};
+use crate::responder::Conversation;
 use crate::socket::SocketCall;
 
 /// A plan's nodes in the kernel.
@@ -152,7 +153,14 @@ impl<'a> World<'a> {
                 self.call(number, node, socket, call).await?
             }
         };
-        journey.events = self.events(number)?;
+        let mut conversation = Conversation::about(self.plan, &journey);
+        while let Some((port, answer)) = conversation.next_answer() {
+            let came = self
+                .frame(number, &port.node, &port.device, &answer)
+                .await?;
+            conversation.answered(port, answer, came)?;
+        }
+        journey.answers = conversation.into_answers();
         Ok(journey)
     }
 
@@ -183,7 +191,10 @@ impl<'a> World<'a> {
             bytes: bytes.to_vec(),
             tagged: false,
         };
-        Ok(observations.into_journey(self.plan, &arrived, &self.untapped))
+        Ok(Journey {
+            events: self.events(number)?,
+            ..observations.into_journey(self.plan, &arrived, &self.untapped)
+        })
     }
 
     /// A call, and all that comes of it inside of its node.
@@ -203,6 +214,7 @@ impl<'a> World<'a> {
         }
         Ok(Journey {
             called: Some(called),
+            events: self.events(number)?,
             ..Journey::default()
         })
     }

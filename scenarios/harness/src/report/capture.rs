@@ -44,8 +44,12 @@ fn capture(plan: &Plan, recording: &Recording, path: &Path) -> Result<(), WriteE
     let mut writer = Writer::new(plan, path)?;
     for (stimulus, journey) in plan.stimuli.iter().zip(&recording.journeys) {
         writer.arrival(stimulus, journey)?;
-        for end in &journey.ends {
-            writer.end(stimulus.at, end)?;
+        writer.ends(stimulus.at, journey)?;
+        for answer in &journey.answers {
+            let place = (&answer.port.node, &answer.port.device);
+            let fate = format!("answer: {}", fate(&answer.journey));
+            writer.frame(stimulus.at, place, &answer.bytes, fate)?;
+            writer.ends(stimulus.at, &answer.journey)?;
         }
     }
     writer.writer.finish()?.commit()
@@ -81,6 +85,11 @@ impl<'a> Writer<'a> {
             } => self.frame(stimulus.at, (node, device), bytes, fate(journey)),
             StimulusKind::Call { .. } => Ok(()),
         }
+    }
+
+    fn ends(&mut self, at: Duration, journey: &Journey) -> Result<(), WriteError> {
+        let mut ends = journey.ends.iter();
+        ends.try_for_each(|end| self.end(at, end))
     }
 
     fn end(&mut self, at: Duration, end: &End) -> Result<(), WriteError> {

@@ -7,7 +7,9 @@ use serde::Serialize;
 use crate::decode::{Decoder, hex};
 use crate::diff::{Diff, Difference, PacketDiff, Values};
 use crate::plan::{Stimulus, StimulusKind};
-use crate::recording::{Cost, End, Event, Hop, Journey, ProgramLoad, Recording, Verdict, Warning};
+use crate::recording::{
+    Answer, Cost, End, Event, Hop, Journey, ProgramLoad, Recording, Verdict, Warning,
+};
 use crate::runner::{Outcome, Run, Status};
 use crate::scenario::Source;
 
@@ -64,10 +66,29 @@ struct PacketPart {
     node: String,
     #[serde(flatten)]
     what: StimulusPart,
+    #[serde(flatten)]
+    journey: JourneyPart,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<AnswerPart>,
+}
+
+/// What came of a frame.
+#[derive(Debug, Serialize)]
+struct JourneyPart {
     hops: Vec<HopPart>,
     ends: Vec<EndPart>,
     events: Vec<EventPart>,
     cost: Option<CostPart>,
+}
+
+/// A frame that a responder sent.
+#[derive(Debug, Serialize)]
+struct AnswerPart {
+    node: String,
+    device: String,
+    bytes: String,
+    #[serde(flatten)]
+    journey: JourneyPart,
 }
 
 /// A frame, or a call on a socket.
@@ -256,6 +277,19 @@ impl PacketPart {
             nanoseconds: stimulus.at.as_nanos(),
             node: node.to_string(),
             what,
+            journey: JourneyPart::new(journey, decoder),
+            answers: journey
+                .answers
+                .iter()
+                .map(|answer| AnswerPart::new(answer, decoder))
+                .collect(),
+        }
+    }
+}
+
+impl JourneyPart {
+    fn new(journey: &Journey, decoder: &Decoder) -> Self {
+        Self {
             hops: journey.hops.iter().map(HopPart::new).collect(),
             ends: journey.ends.iter().map(EndPart::new).collect(),
             events: journey
@@ -264,6 +298,17 @@ impl PacketPart {
                 .map(|event| EventPart::new(event, decoder))
                 .collect(),
             cost: journey.cost().map(CostPart::new),
+        }
+    }
+}
+
+impl AnswerPart {
+    fn new(answer: &Answer, decoder: &Decoder) -> Self {
+        Self {
+            node: answer.port.node.to_string(),
+            device: answer.port.device.to_string(),
+            bytes: hex(&answer.bytes),
+            journey: JourneyPart::new(&answer.journey, decoder),
         }
     }
 }

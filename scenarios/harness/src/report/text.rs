@@ -174,6 +174,10 @@ fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
     for (index, (stimulus, journey)) in outcome.case.plan.stimuli.iter().zip(journeys).enumerate() {
         writeln!(out, "{:>7}  {}", index + 1, arrival(stimulus))?;
         writeln!(out, "{:9}{}", "", Styled(FAINT, fate(journey)))?;
+        for answer in &journey.answers {
+            writeln!(out, "{:>7}  {}", "answer", describe::answer(answer))?;
+            writeln!(out, "{:9}{}", "", Styled(FAINT, fate(&answer.journey)))?;
+        }
     }
     Ok(())
 }

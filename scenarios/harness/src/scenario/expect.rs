@@ -34,6 +34,9 @@ pub struct PacketExpect {
     pub says: Option<Located<OneOrMore>>,
     /// The reason that the one drop event gives, by the name that the event's decoder prints.
     pub reason: Option<Located<String>>,
+    /// What is expected of each frame that `responders` send because of the packet, in order; an empty list is that there is
+    /// none.
+    pub answers: Option<Vec<PacketExpect>>,
     /// How a call on a socket ends: "done", "ECONNREFUSED".
     pub result: Option<Located<String>>,
     /// The address that `getsockname` or `getpeername` tells, or where a datagram came from. Of addresses the port can be

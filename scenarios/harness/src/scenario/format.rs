@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use twinpath_control::{Endpoint, Known, PolicyRule, Service, Settings};
 
+use crate::responder::Responder;
+
 use super::expect::{FinalExpect, OneOrMore, PacketExpect};
 use super::kernel::KernelVersion;
 use super::literal::{self, Bytes};
@@ -43,6 +45,10 @@ pub struct ScenarioFile {
     /// scenario's: there frames arrive from, and there they leave to.
     #[serde(default)]
     pub wires: Vec<Located<Wire>>,
+    /// What answers at the far ends of devices, by pod or by device: `{ b1 = "echo" }`. Each answer happens before the next
+    /// step.
+    #[serde(default)]
+    pub responders: BTreeMap<Located<String>, Responder>,
     /// Nodes.
     #[serde(default, rename = "node")]
     pub nodes: Vec<NodeEntry>,

@@ -3,6 +3,7 @@
 //! A network is a row of nodes with wires between them, each with devices that lead outside, and at times a tunnel
 //! between the first two. `TWINPATH_SEED` draws others, `TWINPATH_CASES` is how many; each gets [`PACKETS`] packets.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use twinpath::arm::Arm;
@@ -409,6 +410,7 @@ fn draw(seed: u64) -> Plan {
             name: format!("networks::{seed}"),
             nodes: Vec::new(),
             wires: Vec::new(),
+            responders: BTreeMap::new(),
             stimuli: Vec::new(),
             seed: 0,
         },

@@ -20,6 +20,7 @@ fn plan() -> Plan {
             ..crate::plan::NodePlan::bare(node())
         }],
         wires: Vec::new(),
+        responders: BTreeMap::new(),
         stimuli: Vec::new(),
         seed: 0,
     }

@@ -152,6 +152,7 @@ fn expects_of_packets(expect: &PacketExpect) -> bool {
         || expect.checksums_right.is_some()
         || !expect.fields.is_empty()
         || expect.cost != Budget::default()
+        || expect.answers.is_some()
 }
 
 fn gives(expect: &PacketExpect) -> Vec<(&'static str, String)> {

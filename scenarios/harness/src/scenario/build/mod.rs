@@ -71,6 +71,7 @@ impl Scenario {
             names: Names::new(&network, &endpoints, &population),
         };
         let (stimuli, packets) = steps.stimuli(&file.steps)?;
+        let responders = steps.responders(&file.responders)?;
         let expectations = Expectations {
             packets,
             maps: maps.expectations(&file.expect)?,
@@ -102,6 +103,7 @@ impl Scenario {
             name: self.name.clone(),
             nodes,
             wires: network.wires.clone(),
+            responders,
             stimuli,
             seed: file.seed,
         };

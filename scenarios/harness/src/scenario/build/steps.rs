@@ -178,7 +178,7 @@ impl Steps<'_> {
         self.network.ports().filter(|port| self.is_edge(port))
     }
 
-    fn is_edge(&self, port: &Port) -> bool {
+    pub(super) fn is_edge(&self, port: &Port) -> bool {
         let device = self.network.device(port);
         let mut ends = self.network.wires.iter().flatten();
         device.is_some_and(|device| device.kind == DeviceKind::Veth) && ends.all(|end| end != port)
@@ -319,6 +319,14 @@ impl Steps<'_> {
                 .map(|reason| self.reason(reason))
                 .transpose()?,
             gives: Vec::new(),
+            answers: expect
+                .answers
+                .as_ref()
+                .map(|answers| {
+                    let answers = answers.iter().map(|expect| self.expectation(expect, line));
+                    answers.collect()
+                })
+                .transpose()?,
         })
     }
 
