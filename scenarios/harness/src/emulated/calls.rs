@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use twinpath_machine::{AttachType, Errno, ProgramId, SocketId};
+use twinpath_machine::{AttachType, Errno, Machine, ProgramId, SocketId};
 use twinpath_node::{
-    AttachMode, CgroupId, Connected, NodeId, Protocol, RouteKind, Socket, SocketError, State, Task,
-    World,
+    AttachMode, CgroupId, Connected, NodeId, Protocol, RouteKind, Socket, SocketError, SocketRun,
+    State, Task, World,
 };
 
-use super::record::{events, explain};
+use super::record::{events, explain, warn};
 use super::{EmulatedError, Emulation, unknown};
 use crate::plan::{NodeName, NodePlan, SocketName};
 use crate::recording::Journey;
@@ -111,13 +111,20 @@ impl Emulation {
             return Err(refused(what));
         }
         let routed = !plan.routes.is_empty();
-        let called = match self.make(node, name, call) {
+        let made = self.make(node, name, call);
+        // What else the programs did shows in what they tell.
+        let runs = self.world.take_socket_runs();
+        let warnings = runs.iter().flat_map(|run| &run.warnings);
+        let machine = &self.world.machine;
+        self.warnings
+            .extend(warnings.map(|warning| warn(machine, warning)));
+        let called = match made {
             Ok(called) => called,
             Err(Ended::Unsupported(what)) => return Err(refused(what)),
             Err(Ended::Call(SocketError::Errno(Errno::ENETUNREACH))) if routed => {
                 return Err(refused("routes for the packets of sockets"));
             }
-            Err(Ended::Call(error)) => Called::just(self.failed(error)),
+            Err(Ended::Call(error)) => Called::just(failed(machine, &runs, error)),
         };
         let subject = match call {
             SocketCall::Accept(new) if called.result == CallResult::Done => new,
@@ -130,31 +137,12 @@ impl Emulation {
         })
     }
 
-    fn failed(&mut self, error: SocketError) -> CallResult {
-        match error {
-            SocketError::Errno(errno) => CallResult::Failed(errno),
-            SocketError::Returned(number) => CallResult::Returned(number),
-            SocketError::Fault(fault) => {
-                let runs = self.world.take_socket_runs();
-                let machine = &self.world.machine;
-                let program = runs.last().map(|run| run.program);
-                CallResult::Fault(explain(
-                    machine,
-                    program.unwrap_or(ProgramId(u32::MAX)),
-                    &fault,
-                ))
-            }
-        }
-    }
-
     fn make(
         &mut self,
         node: &NodeName,
         name: &SocketName,
         call: &SocketCall,
     ) -> Result<Called, Ended> {
-        // What the programs did shows in what they tell.
-        self.world.take_socket_runs();
         if let SocketCall::Open(family, protocol) = call {
             self.close(name)?;
             let task = self.callers.tasks.get(node).ok_or(Errno::EBADF)?.0;
@@ -241,6 +229,19 @@ impl Emulation {
             local: listed.map(Socket::local).filter(is_there),
             peer: listed.map(Socket::remote).filter(is_there),
             ..called
+        }
+    }
+}
+
+/// The end of a call that gave nothing, whose programs ran.
+fn failed(machine: &Machine, runs: &[SocketRun], error: SocketError) -> CallResult {
+    match error {
+        SocketError::Errno(errno) => CallResult::Failed(errno),
+        SocketError::Returned(number) => CallResult::Returned(number),
+        SocketError::Fault(fault) => {
+            let program = runs.last().map(|run| run.program);
+            let program = program.unwrap_or(ProgramId(u32::MAX));
+            CallResult::Fault(explain(machine, program, &fault))
         }
     }
 }

@@ -193,7 +193,7 @@ pub(crate) fn explain(machine: &Machine, program: ProgramId, fault: &Fault) -> P
 }
 
 /// What the program did, and on which line.
-fn warn(machine: &Machine, warning: &UninitializedStack) -> Warning {
+pub(super) fn warn(machine: &Machine, warning: &UninitializedStack) -> Warning {
     let program = machine.program(warning.program);
     let name = program.map_or("", |program| &program.name);
     let source = source(machine, warning.program, warning.instruction);
