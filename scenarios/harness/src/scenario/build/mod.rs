@@ -10,6 +10,7 @@ mod network;
 mod nodes;
 mod objects;
 mod pods;
+mod responders;
 mod steps;
 mod topology;
 
