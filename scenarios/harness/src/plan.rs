@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::recording::MapRef;
 use ipnet::IpNet;
 use twinpath_machine::AttachType;
 pub use twinpath_node::{
@@ -221,6 +222,34 @@ pub enum StimulusKind {
         socket: SocketName,
         /// The call.
         call: SocketCall,
+    },
+    /// User space changes maps of a node.
+    Change {
+        /// The node.
+        node: NodeName,
+        /// In this order.
+        changes: Vec<MapChange>,
+    },
+}
+
+/// A change of a map by user space while a plan runs.
+#[derive(Debug, Clone)]
+pub enum MapChange {
+    /// An element is written, whether there was one or not.
+    Write {
+        /// The map.
+        map: MapRef,
+        /// The key as the program sees it.
+        key: Vec<u8>,
+        /// The value as the program sees it; each CPU of a per-CPU map gets it.
+        value: Vec<u8>,
+    },
+    /// An element is taken away that is there.
+    Delete {
+        /// The map.
+        map: MapRef,
+        /// The key as the program sees it.
+        key: Vec<u8>,
     },
 }
 

@@ -211,6 +211,21 @@ fn mistakes_in_manifests_and_of_names_are_shown_in_their_place() {
         ("an end at an unknown pod", "reaches db", "reaches cache"),
         ("a file that is not there", "cluster.yaml", "clusters.yaml"),
         (
+            "a change that is none",
+            "[[step]]",
+            "[[step]]\nchange.manifests = [\"cluster.yaml\"]\n\n[[step]]",
+        ),
+        (
+            "a change with a packet",
+            "send =",
+            "change.deny = [\"192.0.2.0/24\"]\nsend =",
+        ),
+        (
+            "a change of what there is not",
+            "[[step]]",
+            "[[step]]\nchange.polices = []\n\n[[step]]",
+        ),
+        (
             "a pod with an identity",
             "[[step]]",
             "[[endpoint]]\nname = \"web\"\ndevice = \"lxc1\"\nmac = \"02:00:00:00:0e:01\"\nidentity = 7\n\n[[step]]",

@@ -38,7 +38,7 @@ use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
 use twinpath_node::{AttachError, BuildError, DeviceId, HookKind, World, WorldError};
 
 use crate::backend::Backend;
-use crate::plan::{DeviceName, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
+use crate::plan::{DeviceName, MapChange, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
 use crate::recording::{Journey, MapRef, Recording, Warning};
 use crate::responder::{Conversation, Endless};
 use calls::Callers;
@@ -192,6 +192,10 @@ impl Emulation {
                 bytes,
             } => self.frame_and_answers(node, device, bytes),
             StimulusKind::Call { node, socket, call } => self.call(node, socket, call),
+            StimulusKind::Change { changes, .. } => {
+                changes.iter().try_for_each(|change| self.change(change))?;
+                Ok(Journey::default())
+            }
         }
     }
 
@@ -228,6 +232,23 @@ impl Emulation {
         let id = id.ok_or_else(|| unknown("device", device))?;
         let journey = std::mem::take(self.world.inject(id, bytes));
         self.recorded(&journey)
+    }
+
+    fn change(&mut self, change: &MapChange) -> Result<(), EmulatedError> {
+        let (MapChange::Write { map, .. } | MapChange::Delete { map, .. }) = change;
+        let id = self.maps.get(map).ok_or_else(|| unknown("map", map))?;
+        let machine = &mut self.world.machine;
+        let store = &mut machine.maps[*id];
+        let changed = match change {
+            MapChange::Write { key, value, .. } => {
+                store.user_update(&mut machine.memory, key, value, 0)
+            }
+            MapChange::Delete { key, .. } => store.delete(&mut machine.memory, key),
+        };
+        changed.map_err(|errno| EmulatedError::Map {
+            map: map.clone(),
+            errno,
+        })
     }
 
     fn set_clocks(&mut self, now: u64) -> Result<(), EmulatedError> {

@@ -66,6 +66,16 @@ pub fn write(map: &Map, name: &str, key: &[u8], value: &[u8], cpus: Cpus) -> Res
         .map_err(Error::system(format!("write map `{name}`")))
 }
 
+/// Takes an element away.
+///
+/// # Errors
+/// For a key of the wrong size, and the kernel's refusal.
+pub fn delete(map: &Map, name: &str, key: &[u8]) -> Result<(), Error> {
+    check(name, "key", key, map.shape().key_size)?;
+    let what = format!("delete an element of map `{name}`");
+    map.delete(key).map_err(Error::system(what))
+}
+
 fn check(map: &str, what: &'static str, given: &[u8], expected: u32) -> Result<(), Error> {
     if given.len() == expected as usize {
         return Ok(());

@@ -19,8 +19,8 @@ use super::sysctl;
 use super::tap::record::INTAKE;
 use super::tap::{Observer, TapError};
 use crate::plan::{
-    Attachment, DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, MapValue, NodeName, NodePlan,
-    ObjectName, SocketName,
+    Attachment, DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, MapChange, MapValue, NodeName,
+    NodePlan, ObjectName, SocketName,
 };
 use crate::recording::{MapContents, MapRef, ProgramLoad};
 use crate::socket::{Called, SocketCall};
@@ -274,6 +274,25 @@ impl<'a> Node<'a> {
         let nanoseconds = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         let now = nanoseconds.to_ne_bytes();
         contents::write(map, &cell.map, &cell.key, &now, Cpus::All)
+    }
+
+    /// Changes the objects' maps.
+    ///
+    /// # Errors
+    /// When there is no such map, or the kernel refuses.
+    pub fn change(&mut self, changes: &[MapChange]) -> Result<(), Error> {
+        for change in changes {
+            let (MapChange::Write { map, .. } | MapChange::Delete { map, .. }) = change;
+            let name = &map.map;
+            let store = object_of(&mut self.objects, &self.plan.name, &map.object)?.map(name)?;
+            match change {
+                MapChange::Write { key, value, .. } => {
+                    contents::write(store, name, key, value, Cpus::All)?;
+                }
+                MapChange::Delete { key, .. } => contents::delete(store, name, key)?,
+            }
+        }
+        Ok(())
     }
 
     /// How the programs were loaded, object by object.

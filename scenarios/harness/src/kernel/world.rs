@@ -152,6 +152,11 @@ impl<'a> World<'a> {
             StimulusKind::Call { node, socket, call } => {
                 self.call(number, node, socket, call).await?
             }
+            StimulusKind::Change { node, changes } => {
+                let node = self.node_number(node)?;
+                self.nodes[node].change(changes)?;
+                Journey::default()
+            }
         };
         let mut conversation = Conversation::about(self.plan, &journey);
         while let Some((port, answer)) = conversation.next_answer() {

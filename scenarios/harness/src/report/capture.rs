@@ -83,7 +83,7 @@ impl<'a> Writer<'a> {
                 device,
                 bytes,
             } => self.frame(stimulus.at, (node, device), bytes, fate(journey)),
-            StimulusKind::Call { .. } => Ok(()),
+            StimulusKind::Call { .. } | StimulusKind::Change { .. } => Ok(()),
         }
     }
 

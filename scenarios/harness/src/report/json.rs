@@ -103,6 +103,10 @@ enum StimulusPart {
         call: String,
         gave: BTreeMap<&'static str, String>,
     },
+    Change {
+        /// How many map entries were written or deleted.
+        changes: usize,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -270,6 +274,10 @@ impl PacketPart {
                 let gave = called.flat_map(|called| called.fields(|address| address.to_string()));
                 let (call, gave) = (call.line(socket), gave.collect());
                 (node, StimulusPart::Call { call, gave })
+            }
+            StimulusKind::Change { node, changes } => {
+                let changes = changes.len();
+                (node, StimulusPart::Change { changes })
             }
         };
         Self {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::describe;
 use crate::diff::{Diff, PacketDiff};
 use crate::frame;
-use crate::plan::{Stimulus, StimulusKind};
+use crate::plan::{MapChange, Stimulus, StimulusKind};
 use crate::recording::{Cost, Hop, Journey, Warning};
 use crate::runner::{Outcome, Status};
 use crate::scenario::Source;
@@ -225,6 +225,15 @@ pub fn arrival(stimulus: &Stimulus) -> String {
             bytes,
         } => format!("{} <- {}", node.with(device), frame::line(bytes)),
         StimulusKind::Call { node, socket, call } => node.with(call.line(socket)),
+        StimulusKind::Change { node, changes } => {
+            let written = changes.iter();
+            let written = written.filter(|change| matches!(change, MapChange::Write { .. }));
+            let written = written.count();
+            let deleted = changes.len() - written;
+            node.with(format_args!(
+                "map entries change: {written} written, {deleted} deleted"
+            ))
+        }
     }
 }
 

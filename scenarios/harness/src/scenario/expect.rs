@@ -12,7 +12,7 @@ use super::literal::Bytes;
 use super::source::Located;
 
 /// What is expected of a packet. What is left out is not looked at.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PacketExpect {
     /// The verdict of each program that the packet meets, in order: "XDP_TX", or `["XDP_PASS", "TC_ACT_SHOT"]`.

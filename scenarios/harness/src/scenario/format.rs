@@ -150,6 +150,8 @@ pub struct Step {
     pub node: Option<Located<String>>,
     /// The pod of a `[topology]` that sends it.
     pub from: Option<Located<String>>,
+    /// The cluster changes: from here on it has these parts in place of those that it had.
+    pub change: Option<Located<Change>>,
     /// How long after the step before: `10ms`, `6h`.
     pub after: Option<Delay>,
     /// What is expected of the packet, of each packet of the capture, or of the last call.
@@ -158,6 +160,29 @@ pub struct Step {
     /// Packets of the capture of which something else is expected. The first that fits counts, and alone.
     #[serde(default, rename = "except")]
     pub exceptions: Vec<Located<Exception>>,
+}
+
+/// Parts of a cluster that take the place of those that it had; what is left out stays. The maps of each node are then
+/// made what they would be if the scenario had said so from the start, but for what programs have written.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Change {
+    /// Kubernetes manifests, relative to the scenario file. A pod that was in those before and is not in these is gone;
+    /// one that is new has no device.
+    pub manifests: Option<Vec<Located<PathBuf>>>,
+    /// Endpoints, of those that there were at the start.
+    #[serde(rename = "endpoint")]
+    pub endpoints: Option<Vec<Located<Endpoint>>>,
+    /// Services.
+    #[serde(rename = "service")]
+    pub services: Option<Vec<Located<Service>>>,
+    /// Who may speak with endpoints.
+    #[serde(rename = "policy")]
+    pub policies: Option<Vec<Located<PolicyRule>>>,
+    /// Who addresses are.
+    pub ipcache: Option<Vec<Located<Known>>>,
+    /// Source networks that are dropped.
+    pub deny: Option<Vec<Located<Network>>>,
 }
 
 /// Packets of a capture of which something else is expected than of the others.

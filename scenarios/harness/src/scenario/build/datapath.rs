@@ -216,7 +216,7 @@ fn first(file: &ScenarioFile) -> Range<usize> {
     parts.chain(deny).next().unwrap_or_default()
 }
 
-fn no_datapath(source: &Arc<Source>, place: Range<usize>) -> ScenarioError {
+pub(super) fn no_datapath(source: &Arc<Source>, place: Range<usize>) -> ScenarioError {
     Problem::new(
         "no object of this scenario is the datapath",
         "expected `[[map]]` for the maps of other objects",

@@ -1,6 +1,7 @@
 //! From a scenario to a [`Case`]: every name resolved, every byte counted.
 
 mod calls;
+mod changes;
 mod datapath;
 mod fields;
 mod manifests;
@@ -18,6 +19,7 @@ use crate::check::Expectations;
 use crate::decode::Decoder;
 use crate::plan::{NodeName, NodePlan, ObjectName, Plan};
 
+use self::changes::Phase;
 use self::maps::Maps;
 use self::names::Names;
 use self::network::Network;
@@ -54,11 +56,20 @@ impl Scenario {
         network.name_endpoints(&endpoints, &population);
         let objects = Objects::read(source, &file.objects, &network)?;
         let states = datapath::states(source, file, &endpoints, &network, &population)?;
-        let decoder = Decoder::new(states.iter().flat_map(|(node, state)| {
-            let names = state.as_ref().map(|state| state.names(&population));
-            let names = names.unwrap_or_default();
+        let mut phases = vec![Phase {
+            file: file.clone(),
+            endpoints: endpoints.clone(),
+            population: population.clone(),
+            states: states.clone(),
+        }];
+        for change in file.steps.iter().filter_map(|step| step.change.as_ref()) {
+            let next = phases[phases.len() - 1].after(source, &network, change)?;
+            phases.push(next);
+        }
+        let decoder = Decoder::new(network.nodes.iter().flat_map(|node| {
+            let names = names(&node.name, &phases);
             let datapaths = objects.datapaths();
-            datapaths.map(move |object| ((node.clone(), object.clone()), names.clone()))
+            datapaths.map(move |object| ((node.name.clone(), object.clone()), names.clone()))
         }));
         let maps = Maps {
             source,
@@ -70,12 +81,6 @@ impl Scenario {
             source,
             network: &network,
             names: Names::new(&network, &endpoints, &population),
-        };
-        let (stimuli, packets) = steps.stimuli(&file.steps)?;
-        let responders = steps.responders(&file.responders)?;
-        let expectations = Expectations {
-            packets,
-            maps: maps.expectations(&file.expect)?,
         };
         let mut nodes = network.nodes.clone();
         for node in &mut nodes {
@@ -100,6 +105,22 @@ impl Scenario {
             datapath::settings(source, file, &objects, &mut node.objects)?;
             node.clock = datapath::clock(&objects, &mut node.objects);
         }
+        let mut changes = Vec::new();
+        let steps_that_change = file.steps.iter().filter_map(|step| step.change.as_ref());
+        for (change, phases) in steps_that_change.zip(phases.windows(2)) {
+            let object = objects.datapaths().next();
+            let object = object.ok_or_else(|| datapath::no_datapath(source, change.span()))?;
+            let [before, after] = [&phases[0].states, &phases[1].states];
+            changes.push(changes::between(
+                source, change, &nodes, object, before, after,
+            )?);
+        }
+        let (stimuli, packets) = steps.stimuli(&file.steps, changes)?;
+        let responders = steps.responders(&file.responders)?;
+        let expectations = Expectations {
+            packets,
+            maps: maps.expectations(&file.expect)?,
+        };
         let plan = Plan {
             name: self.name.clone(),
             nodes,
@@ -114,6 +135,23 @@ impl Scenario {
             decoder,
             kernel: file.kernel,
         })
+    }
+}
+
+/// What is behind the numbers in a node's records; nothing where a change gives numbers to others, as a record does not
+/// say of which time it is.
+fn names(node: &NodeName, phases: &[Phase]) -> twinpath_control::Names {
+    let mut names = phases.iter().map(|phase| {
+        let state = phase.states.get(node).and_then(Option::as_ref);
+        state
+            .map(|state| state.names(&phase.population))
+            .unwrap_or_default()
+    });
+    let first = names.next().unwrap_or_default();
+    if names.all(|other| other == first) {
+        first
+    } else {
+        twinpath_control::Names::default()
     }
 }
 

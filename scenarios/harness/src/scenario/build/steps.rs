@@ -62,7 +62,13 @@ struct Packet {
 
 impl Steps<'_> {
     /// All stimuli in their order, and what is expected of each.
-    pub fn stimuli(&self, steps: &[Located<Step>]) -> Result<Expected, ScenarioError> {
+    /// `changes` are those of the steps that change the cluster.
+    pub fn stimuli(
+        &self,
+        steps: &[Located<Step>],
+        changes: Vec<Vec<StimulusKind>>,
+    ) -> Result<Expected, ScenarioError> {
+        let mut changes = changes.into_iter();
         let mut now = START;
         let mut stimuli = Vec::new();
         let mut expectations = Vec::new();
@@ -70,6 +76,19 @@ impl Steps<'_> {
         for (index, step) in steps.iter().enumerate() {
             let pause = if index == 0 { Duration::ZERO } else { PAUSE };
             now += step.after.map_or(pause, |delay| delay.0);
+            if step.change.is_some() {
+                self.changes_alone(step)?;
+                let line = self.source.line(step.span().start);
+                for kind in changes.next().into_iter().flatten() {
+                    let expected = Expectation {
+                        line,
+                        ..Expectation::default()
+                    };
+                    expectations.push(Arc::new(expected));
+                    stimuli.push(Stimulus { at: now, kind });
+                }
+                continue;
+            }
             if let Some(lines) = &step.call {
                 let line = self.source.line(step.span().start);
                 for (kind, expected) in calls.of(step, lines)? {
@@ -109,6 +128,30 @@ impl Steps<'_> {
             expected.all_used(self)?;
         }
         Ok((stimuli, expectations))
+    }
+
+    /// A step that changes the cluster says nothing of packets.
+    fn changes_alone(&self, step: &Located<Step>) -> Result<(), ScenarioError> {
+        let others = [
+            step.send.is_some(),
+            step.send_hex.is_some(),
+            step.replay.is_some(),
+            step.packets.is_some(),
+            step.on.is_some(),
+            step.from.is_some(),
+            step.node.is_some(),
+            step.call.is_some(),
+            step.expect != PacketExpect::default(),
+            !step.exceptions.is_empty(),
+        ];
+        if !others.contains(&true) {
+            return Ok(());
+        }
+        let problem = Problem::new(
+            "a step does one thing",
+            "expected `change` and nothing else",
+        );
+        Err(problem.at(self.source, step.span()))
     }
 
     /// The text of a frame with addresses for names.
