@@ -272,20 +272,11 @@ fn write_owner(bytes: &mut [u8], owner: &Owner) {
         bytes[at..at + value.len()].copy_from_slice(value);
     };
     // A socket keeps an IPv4 address apart from the IPv6 one.
-    const AF_INET6: u16 = 10;
-    let ipv6 = owner.family == AF_INET6;
-    let (remote_4, local_4) = (&owner.remote[..4], &owner.local[..4]);
     put(SkbField::Family, &u32::from(owner.family).to_le_bytes());
-    put(SkbField::RemoteIp4, if ipv6 { &[0; 4] } else { remote_4 });
-    put(SkbField::LocalIp4, if ipv6 { &[0; 4] } else { local_4 });
-    put(
-        SkbField::RemoteIp6,
-        if ipv6 { &owner.remote } else { &[0; 16] },
-    );
-    put(
-        SkbField::LocalIp6,
-        if ipv6 { &owner.local } else { &[0; 16] },
-    );
+    put(SkbField::RemoteIp4, &owner.remote.v4.octets());
+    put(SkbField::LocalIp4, &owner.local.v4.octets());
+    put(SkbField::RemoteIp6, &owner.remote.v6.octets());
+    put(SkbField::LocalIp6, &owner.local.v6.octets());
     // In network order, and in the upper half.
     let [high, low] = owner.remote_port.to_be_bytes();
     put(SkbField::RemotePort, &[0, 0, high, low]);

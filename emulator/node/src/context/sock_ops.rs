@@ -96,6 +96,9 @@ pub(crate) fn write_sock_ops(
     put(66, &socket.remote_port.to_be_bytes());
     put(68, &u32::from(socket.local_port).to_le_bytes());
     put(72, &u32::from(sk.is_some()).to_le_bytes());
+    if sk.is_some() {
+        put(84, &socket.options.callbacks().to_le_bytes());
+    }
     put(88, &(socket.state as u32).to_le_bytes());
     put(184, &u64::from(sk.unwrap_or(0)).to_le_bytes());
 }

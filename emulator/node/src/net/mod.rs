@@ -23,7 +23,7 @@ pub(crate) use subject::{Placed, Subject};
 
 use twinpath_machine::engine::Engine;
 use twinpath_machine::memory::OutOfMemory;
-use twinpath_machine::{Cpu, Machine};
+use twinpath_machine::{CgroupKey, Cpu, Machine};
 
 use crate::network::Tables;
 use crate::packet::{Frame, Pool, Skb};
@@ -60,6 +60,8 @@ pub(crate) struct Net {
     /// The network stacks of the nodes that have one, by number of the node.
     pub(crate) stacks: Vec<Option<Box<Stack>>>,
     pub(crate) sockets: Sockets,
+    /// The cgroup whose program runs on a packet of one of its sockets.
+    pub(crate) filtering: Option<CgroupKey>,
     engines: Vec<Option<Box<dyn Engine>>>,
     factory: EngineFactory,
     contexts: [u32; LEVELS],
@@ -86,6 +88,7 @@ impl Net {
             network: Tables::default(),
             stacks: Vec::new(),
             sockets: Sockets::new(machine),
+            filtering: None,
             engines: Vec::new(),
             factory,
             contexts,

@@ -56,7 +56,7 @@ impl Environment for Scope<'_> {
     }
 
     fn cgroup(&mut self, _machine: &Machine) -> Option<CgroupKey> {
-        Some(NO_CGROUP)
+        Some(self.net.filtering.unwrap_or(NO_CGROUP))
     }
 
     fn packet_bytes(&mut self, machine: &Machine, len: u32, into: &mut Vec<u8>) -> bool {

@@ -39,7 +39,7 @@ pub(crate) enum Subject {
 
 impl Subject {
     /// Writes the context that the program sees.
-    pub(super) fn publish(&self, memory: &mut Memory, context: u32) {
+    pub(crate) fn publish(&self, memory: &mut Memory, context: u32) {
         match self {
             Self::Xdp(xdp) => xdp.publish(memory, context),
             Self::Skb(skb) => skb.publish(memory, context),

@@ -9,6 +9,7 @@ use super::skb_checksum::Checksum;
 use super::{ETH_HLEN, EtherType, Frame, Pool, Tunnel, VLAN_HLEN, Vlan, header_protocol};
 use crate::context;
 use crate::net::{DeviceId, Site};
+use crate::socket::Host;
 use crate::types::Mac;
 
 /// To whom a packet is addressed (`PACKET_*` of `linux/if_packet.h`).
@@ -79,10 +80,10 @@ pub(crate) struct Owner {
     pub(crate) object: Option<Object>,
     /// `AF_*`
     pub(crate) family: u16,
-    /// The other end's address, IPv4 in the first four bytes, in network order.
-    pub(crate) remote: [u8; 16],
+    /// The other end's address.
+    pub(crate) remote: Host,
     /// The own end's address.
-    pub(crate) local: [u8; 16],
+    pub(crate) local: Host,
     /// The other end's port.
     pub(crate) remote_port: u16,
     /// The own end's port.

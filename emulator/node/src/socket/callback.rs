@@ -1,6 +1,6 @@
 //! What `sock_ops` programs of a cgroup are told of its TCP sockets (`tcp_call_bpf`, `bpf_skops_established`).
 
-use twinpath_machine::{AttachType, CgroupKey, Fault, SocketId, Task};
+use twinpath_machine::{AttachType, CgroupKey, Fault, FaultKind, SocketId, Task};
 
 use super::calls::SocketCalls;
 use super::hook::SocketSubject;
@@ -32,6 +32,9 @@ impl Callback {
     }
 }
 
+/// `BPF_SOCK_OPS_RTO_CB_FLAG`, `BPF_SOCK_OPS_RETRANS_CB_FLAG`
+const TIMERS: u32 = 1 | 2;
+
 impl SocketCalls<'_> {
     /// Runs the programs of a socket's cgroup, for the task of the socket that made the call. Of a request
     /// they see no full socket.
@@ -47,8 +50,15 @@ impl SocketCalls<'_> {
             return Ok(());
         };
         let programs = sockets.cgroups.effective(socket.owner.cgroup, hook);
-        if programs.is_empty() {
+        let Some(first) = programs.first() else {
             return Ok(());
+        };
+        // Those of timers never come, for no segment is lost.
+        if socket.options.callbacks() & !TIMERS != 0 {
+            let program = self.machine.program(first.program);
+            let name = program.map_or("", |program| &program.name);
+            let what = "a callback that TCP_BPF_SOCK_OPS_CB_FLAGS asks for".to_owned();
+            return Err(Fault::before_start(name, FaultKind::Unsupported(what)));
         }
         let owner = caller.owner;
         let cgroups = &self.net.sockets.cgroups;

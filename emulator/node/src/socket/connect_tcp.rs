@@ -36,6 +36,7 @@ impl SocketCalls<'_> {
             socket.phase = Phase::Connecting;
             socket.error = None;
         }
+        self.refuse_filters(id, "a segment of TCP")?;
         const BEGINS: &[Callback] = &[
             Callback::Connect,
             Callback::WindowInit,
@@ -177,6 +178,7 @@ impl SocketCalls<'_> {
             return Ok(Connected::Waiting);
         }
         let listener = listener.id;
+        self.refuse_filters(listener, "a segment of TCP")?;
         let child = self.add_child(listener, &query.flow)?;
         self.net.sockets.set_state(child, State::Request);
         const ANSWERS: &[Callback] = &[

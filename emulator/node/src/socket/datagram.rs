@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use twinpath_machine::{AttachType, Errno, SocketId};
 
 use super::calls::SocketCalls;
+use super::filter::Passage;
 use super::lookup::Query;
 use super::namespace::AddressType;
 use super::socket::{Datagram, Socket};
@@ -66,8 +67,16 @@ impl SocketCalls<'_> {
             received_by: None,
         };
         if sent.local {
-            sent.received_by = self.deliver(id, &sent, bytes);
-        } else if way.kind == AddressType::Broadcast {
+            let hook = AttachType::CgroupInetEgress;
+            match self.filter(id, hook, (sent.from, sent.to), id, bytes)? {
+                Passage::Goes => sent.received_by = self.deliver(id, &sent, bytes)?,
+                Passage::Lost(Some(errno)) => return Err(errno.into()),
+                Passage::Lost(None) => {}
+            }
+            return Ok(sent);
+        }
+        self.refuse_filters(id, "a datagram that leaves the node or is for everybody")?;
+        if way.kind == AddressType::Broadcast {
             self.deliver_to_all(id, &sent, bytes);
         }
         Ok(sent)
@@ -185,22 +194,31 @@ impl SocketCalls<'_> {
     }
 
     /// Puts a datagram into the queue of the socket that it is for, if there is one.
-    fn deliver(&mut self, sender: SocketId, sent: &Sent, bytes: &[u8]) -> Option<SocketId> {
-        let socket = self.net.sockets.get(sender)?;
+    fn deliver(
+        &mut self,
+        sender: SocketId,
+        sent: &Sent,
+        bytes: &[u8],
+    ) -> Result<Option<SocketId>, SocketError> {
+        let socket = self.net.sockets.get(sender).ok_or(Errno::EBADF)?;
         let (node, bound) = (socket.node(), socket.options.bound_device);
         let flow = Flow::new(Protocol::Udp, sent.to, sent.from);
         let device = self.net.sockets.arrival(node, flow.local.ip(), bound);
         let query = Query { node, flow, device };
-        let found = self.find_socket(&query);
-        match found.and_then(|id| self.net.sockets.get_mut(id)) {
-            Some(socket) => {
-                let from = sent.from;
-                let bytes = bytes.to_vec();
-                socket.received.push_back(Datagram { from, bytes });
-            }
-            None => self.unreachable(&query),
+        let Some(found) = self.find_socket(&query) else {
+            self.unreachable(&query);
+            return Ok(None);
+        };
+        let hook = AttachType::CgroupInetIngress;
+        let passage = self.filter(found, hook, (sent.from, sent.to), sender, bytes)?;
+        if passage != Passage::Goes {
+            return Ok(None);
         }
-        found
+        if let Some(socket) = self.net.sockets.get_mut(found) {
+            let (from, bytes) = (sent.from, bytes.to_vec());
+            socket.received.push_back(Datagram { from, bytes });
+        }
+        Ok(Some(found))
     }
 
     /// The answer to a datagram is that its port is unreachable, of which a socket hears that is

@@ -180,6 +180,16 @@ impl Check {
     }
 }
 
+impl SocketOptions {
+    /// Of which further callbacks `sock_ops` programs are told (`TCP_BPF_SOCK_OPS_CB_FLAGS`).
+    pub(crate) fn callbacks(&self) -> u32 {
+        const CALLBACKS: (i32, i32) = (SOL_TCP, 1008);
+        self.numbers
+            .get(&CALLBACKS)
+            .map_or(0, |flags| *flags as u32)
+    }
+}
+
 /// Sets an option as `bpf_setsockopt` does. `device` finds a device of the socket's namespace by name.
 pub(crate) fn set(
     socket: &mut Socket,

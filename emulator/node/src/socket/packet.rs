@@ -1,33 +1,23 @@
 //! Sockets of packets.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use twinpath_machine::Machine;
 use twinpath_machine::memory::{Object, OutOfMemory};
 
 use super::cgroup::CgroupId;
 use super::pointer::View;
 use super::socket::{Socket, Task};
-use super::types::{Family, Host, Protocol};
+use super::types::{Family, Protocol};
 use crate::net::{Net, NodeId};
 use crate::packet::{Owner, Skb};
 
 impl Owner {
     /// What a packet of this socket shows of it; `object` is what its pointer shows.
     pub(crate) fn of(socket: &Socket, object: Object) -> Self {
-        let host = |host: Host| match socket.family {
-            Family::V6 => host.v6.octets(),
-            _ => {
-                let mut octets = [0; 16];
-                octets[..4].copy_from_slice(&host.v4.octets());
-                octets
-            }
-        };
         Self {
             object: Some(object),
             family: socket.family.number() as u16,
-            remote: host(socket.remote),
-            local: host(socket.local),
+            remote: socket.remote,
+            local: socket.local,
             remote_port: socket.remote_port,
             local_port: socket.local_port,
         }
@@ -81,19 +71,9 @@ fn stand_in(old: &Socket, owner: Task, shown: &Owner) -> Socket {
         AF_INET6 => Family::V6,
         _ => Family::Unspecified,
     };
-    let host = |bytes: [u8; 16]| match family {
-        Family::V6 => Host {
-            v6: Ipv6Addr::from(bytes),
-            ..Host::UNSPECIFIED
-        },
-        _ => Host {
-            v4: Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]),
-            ..Host::UNSPECIFIED
-        },
-    };
     let mut socket = Socket::new(old.id, owner, family, Protocol::None);
     socket.image = old.image;
-    socket.local = host(shown.local);
-    socket.remote = host(shown.remote);
+    socket.local = shown.local;
+    socket.remote = shown.remote;
     socket
 }

@@ -45,10 +45,12 @@ impl SocketCalls<'_> {
     /// # Errors
     /// The kernel's, `EPIPE` when the connection has ended.
     pub fn write(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), SocketError> {
-        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         if socket.protocol != Protocol::Tcp {
             return Err(Errno::EOPNOTSUPP.into());
         }
+        self.refuse_filters(id, "a segment of TCP")?;
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         match socket.state {
             State::Established | State::CloseWait => {}
             State::SynSent | State::SynReceived => {

@@ -64,6 +64,12 @@ pub(crate) struct Host {
     pub(crate) v6: Ipv6Addr,
 }
 
+impl Default for Host {
+    fn default() -> Self {
+        Self::UNSPECIFIED
+    }
+}
+
 /// Why a call on a socket did not succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SocketError {

@@ -27,6 +27,7 @@ mod wire;
 
 pub use build::BuildError;
 pub(crate) use vxlan::Vxlan;
+pub(crate) use wire::{IPV4, Ipv4, Ipv6};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

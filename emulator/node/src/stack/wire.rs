@@ -22,27 +22,27 @@ pub(super) mod proto {
 }
 
 /// Bytes of an IPv4 header without options.
-pub(super) const IPV4: usize = 20;
+pub(crate) const IPV4: usize = 20;
 /// Bytes of an IPv6 header.
-pub(super) const IPV6: usize = 40;
+pub(crate) const IPV6: usize = 40;
 
 /// An IPv4 header.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ipv4 {
+pub(crate) struct Ipv4 {
     /// Bytes of the header with options.
-    pub(super) len: usize,
-    pub(super) tos: u8,
+    pub(crate) len: usize,
+    pub(crate) tos: u8,
     /// Bytes of the packet.
-    pub(super) total: usize,
-    pub(super) id: u16,
-    pub(super) dont_fragment: bool,
-    pub(super) more_fragments: bool,
+    pub(crate) total: usize,
+    pub(crate) id: u16,
+    pub(crate) dont_fragment: bool,
+    pub(crate) more_fragments: bool,
     /// Where the payload belongs in the whole packet's, in bytes.
-    pub(super) offset: usize,
-    pub(super) ttl: u8,
-    pub(super) protocol: u8,
-    pub(super) source: Ipv4Addr,
-    pub(super) destination: Ipv4Addr,
+    pub(crate) offset: usize,
+    pub(crate) ttl: u8,
+    pub(crate) protocol: u8,
+    pub(crate) source: Ipv4Addr,
+    pub(crate) destination: Ipv4Addr,
 }
 
 impl Ipv4 {
@@ -75,7 +75,7 @@ impl Ipv4 {
     }
 
     /// Appends the header without options, its checksum filled in.
-    pub(super) fn write(&self, into: &mut Vec<u8>) {
+    pub(crate) fn write(&self, into: &mut Vec<u8>) {
         let start = into.len();
         let fragment = u16::from(self.dont_fragment) << 14
             | u16::from(self.more_fragments) << 13
@@ -93,15 +93,15 @@ impl Ipv4 {
 
 /// An IPv6 header.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ipv6 {
-    pub(super) class: u8,
-    pub(super) label: u32,
+pub(crate) struct Ipv6 {
+    pub(crate) class: u8,
+    pub(crate) label: u32,
     /// Bytes behind the header.
-    pub(super) payload: usize,
-    pub(super) next: u8,
-    pub(super) hop_limit: u8,
-    pub(super) source: Ipv6Addr,
-    pub(super) destination: Ipv6Addr,
+    pub(crate) payload: usize,
+    pub(crate) next: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) source: Ipv6Addr,
+    pub(crate) destination: Ipv6Addr,
 }
 
 impl Ipv6 {
@@ -121,7 +121,7 @@ impl Ipv6 {
     }
 
     /// Appends the header.
-    pub(super) fn write(&self, into: &mut Vec<u8>) {
+    pub(crate) fn write(&self, into: &mut Vec<u8>) {
         let word = 6 << 28 | u32::from(self.class) << 20 | self.label;
         into.extend_from_slice(&word.to_be_bytes());
         into.extend_from_slice(&(self.payload as u16).to_be_bytes());

@@ -10,6 +10,7 @@ use crate::context::SkbField;
 use crate::net::{DeviceId, NO_CGROUP, NodeId, Subject};
 use crate::packet::checksum::Sum;
 use crate::packet::{Checksum, ETH_HLEN, EtherType, Frame, HEADROOM, Owner, Skb, Xdp};
+use crate::socket::Host;
 use crate::world::World;
 use context::{SKB_CONTEXT, SkbContext, XdpContext, array, too_long, word};
 
@@ -302,15 +303,19 @@ fn owner(skb: &Skb, memory: &Memory) -> Owner {
     const AF_INET: u16 = 2;
     const AF_INET6: u16 = 10;
     let bytes = skb.frame.bytes(memory);
-    let ipv4 = |at| {
-        let mut address = [0; 16];
-        address[..4].copy_from_slice(&array::<4>(bytes, at));
-        address
+    let ipv4 = |at| Host {
+        v4: array::<4>(bytes, at).into(),
+        ..Host::UNSPECIFIED
     };
+    let ipv6 = |at| Host {
+        v6: array::<16>(bytes, at).into(),
+        ..Host::UNSPECIFIED
+    };
+    let nobody = Host::UNSPECIFIED;
     let (family, local, remote) = match skb.protocol {
         EtherType::IPV4 => (AF_INET, ipv4(12), ipv4(16)),
-        EtherType::IPV6 => (AF_INET6, array(bytes, 8), array(bytes, 24)),
-        _ => (0, [0; 16], [0; 16]),
+        EtherType::IPV6 => (AF_INET6, ipv6(8), ipv6(24)),
+        _ => (0, nobody, nobody),
     };
     Owner {
         family,

@@ -115,6 +115,99 @@ pub fn all() -> Vec<(&'static str, Script)> {
     cases
 }
 
+/// What is sent here and there, with a program that sees all of the packet but what is random.
+pub fn filters() -> Vec<(&'static str, Script)> {
+    // Not the identification and the header's checksum of IPv4, nor the flow label of IPv6.
+    const V4_PARTS: &[(i32, i32)] = &[(0, 4), (6, 4), (12, 8), (20, 8), (28, 5), (30, 8)];
+    const V6_PARTS: &[(i32, i32)] = &[(4, 4), (8, 8), (16, 8), (24, 8), (32, 8), (40, 8), (48, 5)];
+    let sees = |hook, parts: &[(i32, i32)]| {
+        let mut recorder = Recorder::new(hook).does(Action::Owner);
+        recorder = recorder.does(Action::Cookie).does(Action::Local);
+        for (at, len) in parts {
+            recorder = recorder.does(Action::Packet(*at, *len));
+        }
+        recorder
+    };
+    let exchange = |family, near: &str, far: &str| {
+        vec![
+            Open(0, family, Udp),
+            Set(0, Setting::Mark(9)),
+            Bind(0, at(near)),
+            Open(1, family, Udp),
+            Bind(1, at(far)),
+            Send(0, Some(at(far))),
+            Receive(1),
+            Send(1, Some(at(near))),
+            Receive(0),
+        ]
+    };
+    let v4 = || exchange(V4, "127.0.0.1:7000", "10.1.0.1:7001");
+    let v6 = || exchange(V6, "[::1]:7000", "[fd00:1::1]:7001");
+    let mapped = || exchange(V6, "[::ffff:127.0.0.1]:7000", "[::ffff:10.1.0.1]:7001");
+    let mut connected = v4();
+    connected.extend([
+        Connect(0, at("10.1.0.1:7001")),
+        Send(0, None),
+        Receive(1),
+        Connect(1, at("127.0.0.1:7000")),
+        Send(0, None),
+        Receive(1),
+        Send(1, None),
+        Receive(0),
+    ]);
+    let nobody = vec![
+        Open(0, V4, Udp),
+        Bind(0, at("127.0.0.1:7000")),
+        Send(0, Some(at("127.0.0.1:7009"))),
+        Receive(0),
+    ];
+    let verdict = |hook, verdict| Recorder::new(hook).returns(verdict);
+    let (out, into) = (A::CgroupInetEgress, A::CgroupInetIngress);
+    let mut cases = Vec::new();
+    for (name, steps) in [
+        ("filter: IPv4", v4()),
+        ("filter: IPv6", v6()),
+        ("filter: mapped addresses", mapped()),
+    ] {
+        let parts = if name.contains('6') {
+            V6_PARTS
+        } else {
+            V4_PARTS
+        };
+        cases.push((name, Script::new(vec![sees(out, parts)], steps.clone())));
+        cases.push((name, Script::new(vec![sees(into, parts)], steps)));
+    }
+    for program in [
+        Recorder::new(out),
+        Recorder::new(into),
+        verdict(out, 0),
+        verdict(out, 2),
+        verdict(out, 3),
+        verdict(into, 0),
+    ] {
+        cases.push((
+            "filter: connected, and verdicts",
+            Script::new(vec![program.clone()], connected.clone()),
+        ));
+        cases.push((
+            "filter: verdicts, IPv6",
+            Script::new(vec![program.clone()], v6()),
+        ));
+        cases.push((
+            "filter: nobody listens",
+            Script::new(vec![program], nobody.clone()),
+        ));
+    }
+    cases.push((
+        "filter: two programs",
+        Script::new(
+            vec![verdict(out, 3), verdict(out, 0), verdict(into, 1)],
+            v4(),
+        ),
+    ));
+    cases
+}
+
 fn into_maps() -> Vec<(&'static str, Script)> {
     let (map, hash) = (
         |key, flags| callbacks().does(Action::IntoMap(key, flags)),

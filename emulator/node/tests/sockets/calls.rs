@@ -14,6 +14,7 @@ fn calls_do_what_they_do_in_the_kernel() {
     let only = std::env::var("TWINPATH_ONLY").unwrap_or_default();
     let mut cases = cases::all();
     cases.extend(callbacks::all());
+    cases.extend(callbacks::filters());
     cases.retain(|(name, _)| name.contains(&only));
     for (name, script) in &cases {
         let kernel = in_namespace(|| in_kernel(cgroup.fd(), script));

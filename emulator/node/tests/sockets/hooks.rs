@@ -139,6 +139,35 @@ const SOCK_OPS: &[Field] = &[
     field("state", 88, Kind::Number),
 ];
 
+/// What `cgroup/skb` programs see of a packet and its socket, but for what is random.
+const SKB: &[Field] = &[
+    field("len", 0, Kind::Number),
+    field("pkt_type", 4, Kind::Number),
+    field("mark", 8, Kind::Number),
+    field("protocol", 16, Kind::Number),
+    field("vlan_present", 20, Kind::Number),
+    field("priority", 32, Kind::Number),
+    field("ingress_ifindex", 36, Kind::Number),
+    field("ifindex", 40, Kind::Number),
+    field("tc_index", 44, Kind::Number),
+    field("cb", 48, Kind::Number),
+    field("family", 88, Kind::Number),
+    field("remote_ip4", 92, Kind::Ip4),
+    field("local_ip4", 96, Kind::Ip4),
+    field("remote_ip6", 100, Kind::Word),
+    field("remote_ip6", 104, Kind::Word),
+    field("remote_ip6", 108, Kind::Word),
+    field("remote_ip6", 112, Kind::Word),
+    field("local_ip6", 116, Kind::Word),
+    field("local_ip6", 120, Kind::Word),
+    field("local_ip6", 124, Kind::Word),
+    field("local_ip6", 128, Kind::Word),
+    field("remote_port", 132, Kind::UpperPort),
+    field("local_port", 136, Kind::HostPort),
+    field("gso_segs", 164, Kind::Number),
+    field("gso_size", 176, Kind::Number),
+];
+
 /// The attach types of `cgroup/sock`.
 pub const SOCK: &[AttachType] = &[
     AttachType::CgroupInetSockCreate,
@@ -158,6 +187,7 @@ pub fn all() -> impl Iterator<Item = (ProgramType, AttachType)> {
 pub fn program_type(hook: AttachType) -> ProgramType {
     match hook {
         AttachType::CgroupSockOps => ProgramType::SockOps,
+        AttachType::CgroupInetIngress | AttachType::CgroupInetEgress => ProgramType::CgroupSkb,
         _ if SOCK.contains(&hook) => ProgramType::CgroupSock,
         _ => ProgramType::CgroupSockAddr,
     }
@@ -168,6 +198,7 @@ pub fn context(hook: AttachType) -> Vec<Field> {
     use AttachType as A;
     let parts: &[&[Field]] = match hook {
         A::CgroupSockOps => &[SOCK_OPS],
+        A::CgroupInetIngress | A::CgroupInetEgress => &[SKB],
         A::CgroupInetSockCreate | A::CgroupInetSockRelease => &[OWN, IDENTITY, REMOTE],
         A::CgroupInet4PostBind => &[IDENTITY, SRC4, SRC_PORT, REMOTE],
         A::CgroupInet6PostBind => &[IDENTITY, SRC6, SRC_PORT, REMOTE],

@@ -57,6 +57,10 @@ pub enum Action {
     IntoHash(u32, i32),
     /// Replies to a `sock_ops` callback.
     Reply(u32),
+    /// At most eight bytes of the packet: from where, and how many.
+    Packet(i32, i32),
+    /// `bpf_skb_cgroup_id` and `bpf_get_socket_uid`: whether there is one, and which.
+    Owner,
 }
 
 /// The maps of a program, by number or descriptor.
@@ -141,7 +145,15 @@ impl Recorder {
             ProgramType::SockOps => Some(SK_OF_OPS),
             _ => None,
         };
-        let mut insns = vec![movr(6, 1), st(Width::W, 10, -4, 0), movr(2, 10)];
+        let mut insns = vec![movr(6, 1)];
+        if self.program_type() == ProgramType::CgroupSkb {
+            // The namespace's own socket, which tells of groups when it likes.
+            let local_port = 136;
+            insns.push(ldx(Width::W, 2, 6, local_port));
+            insns.push(jump_k(true, cond::JNE, 2, ICMPV6, 2));
+            insns.extend([mov(0, 1), exit()]);
+        }
+        insns.extend([st(Width::W, 10, -4, 0), movr(2, 10)]);
         insns.push(alu_k(true, op::ADD, 2, -4, 0));
         insns.extend(lddw(1, pseudo::MAP_FD, maps.records as u32 as u64));
         insns.push(call(HelperId::MAP_LOOKUP_ELEM));
@@ -195,6 +207,8 @@ fn words(ip: Ipv6Addr) -> [u32; 4] {
     std::array::from_fn(|word| u32::from_le_bytes(octets[word * 4..][..4].try_into().unwrap()))
 }
 
+/// The number of a raw socket's protocol, which such a socket has for a port.
+const ICMPV6: i32 = 58;
 /// Where bytes for helpers lie on the stack.
 const BASE: i16 = -64;
 /// Where `struct bpf_sock_addr` has its socket.
@@ -306,6 +320,19 @@ fn act(insns: &mut Vec<Insn>, action: Action, result: i16) {
             insns.push(stx(Width::D, 9, result, 8));
         }
         Action::Reply(value) => put(insns, 4, value),
+        Action::Packet(at, len) => {
+            on_stack(insns, 3, &[0xaa; 8]);
+            insns.extend([movr(1, 6), mov(2, at), mov(4, len)]);
+            insns.extend([call(HelperId::SKB_LOAD_BYTES), stx(Width::D, 9, result, 0)]);
+            insns.extend([ldx(Width::D, 1, 10, BASE), stx(Width::D, 9, result + 8, 1)]);
+        }
+        Action::Owner => {
+            insns.extend([movr(1, 6), call(HelperId::SKB_CGROUP_ID), mov(1, 0)]);
+            insns.extend([jump_k(true, cond::JEQ, 0, 0, 1), mov(1, 1)]);
+            insns.push(stx(Width::D, 9, result, 1));
+            insns.extend([movr(1, 6), call(HelperId::GET_SOCKET_UID)]);
+            insns.push(stx(Width::D, 9, result + 8, 0));
+        }
         Action::Storage(_)
         | Action::Forget
         | Action::Local

@@ -1,0 +1,225 @@
+//! `cgroup/skb` programs at datagrams between sockets of one node (`__cgroup_bpf_run_filter_skb`): on the way out of the
+//! sender's cgroup, and on the way into the receiver's.
+//!
+//! The packet is the one that loopback carries: from its IP header on, with the sum of the pseudo-header where a device
+//! would put the checksum. What Linux draws at random is 0: the identification, the flow label, the hash.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use twinpath_machine::engine::UninitializedStack;
+use twinpath_machine::{AttachType, CgroupKey, Errno, Fault, FaultKind, ProgramType, SocketId};
+
+use super::calls::SocketCalls;
+use super::cgroup::Attached;
+use super::hook::SocketRun;
+use super::pointer::View;
+use super::types::SocketError;
+use crate::context;
+use crate::net::Subject;
+use crate::packet::{Checksum, EtherType, Frame, Owner, Skb, Sum};
+use crate::types::Ifindex;
+
+/// Bytes before a packet.
+const HEADROOM: u32 = 64;
+const UDP: u8 = 17;
+
+/// What programs make of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passage {
+    Goes,
+    /// It is lost, of which the sender may hear.
+    Lost(Option<Errno>),
+}
+
+impl SocketCalls<'_> {
+    /// Refuses a call whose packets are none here, when programs would meet them.
+    pub(super) fn refuse_filters(&self, id: SocketId, what: &str) -> Result<(), SocketError> {
+        let sockets = &self.net.sockets;
+        let Some(socket) = sockets.get(id) else {
+            return Ok(());
+        };
+        let hooks = [AttachType::CgroupInetEgress, AttachType::CgroupInetIngress];
+        let met = |hook| sockets.cgroups.effective(socket.owner.cgroup, hook);
+        match hooks.into_iter().flat_map(met).next() {
+            None => Ok(()),
+            Some(attached) => {
+                let program = self.machine.program(attached.program);
+                let name = program.map_or("", |program| &program.name);
+                let kind = FaultKind::Unsupported(format!("a cgroup/skb program at {what}"));
+                Err(SocketError::Fault(Fault::before_start(name, kind)))
+            }
+        }
+    }
+
+    /// Asks the programs of a socket's cgroup about a datagram that it sends or gets.
+    pub(super) fn filter(
+        &mut self,
+        id: SocketId,
+        hook: AttachType,
+        (from, to): (SocketAddr, SocketAddr),
+        sender: SocketId,
+        bytes: &[u8],
+    ) -> Result<Passage, SocketError> {
+        let Some(socket) = self.net.sockets.get(id) else {
+            return Ok(Passage::Goes);
+        };
+        let programs = self
+            .net
+            .sockets
+            .cgroups
+            .effective(socket.owner.cgroup, hook);
+        if programs.is_empty() {
+            return Ok(Passage::Goes);
+        }
+        let mut skb = self.datagram(sender, (from, to), bytes)?;
+        let memory = &mut self.machine.memory;
+        let Some(socket) = self.net.sockets.get(id) else {
+            return Ok(Passage::Goes);
+        };
+        let object = self.net.sockets.object(memory, id, View::Common);
+        skb.owner = Owner::of(socket, object);
+        skb.socket = Some(id);
+        let is_egress = hook == AttachType::CgroupInetEgress;
+        if !is_egress {
+            skb.ingress = skb.ifindex;
+        }
+        let (mut passes, mut flags) = (true, 0);
+        let mut subject = Subject::Skb(skb);
+        for attached in programs {
+            let returned = self.run_filter(id, hook, attached, &mut subject);
+            let returned = returned.map_err(SocketError::Fault)?;
+            if is_egress {
+                flags |= returned >> 1;
+            }
+            let verdict = if is_egress { returned & 1 } else { returned };
+            passes &= verdict != 0;
+        }
+        if let Subject::Skb(skb) = subject {
+            skb.frame.free(&mut self.net.pool);
+        }
+        // With the bit for congestion the sender is told nothing of a loss.
+        Ok(match (passes, flags & 1) {
+            (true, _) => Passage::Goes,
+            (false, 0) if is_egress => Passage::Lost(Some(Errno::EPERM)),
+            _ => Passage::Lost(None),
+        })
+    }
+
+    fn run_filter(
+        &mut self,
+        id: SocketId,
+        hook: AttachType,
+        attached: Attached,
+        subject: &mut Subject,
+    ) -> Result<u32, Box<Fault>> {
+        let at = self.net.next_context();
+        let size = context::layout(ProgramType::CgroupSkb, None).map_or(0, |layout| layout.size);
+        subject.publish(&mut self.machine.memory, at);
+        let before = self.machine.memory.raw(at, size).to_vec();
+        self.net.filtering = Some(CgroupKey {
+            cgroup: attached.cgroup.0,
+            attach_type: hook as u32,
+        });
+        let outcome = self.net.execute(self.machine, attached.program, subject);
+        self.net.filtering = None;
+        let after = self.machine.memory.raw(at, size).to_vec();
+        let (result, cost, warnings): (_, _, Vec<UninitializedStack>) = match outcome {
+            Ok(outcome) => (
+                Ok(outcome.result as u32),
+                outcome.counted.then_some(outcome.cost),
+                outcome.warnings,
+            ),
+            Err(fault) => (Err(fault), None, Vec::new()),
+        };
+        self.net.sockets.runs.push(SocketRun {
+            hook,
+            program: attached.program,
+            socket: Some(id),
+            cgroup: Some(attached.cgroup),
+            before,
+            after,
+            result: result.clone(),
+            cost,
+            warnings,
+        });
+        result
+    }
+
+    /// The packet of a datagram on the loopback device.
+    fn datagram(
+        &mut self,
+        sender: SocketId,
+        (from, to): (SocketAddr, SocketAddr),
+        payload: &[u8],
+    ) -> Result<Skb, SocketError> {
+        let socket = self.net.sockets.get(sender).ok_or(Errno::EBADF)?;
+        let (node, mark, priority) = (socket.node(), socket.options.mark, socket.options.priority);
+        let (tos, class) = (socket.options.tos, socket.options.traffic_class);
+        let device = self.net.find(node, Ifindex::LOOPBACK.get());
+        let device = device.ok_or(Errno::ENODEV)?;
+        let len = 8 + payload.len();
+        let (mut packet, pseudo, protocol) = match (from.ip(), to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => ipv4(from, to, tos, len),
+            (IpAddr::V6(from), IpAddr::V6(to)) => ipv6(from, to, class, len),
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        let header = packet.len() as u32;
+        packet.extend(from.port().to_be_bytes());
+        packet.extend(to.port().to_be_bytes());
+        packet.extend((len as u16).to_be_bytes());
+        packet.extend(pseudo.to_16().to_le_bytes());
+        packet.extend_from_slice(payload);
+        let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
+        let frame = Frame::new(pool, memory, &packet, HEADROOM, HEADROOM);
+        let mut skb = Skb::new(frame.map_err(|_| Errno::ENOBUFS)?, device);
+        let start = skb.network_header + header;
+        skb.transport_header = Some(start);
+        skb.checksum = Checksum::Partial { start, offset: 6 };
+        (skb.protocol, skb.mark, skb.priority) = (protocol, mark, priority);
+        skb.at_ingress = false;
+        self.net.place(&mut skb, device);
+        Ok(skb)
+    }
+}
+
+/// An IPv4 header as sockets make it, and the sum of the pseudo-header.
+fn ipv4(from: Ipv4Addr, to: Ipv4Addr, tos: u8, len: usize) -> (Vec<u8>, Sum, EtherType) {
+    let header = crate::stack::Ipv4 {
+        len: crate::stack::IPV4,
+        tos,
+        total: crate::stack::IPV4 + len,
+        id: 0,
+        dont_fragment: true,
+        more_fragments: false,
+        offset: 0,
+        ttl: 64,
+        protocol: UDP,
+        source: from,
+        destination: to,
+    };
+    let mut bytes = Vec::new();
+    header.write(&mut bytes);
+    let mut pseudo = [from.octets(), to.octets()].concat();
+    pseudo.extend([0, UDP]);
+    pseudo.extend((len as u16).to_be_bytes());
+    (bytes, Sum::of(&pseudo, Sum(0)), EtherType::IPV4)
+}
+
+/// An IPv6 header likewise.
+fn ipv6(from: Ipv6Addr, to: Ipv6Addr, class: u8, len: usize) -> (Vec<u8>, Sum, EtherType) {
+    let header = crate::stack::Ipv6 {
+        class,
+        label: 0,
+        payload: len,
+        next: UDP,
+        hop_limit: 64,
+        source: from,
+        destination: to,
+    };
+    let mut bytes = Vec::new();
+    header.write(&mut bytes);
+    let mut pseudo = [from.octets(), to.octets()].concat();
+    pseudo.extend((len as u32).to_be_bytes());
+    pseudo.extend([0, 0, 0, UDP]);
+    (bytes, Sum::of(&pseudo, Sum(0)), EtherType::IPV6)
+}
