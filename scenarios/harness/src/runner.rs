@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::arm::{Arm, ArmError};
 use crate::check;
-use crate::diff::{self, Chosen, Diff};
+use crate::diff::{self, Diff, Leeway};
 use crate::recording::{Cost, Recording};
 use crate::scenario::{Case, KernelVersion};
 
@@ -67,8 +67,13 @@ pub enum Status {
     Failed,
 }
 
-/// Runs a case on each arm. An arm that cannot run does not keep the others from it.
+/// Runs a case on each arm, and compares by all rules. An arm that cannot run does not keep the others from it.
 pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
+    run_with(case, arms, &Leeway::of(&case.plan))
+}
+
+/// Runs a case on each arm as [`run`] does, and compares by certain rules.
+pub fn run_with<'a>(case: &'a Case, arms: &[Arm], leeway: &Leeway) -> Outcome<'a> {
     let skipped: Vec<Skipped> = arms.iter().filter_map(|arm| skip(case, *arm)).collect();
     let able = |arm: &&Arm| skipped.iter().all(|skipped| skipped.arm != **arm);
     let able = arms.iter().filter(able);
@@ -76,14 +81,13 @@ pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
     let mut recordings = runs
         .iter()
         .filter_map(|run| Some((run.arm, run.result.as_ref().ok()?)));
-    let chosen = Chosen::of(&case.plan);
     let comparisons = match recordings.next() {
         None => Vec::new(),
         Some((left, first)) => recordings
             .map(|(right, other)| Comparison {
                 left,
                 right,
-                diff: diff::compare(first, other, &case.decoder, &chosen),
+                diff: diff::compare(first, other, &case.decoder, leeway),
             })
             .collect(),
     };

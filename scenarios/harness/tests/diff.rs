@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use twinpath::decode::Decoder;
-use twinpath::diff::{self, Chosen, Diff, Rule};
+use twinpath::diff::{self, Diff, Leeway, Rule};
 use twinpath::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
 use twinpath::recording::{
     Cost, End, Event, Hop, Journey, MapContents, MapRef, Recording, Verdict,
@@ -71,15 +71,14 @@ fn journey(hops: Vec<Hop>, ends: Vec<End>) -> Journey {
 }
 
 fn compare(left: Journey, right: Journey) -> Diff {
-    diff::compare(
-        &recording(left),
-        &recording(right),
-        &Decoder::default(),
-        &Chosen::default(),
-    )
+    compare_by(left, right, &Leeway::default())
 }
 
-/// `place: name left right` for each value that differs.
+fn compare_by(left: Journey, right: Journey, leeway: &Leeway) -> Diff {
+    let (left, right) = (recording(left), recording(right));
+    diff::compare(&left, &right, &Decoder::default(), leeway)
+}
+
 fn told(diff: &Diff) -> Vec<String> {
     let differences = diff
         .packets
@@ -168,6 +167,19 @@ fn copies_by_different_devices_have_no_common_order() {
     );
     assert!(diff.is_empty());
     assert!(diff.rules.contains(&Rule::OrderOfEnds));
+    let ends = || [left("a", FRAME), left("b", FRAME)];
+    let (one, other) = (
+        journey(vec![], ends().into()),
+        journey(vec![], ends().into_iter().rev().collect()),
+    );
+    let same = compare(other.clone(), other.clone());
+    assert!(
+        same.is_empty() && same.rules.is_empty(),
+        "both in that order"
+    );
+    let strict = compare_by(one, other, &Leeway::none());
+    assert_eq!(strict.packets[0].differences.len(), 2);
+    assert!(strict.rules.is_empty());
 }
 
 #[test]
@@ -233,6 +245,11 @@ fn calls_are_compared_but_for_chosen_ports() {
         ),
     ];
     for (left, right, differences, rules) in cases {
+        let strict = compare_by(left.clone(), right.clone(), &Leeway::none());
+        assert_eq!(
+            strict.is_empty(),
+            differences.is_empty() && rules.is_empty()
+        );
         let diff = compare(left, right);
         assert_eq!(told(&diff), differences);
         assert_eq!(diff.rules.into_iter().collect::<Vec<_>>(), rules);
@@ -256,14 +273,16 @@ fn which_cpu_counted_is_not_compared() {
         )]),
         ..Recording::default()
     };
-    let compare = |left: &[&[u8]], right: &[&[u8]]| {
-        diff::compare(
-            &counted(left),
-            &counted(right),
-            &Decoder::default(),
-            &Chosen::default(),
-        )
+    let compare_by = |left: &[&[u8]], right: &[&[u8]], leeway: &Leeway| {
+        let (left, right) = (counted(left), counted(right));
+        diff::compare(&left, &right, &Decoder::default(), leeway)
     };
+    let compare = |left: &[&[u8]], right: &[&[u8]]| compare_by(left, right, &Leeway::default());
+    let strict = compare_by(&[&[5]], &[&[0], &[5]], &Leeway::none());
+    assert_eq!(
+        told(&strict),
+        ["map foreign/metrics, key 01: value 05 0005"]
+    );
     let same = compare(&[&[5]], &[&[0], &[5]]);
     assert!(same.is_empty());
     assert!(same.rules.contains(&Rule::PerCpuSlot));
@@ -295,7 +314,7 @@ fn map_entries_are_compared_by_key() {
         &with(&[(1, 1), (2, 2)]),
         &with(&[(2, 3), (4, 4)]),
         &Decoder::default(),
-        &Chosen::default(),
+        &Leeway::default(),
     );
     assert_eq!(
         told(&diff),

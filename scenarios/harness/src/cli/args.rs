@@ -63,6 +63,9 @@ pub struct RunArgs {
     /// The emulator's engine [default: checked]
     #[arg(long, value_enum)]
     pub engine: Option<EngineChoice>,
+    /// Compare by no canonicalisation rule: what a rule would hide is a difference
+    #[arg(long)]
+    pub strict: bool,
     /// Print a JSON object for each scenario, on a line of its own
     #[arg(long)]
     pub json: bool,

@@ -12,7 +12,7 @@ use twinpath_control::Names;
 use crate::arm::kernel_usable;
 use crate::datapath::is_datapath;
 use crate::decode::Decoder;
-use crate::diff::{self, Chosen};
+use crate::diff::{self, Leeway};
 use crate::object::Contents;
 use crate::plan::NodeName;
 use crate::recording::Recording;
@@ -155,7 +155,7 @@ fn session(
             &recording(left)?,
             &recording(right)?,
             &sinks.decoder,
-            &Chosen::default(),
+            &Leeway::default(),
         );
         sinks.summary.add_maps(diff.maps);
     }

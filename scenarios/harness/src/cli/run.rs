@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::arm::{Arm, kernel_usable};
+use crate::diff::Leeway;
 use crate::emulated::Engine;
 use crate::report::{self, Junit, ScenarioLine, Summary, TextOptions};
 use crate::runner::{self, Outcome, Status};
@@ -54,7 +55,11 @@ impl Session<'_> {
         let started = Instant::now();
         match prepare(file) {
             Ok((scenario, case)) => {
-                let outcome = runner::run(&case, &self.arms);
+                let leeway = match self.args.strict {
+                    true => Leeway::none(),
+                    false => Leeway::of(&case.plan),
+                };
+                let outcome = runner::run_with(&case, &self.arms, &leeway);
                 self.outcome(&outcome, &scenario.source, started)
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Two journeys of the same packet, hop by hop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use crate::decode::Decoder;
 use crate::describe;
@@ -8,10 +9,9 @@ use crate::frame;
 use crate::recording::{Answer, End, Event, Hop, Journey};
 use crate::socket::without_chosen_port;
 
-use super::chosen::Chosen;
 use super::difference::{Difference, Values};
 use super::record;
-use super::rule::Rule;
+use super::rule::{Leeway, Rule};
 
 /// What two journeys have in common at the beginning, and in what they differ.
 #[derive(Default)]
@@ -25,24 +25,23 @@ pub(super) fn compare(
     left: &Journey,
     right: &Journey,
     decoder: &Decoder,
-    chosen: &Chosen,
+    leeway: &Leeway,
     rules: &mut BTreeSet<Rule>,
 ) -> JourneyDiff {
-    let (left_ends, right_ends) = (ordered(&left.ends, rules), ordered(&right.ends, rules));
+    let (left_ends, right_ends) = ordered((&left.ends, &right.ends), leeway, rules);
     let mut walk = Walk::default();
-    walk.step(called(left, right, rules), || {
+    walk.step(called(left, right, leeway, rules), || {
         left.called.as_ref().map(ToString::to_string)
     });
     let mut frames = |left: &[u8], right: &[u8]| {
         if left == right {
             return Vec::new();
         }
-        let mut used = BTreeSet::new();
-        let (left, right) = (
-            chosen.blank(left, &mut used),
-            chosen.blank(right, &mut used),
-        );
-        rules.extend(used);
+        let pair = (left.to_vec(), right.to_vec());
+        let (left, right) = leeway.apply(pair, |chosen, left, right| {
+            let left = chosen.blank(&left, rules);
+            (left, chosen.blank(&right, rules))
+        });
         frame::differences(&left, &right)
     };
     for (index, pair) in pairs(&left.hops, &right.hops).enumerate() {
@@ -69,7 +68,7 @@ pub(super) fn compare(
         let differences: Vec<Difference> = match pair {
             Pair::Left(answer) => only(Values::only_left("answer", describe::answer(answer))),
             Pair::Right(answer) => only(Values::only_right("answer", describe::answer(answer))),
-            Pair::Both(left, right) => answer((left, right), decoder, chosen, rules),
+            Pair::Both(left, right) => answer((left, right), decoder, leeway, rules),
         };
         let there = differences.into_iter().map(|difference| Difference {
             place: format!("answer {number}, {}", difference.place),
@@ -84,13 +83,13 @@ pub(super) fn compare(
 fn answer(
     (left, right): (&Answer, &Answer),
     decoder: &Decoder,
-    chosen: &Chosen,
+    leeway: &Leeway,
     rules: &mut BTreeSet<Rule>,
 ) -> Vec<Difference> {
     let port = Values::unequal("at", &left.port, &right.port);
     let bytes = frame::differences(&left.bytes, &right.bytes);
     let sent = Difference::of("sent", port.into_iter().chain(bytes));
-    let came = compare(&left.journey, &right.journey, decoder, chosen, rules);
+    let came = compare(&left.journey, &right.journey, decoder, leeway, rules);
     sent.into_iter().chain(came.differences).collect()
 }
 
@@ -110,16 +109,26 @@ impl Walk {
 }
 
 /// In what two calls differ.
-fn called(left: &Journey, right: &Journey, rules: &mut BTreeSet<Rule>) -> Option<Difference> {
-    if left.called == right.called {
-        return None;
-    }
-    let fields = |journey: &Journey| {
+fn called(
+    left: &Journey,
+    right: &Journey,
+    leeway: &Leeway,
+    rules: &mut BTreeSet<Rule>,
+) -> Option<Difference> {
+    let fields = |journey: &Journey, show: fn(SocketAddr) -> String| {
         let called = journey.called.iter();
-        let fields = called.flat_map(|called| called.fields(without_chosen_port));
+        let fields = called.flat_map(|called| called.fields(show));
         fields.collect::<BTreeMap<_, _>>()
     };
-    let (left, right) = (fields(left), fields(right));
+    let show = |address: SocketAddr| address.to_string();
+    let (left, right) = leeway.apply((fields(left, show), fields(right, show)), |_, _, _| {
+        let show = without_chosen_port;
+        let (left, right) = (fields(left, show), fields(right, show));
+        if left == right {
+            rules.insert(Rule::SocketPort);
+        }
+        (left, right)
+    });
     let names: BTreeSet<_> = left.keys().chain(right.keys()).collect();
     let values = names.into_iter().map(|name| Values {
         name: (*name).to_owned(),
@@ -127,11 +136,7 @@ fn called(left: &Journey, right: &Journey, rules: &mut BTreeSet<Rule>) -> Option
         right: right.get(name).cloned(),
     });
     let unequal = values.filter(|values| values.left != values.right);
-    let difference = Difference::of("call", unequal);
-    if difference.is_none() {
-        rules.insert(Rule::SocketPort);
-    }
-    difference
+    Difference::of("call", unequal)
 }
 
 /// Both sides at the same position, as long as one of them goes on.
@@ -237,13 +242,24 @@ fn one(place: String, values: Values) -> Option<Difference> {
 
 /// Ends device by device, on each those that left first, then those that went up, then those that were dropped; the
 /// order among these stays.
-fn ordered<'a>(ends: &'a [End], rules: &mut BTreeSet<Rule>) -> Vec<&'a End> {
-    let mut sorted: Vec<&End> = ends.iter().collect();
-    sorted.sort_by_key(|end| (end.place(), kind(end)));
-    if !sorted.iter().copied().eq(ends) {
-        rules.insert(Rule::OrderOfEnds);
-    }
-    sorted
+fn ordered<'a>(
+    (left, right): (&'a [End], &'a [End]),
+    leeway: &Leeway,
+    rules: &mut BTreeSet<Rule>,
+) -> (Vec<&'a End>, Vec<&'a End>) {
+    let pair = (left.iter().collect(), right.iter().collect());
+    leeway.apply(pair, |_, left: Vec<&End>, right| {
+        let sorted = (sorted(left.clone()), sorted(right.clone()));
+        if sorted != (left, right) {
+            rules.insert(Rule::OrderOfEnds);
+        }
+        sorted
+    })
+}
+
+fn sorted(mut ends: Vec<&End>) -> Vec<&End> {
+    ends.sort_by_key(|end| (end.place(), kind(end)));
+    ends
 }
 
 const fn kind(end: &End) -> u8 {

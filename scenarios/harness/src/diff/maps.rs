@@ -7,19 +7,20 @@ use crate::recording::{MapContents, MapRef};
 
 use super::difference::{Difference, Values};
 use super::record;
-use super::rule::Rule;
+use super::rule::{Leeway, Rule};
 
 /// Compares all maps that either side has.
 pub(super) fn compare(
     left: &BTreeMap<MapRef, MapContents>,
     right: &BTreeMap<MapRef, MapContents>,
     decoder: &Decoder,
+    leeway: &Leeway,
     rules: &mut BTreeSet<Rule>,
 ) -> Vec<Difference> {
     let maps: BTreeSet<&MapRef> = left.keys().chain(right.keys()).collect();
     maps.into_iter()
         .flat_map(|map| match (left.get(map), right.get(map)) {
-            (Some(left), Some(right)) => contents(map, left, right, decoder, rules),
+            (Some(left), Some(right)) => contents(map, left, right, decoder, leeway, rules),
             (Some(_), None) => missing(map, Values::only_left("map", "exists")),
             _ => missing(map, Values::only_right("map", "exists")),
         })
@@ -37,19 +38,20 @@ fn contents(
     left: &MapContents,
     right: &MapContents,
     decoder: &Decoder,
+    leeway: &Leeway,
     rules: &mut BTreeSet<Rule>,
 ) -> Vec<Difference> {
     let keys: BTreeSet<&Vec<u8>> = left.entries.keys().chain(right.entries.keys()).collect();
     keys.into_iter()
         .filter_map(|key| {
-            let left = left
-                .entries
-                .get(key)
-                .map(|values| slots(values, left.per_cpu, rules));
-            let right = right
-                .entries
-                .get(key)
-                .map(|values| slots(values, right.per_cpu, rules));
+            let per_cpu = left.per_cpu || right.per_cpu;
+            let pair = (
+                left.entries.get(key).cloned(),
+                right.entries.get(key).cloned(),
+            );
+            let (left, right) = leeway.apply(pair, |_, left, right| {
+                (slots(left, per_cpu, rules), slots(right, per_cpu, rules))
+            });
             let place = format!("map {map}, key {}", decoder.key_line(map, key));
             Difference::of(
                 place,
@@ -60,8 +62,12 @@ fn contents(
 }
 
 /// The values as they are compared; tells whether a rule changed something.
-fn slots(values: &[Vec<u8>], per_cpu: bool, rules: &mut BTreeSet<Rule>) -> Vec<Vec<u8>> {
-    let comparable = comparable(values, per_cpu);
+fn slots(
+    values: Option<Vec<Vec<u8>>>,
+    per_cpu: bool,
+    rules: &mut BTreeSet<Rule>,
+) -> Option<Vec<Vec<u8>>> {
+    let comparable = values.as_deref().map(|values| comparable(values, per_cpu));
     if comparable != values {
         rules.insert(Rule::PerCpuSlot);
     }

@@ -12,13 +12,13 @@ use std::collections::BTreeSet;
 pub use chosen::Chosen;
 pub use difference::{Diff, Difference, PacketDiff, Values};
 pub(crate) use journey::events;
-pub use rule::Rule;
+pub use rule::{Leeway, Rule};
 
 use crate::decode::Decoder;
 use crate::recording::{Journey, Recording};
 
 /// Compares two recordings of one plan, packet by packet, then the maps that they left behind.
-pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder, chosen: &Chosen) -> Diff {
+pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder, leeway: &Leeway) -> Diff {
     let mut rules = BTreeSet::new();
     let nothing = Journey::default();
     let count = left.journeys.len().max(right.journeys.len());
@@ -26,7 +26,7 @@ pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder, chosen: &
         .filter_map(|stimulus| {
             let left = left.journeys.get(stimulus).unwrap_or(&nothing);
             let right = right.journeys.get(stimulus).unwrap_or(&nothing);
-            let diff = journey::compare(left, right, decoder, chosen, &mut rules);
+            let diff = journey::compare(left, right, decoder, leeway, &mut rules);
             (!diff.differences.is_empty()).then_some(PacketDiff {
                 stimulus,
                 before: diff.before,
@@ -34,7 +34,7 @@ pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder, chosen: &
             })
         })
         .collect();
-    let maps = maps::compare(&left.maps, &right.maps, decoder, &mut rules);
+    let maps = maps::compare(&left.maps, &right.maps, decoder, leeway, &mut rules);
     Diff {
         packets,
         maps,

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::chosen::Chosen;
+use crate::plan::Plan;
+
 /// A way in which recordings are made comparable before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
@@ -15,6 +18,45 @@ pub enum Rule {
     TunnelPort,
     /// The port of a socket is not compared where it is one that nodes choose.
     SocketPort,
+}
+
+/// The rules by which the recordings of a plan are compared, or that there are none.
+#[derive(Debug, Clone, Default)]
+pub struct Leeway {
+    chosen: Chosen,
+    strict: bool,
+}
+
+impl Leeway {
+    /// All rules, for recordings of the plan.
+    pub fn of(plan: &Plan) -> Self {
+        Self {
+            chosen: Chosen::of(plan),
+            strict: false,
+        }
+    }
+
+    /// None: whatever differs is a difference.
+    pub fn none() -> Self {
+        Self {
+            strict: true,
+            ..Self::default()
+        }
+    }
+
+    /// Both sides as they are compared: as they are where they are alike or there are no rules, else as `canonical` makes
+    /// each.
+    pub(super) fn apply<T: Clone + PartialEq>(
+        &self,
+        (left, right): (T, T),
+        canonical: impl FnOnce(&Chosen, T, T) -> (T, T),
+    ) -> (T, T) {
+        if self.strict || left == right {
+            (left, right)
+        } else {
+            canonical(&self.chosen, left, right)
+        }
+    }
 }
 
 impl Rule {

@@ -2,7 +2,7 @@
 
 use twinpath::backend::Backend;
 use twinpath::decode::Decoder;
-use twinpath::diff::{self, Chosen};
+use twinpath::diff::{self, Leeway};
 use twinpath::emulated::{EmulatedBackend, Engine};
 use twinpath::plan::HookKind::{TcIngress, Xdp};
 use twinpath::plan::{ObjectName, Plan};
@@ -114,7 +114,7 @@ fn per_cpu_values_are_those_of_the_emulator() {
     let kernel = run(&plan);
     for engine in [Engine::Checked, Engine::Rbpf] {
         let emulated = EmulatedBackend::new(engine).run(&plan).expect("it runs");
-        let diff = diff::compare(&kernel, &emulated, &Decoder::new([]), &Chosen::default());
+        let diff = diff::compare(&kernel, &emulated, &Decoder::new([]), &Leeway::default());
         assert!(diff.maps.is_empty(), "{engine:?}: {:#?}", diff.maps);
         let values = &map(&emulated, "by_verdict").entries[&1u32.to_ne_bytes().to_vec()];
         assert_eq!(values[..], [41u32.to_ne_bytes()], "{engine:?}");

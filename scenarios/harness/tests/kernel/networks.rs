@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use twinpath::arm::Arm;
 use twinpath::decode::Decoder;
-use twinpath::diff::{self, Chosen};
+use twinpath::diff::{self, Leeway};
 use twinpath::emulated::Engine;
 use twinpath::plan::HookKind::{self, TcEgress, TcIngress, TcxEgress, TcxIngress, Xdp, XdpGeneric};
 use twinpath::plan::{
@@ -435,7 +435,7 @@ fn difference(plan: &Plan) -> Option<String> {
     let kernel = run(plan);
     let arm = Arm::Emulator(Engine::Checked);
     let emulated = arm.run(plan).unwrap_or_else(|error| panic!("{error}"));
-    let diff = diff::compare(&emulated, &kernel, &Decoder::new([]), &Chosen::of(plan));
+    let diff = diff::compare(&emulated, &kernel, &Decoder::new([]), &Leeway::of(plan));
     let count = diff.packets.len();
     let maps = diff.maps.first().map(|map| format!("{map:?}"));
     let packet = diff.packets.into_iter().next().map(|packet| {

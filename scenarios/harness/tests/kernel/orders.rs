@@ -7,7 +7,7 @@ use std::env;
 
 use twinpath::arm::Arm;
 use twinpath::decode::Decoder;
-use twinpath::diff::{self, Chosen};
+use twinpath::diff::{self, Leeway};
 use twinpath::emulated::Engine;
 use twinpath::plan::HookKind::{self, TcEgress, TcIngress, Xdp, XdpGeneric};
 use twinpath::plan::{DevicePlan, Ifindex, Mac, Plan};
@@ -215,7 +215,7 @@ fn orders(frame: &[u8]) -> String {
 
 /// The first difference, in words.
 fn difference(left: &Recording, right: &Recording, frames: &[Vec<u8>]) -> Option<String> {
-    let diff = diff::compare(left, right, &Decoder::new([]), &Chosen::default());
+    let diff = diff::compare(left, right, &Decoder::new([]), &Leeway::default());
     let count = diff.packets.len();
     let maps = diff.maps.first().map(|map| format!("{map:?}"));
     let first = diff.packets.into_iter().next();

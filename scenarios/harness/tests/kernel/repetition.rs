@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use twinpath::diff::Chosen;
 use twinpath::scenario::Scenario;
+use twinpath::socket::without_chosen_port;
 
 use crate::machine::{assert_gone_since, own, things};
 use crate::needs_kernel;
@@ -67,6 +68,13 @@ fn blank(value: &mut Value, chosen: &Chosen) {
                 });
                 let frame: Vec<u8> = pairs.collect();
                 *bytes = format!("{:02x?}", chosen.blank(&frame, &mut BTreeSet::new()));
+            }
+            let gave = members.get_mut("gave").and_then(Value::as_object_mut);
+            for text in gave.into_iter().flat_map(|gave| gave.values_mut()) {
+                let address = text.as_str().and_then(|text| text.parse().ok());
+                if let Some(address) = address {
+                    *text = without_chosen_port(address).into();
+                }
             }
             members.values_mut().for_each(|value| blank(value, chosen));
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use twinpath::decode::Decoder;
-use twinpath::diff::{self, Chosen};
+use twinpath::diff::{self, Leeway};
 use twinpath::emulated::Engine;
 use twinpath::recording::Recording;
 use twinpath::replay::{Emulated, EmulatedOptions, ReplayError, Replayer, Setup, with_kernel};
@@ -98,7 +98,7 @@ fn agree(setup: &Setup) -> usize {
         };
         let (ours, theirs) = (with_maps(emulated.maps()?), with_maps(kernel.maps()?));
         assert_eq!(ours.maps.len(), theirs.maps.len(), "{what}");
-        let maps = diff::compare(&ours, &theirs, &Decoder::new([]), &Chosen::default()).maps;
+        let maps = diff::compare(&ours, &theirs, &Decoder::new([]), &Leeway::default()).maps;
         assert!(maps.is_empty(), "{what}: {maps:?}");
         Ok::<_, ReplayError>(())
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use twinpath::arm::Arm;
 use twinpath::backend::Backend;
 use twinpath::decode::Decoder;
-use twinpath::diff::{self, Chosen};
+use twinpath::diff::{self, Leeway};
 use twinpath::emulated::{EmulatedBackend, Engine};
 use twinpath::kernel::KernelBackend;
 use twinpath::plan::{HookKind, Plan};
@@ -74,7 +74,7 @@ fn outcome(plan: &Plan) -> Result<&'static str, String> {
         let Some(recording) = recording else {
             continue;
         };
-        let diff = diff::compare(&kernel, &recording, &Decoder::new([]), &Chosen::default());
+        let diff = diff::compare(&kernel, &recording, &Decoder::new([]), &Leeway::default());
         if !diff.is_empty() {
             return Err(format!("the kernel and {engine} differ: {diff:#?}"));
         }
