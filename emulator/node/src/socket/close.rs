@@ -1,6 +1,6 @@
 //! `accept()`, `close()`, `getsockname()` and `getpeername()`, and sockets that are no full ones.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use twinpath_machine::{AttachType, Errno, Machine, SocketId};
 
@@ -239,6 +239,11 @@ impl Sockets {
         let now = machine.clock.monotonic_ns();
         if let Some(socket) = self.get_mut(id) {
             socket.state = State::TimeWait;
+            if socket.family != Family::V6 {
+                // Linux leaves these as memory was (`tcp_time_wait`).
+                socket.local.v6 = Ipv6Addr::UNSPECIFIED;
+                socket.remote.v6 = Ipv6Addr::UNSPECIFIED;
+            }
             socket.expires_ns = now.saturating_add(TIME_WAIT_NS);
         }
         self.waiting.push(id);
