@@ -126,6 +126,69 @@ expect = { result = "done", address = "10.0.0.1:53", local = "10.0.0.2", events 
     assert_eq!(call["gave"]["result"], "ECONNREFUSED");
 }
 
+/// A wire, a tunnel, programs of each kind of hook, a route and a neighbour, and what answers at an end.
+#[test]
+fn show_draws_a_network() {
+    let folder = folder();
+    let network = r#"description = "Two nodes"
+wires = [["a/eth0", "b/eth0"]]
+responders = { "a/pod" = "echo" }
+
+[[object]]
+path = "plain.o"
+
+[[object]]
+path = "calls.o"
+
+[[node]]
+name = "a"
+socket-programs = ["connect4", "lookup", "sock_create", "no_datagrams"]
+
+[[node.device]]
+name = "eth0"
+addresses = ["192.168.0.1/24", "fd00::1/64"]
+xdp = "plain"
+
+[[node.device]]
+name = "pod"
+
+[[node.device]]
+name = "tunnel"
+vxlan = { vni = 7, remote = "192.168.0.2" }
+
+[[node.device]]
+name = "hole"
+dummy = true
+
+[[node.route]]
+to = "10.0.0.0/8"
+via = "192.168.0.2"
+table = 100
+
+[[node.neighbour]]
+device = "eth0"
+address = "192.168.0.2"
+mac = "02:00:00:00:02:01"
+
+[[node]]
+name = "b"
+
+[[node.device]]
+name = "eth0"
+
+[[step]]
+on = "pod"
+send = "udp 10.0.0.1:53 > 10.0.0.2:999"
+"#;
+    let calls = concat!(env!("CARGO_MANIFEST_DIR"), "/../suite/socket/calls.bpf.o");
+    std::fs::copy(calls, folder.path().join("calls.o")).unwrap();
+    std::fs::write(folder.path().join("network.toml"), network).unwrap();
+    insta::assert_snapshot!("network as text", twinpath(&folder, "show network.toml"));
+    twinpath(&folder, "show network.toml --svg network.svg");
+    let svg = std::fs::read_to_string(folder.path().join("network.svg")).unwrap();
+    insta::assert_snapshot!("network as svg", svg);
+}
+
 #[test]
 fn run_tells_of_each_packet_when_asked() {
     let text = twinpath(&folder(), "run lengths.toml --backend emulator --packets");

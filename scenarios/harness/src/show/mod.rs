@@ -6,9 +6,11 @@ mod text;
 pub use svg::svg;
 pub use text::text;
 
+use std::fmt::Display;
+
 use twinpath_node::RouteKind;
 
-use crate::plan::{DeviceKind, DevicePlan, HookKind, NodePlan, Plan, VxlanConfig};
+use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodePlan, Plan, Port, VxlanConfig};
 
 /// What is at the other end of a device.
 fn far_end(plan: &Plan, node: &NodePlan, device: &DevicePlan) -> String {
@@ -17,8 +19,23 @@ fn far_end(plan: &Plan, node: &NodePlan, device: &DevicePlan) -> String {
         DeviceKind::Vxlan(vxlan) => tunnel(vxlan),
         DeviceKind::Veth => match plan.peer(&node.name, &device.name) {
             Some(peer) => peer.to_string(),
-            None => "the scenario".to_owned(),
+            None => edge(plan, node, device),
         },
+    }
+}
+
+/// The scenario, and what answers there.
+fn edge(plan: &Plan, node: &NodePlan, device: &DevicePlan) -> String {
+    match plan.responders.get(&port(node, &device.name)) {
+        Some(responder) => format!("the scenario, {responder}"),
+        None => "the scenario".to_owned(),
+    }
+}
+
+fn port(node: &NodePlan, device: &DeviceName) -> Port {
+    Port {
+        node: node.name.clone(),
+        device: device.clone(),
     }
 }
 
@@ -35,19 +52,37 @@ fn tunnel(vxlan: &VxlanConfig) -> String {
 
 /// The programs on a device, hook by hook: `tc-ingress first, second`.
 fn programs(node: &NodePlan, device: &str) -> Vec<String> {
-    let mut hooks: Vec<(HookKind, Vec<&str>)> = Vec::new();
-    for attachment in &node.attachments {
-        if attachment.hook.device.as_str() != device {
-            continue;
-        }
-        let kind = attachment.hook.kind;
-        match hooks.iter_mut().find(|(other, _)| *other == kind) {
-            Some((_, programs)) => programs.push(&attachment.program),
-            None => hooks.push((kind, vec![&attachment.program])),
+    let attached = node.attachments.iter();
+    let attached = attached.filter(|attached| attached.hook.device.as_str() == device);
+    let mut hooks =
+        by_hook(attached.map(|attached| (attached.hook.kind, attached.program.as_str())));
+    hooks.sort_by_key(|(kind, _)| *kind);
+    lines(hooks)
+}
+
+/// The programs at the hooks of a node's sockets, hook by hook.
+fn socket_programs(node: &NodePlan) -> Vec<String> {
+    let attached = node.socket_programs.iter();
+    lines(by_hook(
+        attached.map(|attached| (attached.hook, attached.program.as_str())),
+    ))
+}
+
+fn by_hook<'a, H: PartialEq>(
+    attached: impl Iterator<Item = (H, &'a str)>,
+) -> Vec<(H, Vec<&'a str>)> {
+    let mut hooks: Vec<(H, Vec<&str>)> = Vec::new();
+    for (hook, program) in attached {
+        match hooks.iter_mut().find(|(other, _)| *other == hook) {
+            Some((_, programs)) => programs.push(program),
+            None => hooks.push((hook, vec![program])),
         }
     }
-    hooks.sort_by_key(|(kind, _)| *kind);
-    let line = |(kind, programs): (HookKind, Vec<&str>)| format!("{kind} {}", programs.join(", "));
+    hooks
+}
+
+fn lines<H: Display>(hooks: Vec<(H, Vec<&str>)>) -> Vec<String> {
+    let line = |(hook, programs): (H, Vec<&str>)| format!("{hook} {}", programs.join(", "));
     hooks.into_iter().map(line).collect()
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodePlan, Plan, Port};
+use crate::plan::{DeviceKind, DevicePlan, NodePlan, Plan, Port};
 
-use super::{addresses, far_end, programs};
+use super::{addresses, far_end, port, programs};
 
 const WIDTH: usize = 380;
 const GAP: usize = 140;
@@ -60,7 +60,8 @@ fn place<'a>(
     let mut y = MARGIN + HEAD;
     for device in &node.devices {
         let mut lines = vec![format!("{} ({})", device.name, device.ifindex)];
-        if let DeviceKind::Vxlan(_) = device.kind {
+        let answers = plan.responders.contains_key(&port(node, &device.name));
+        if answers || matches!(device.kind, DeviceKind::Vxlan(_)) {
             lines.push(far_end(plan, node, device));
         }
         if !device.addresses.is_empty() {
@@ -78,13 +79,6 @@ fn place<'a>(
         placed.push(new);
     }
     y
-}
-
-fn port(node: &NodePlan, device: &DeviceName) -> Port {
-    Port {
-        node: node.name.clone(),
-        device: device.clone(),
-    }
 }
 
 fn draw(

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::plan::{LOOPBACK, NodePlan, Plan};
 
-use super::{addresses, far_end, programs, routes};
+use super::{addresses, far_end, programs, routes, socket_programs};
 
 /// The network of a plan, node by node.
 pub fn text(plan: &Plan) -> String {
@@ -35,6 +35,9 @@ fn node(out: &mut String, plan: &Plan, node: &NodePlan) -> std::fmt::Result {
     }
     for program in programs(node, LOOPBACK) {
         writeln!(out, "  {LOOPBACK}: {program}")?;
+    }
+    for program in socket_programs(node) {
+        writeln!(out, "  sockets: {program}")?;
     }
     for route in routes(node) {
         writeln!(out, "  {route}")?;
