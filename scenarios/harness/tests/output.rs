@@ -183,10 +183,10 @@ send = "udp 10.0.0.1:53 > 10.0.0.2:999"
     let calls = concat!(env!("CARGO_MANIFEST_DIR"), "/../suite/socket/calls.bpf.o");
     std::fs::copy(calls, folder.path().join("calls.o")).unwrap();
     std::fs::write(folder.path().join("network.toml"), network).unwrap();
-    insta::assert_snapshot!("network as text", twinpath(&folder, "show network.toml"));
+    insta::assert_snapshot!("network_as_text", twinpath(&folder, "show network.toml"));
     twinpath(&folder, "show network.toml --svg network.svg");
     let svg = std::fs::read_to_string(folder.path().join("network.svg")).unwrap();
-    insta::assert_snapshot!("network as svg", svg);
+    insta::assert_snapshot!("network_as_svg", svg);
 }
 
 #[test]
