@@ -9,6 +9,7 @@ mod maps;
 mod mistakes;
 mod networks;
 mod orders;
+mod policy;
 mod remains;
 mod repetition;
 mod replay;
