@@ -8,9 +8,11 @@ pub enum TailCall {
     PolicyEgress = 0,
     /// An endpoint's policy for what comes to it, and the delivery (Cilium's `cil_lxc_policy`).
     PolicyIngress = 1,
+    /// The way of what is for no endpoint of the node: the overlay, or the node's routes.
+    Forward = 2,
 }
 
 impl TailCall {
     /// How many there are.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 3;
 }

@@ -38,6 +38,11 @@ pub mod global {
     pub const HOST_MAC: &str = "HOST_MAC";
     /// The device of the overlay, in external mode; 0: endpoints of other nodes are routed.
     pub const TUNNEL_IFINDEX: &str = "TUNNEL_IFINDEX";
+    /// Not 0: what endpoints send to other nodes and the world goes by the node's routes without its stack,
+    /// which gets what has no way there.
+    pub const HOST_ROUTING: &str = "HOST_ROUTING";
+    /// Not 0: what is for an endpoint goes to the endpoint's end of its device at once.
+    pub const REDIRECT_PEER: &str = "REDIRECT_PEER";
     /// Not 0: what leaves for the world by IPv4 is masqueraded.
     pub const MASQUERADE_IPV4: &str = "MASQUERADE_IPV4";
     /// The same of IPv6.

@@ -52,6 +52,10 @@ pub(crate) fn entries(
             cache.insert(ip.into(), RemoteEndpoint::new(endpoint.identity, node));
         }
     }
+    for ip in here.others.iter().flat_map(|(_, addresses)| addresses) {
+        let remote = RemoteEndpoint::new(Identity::REMOTE_NODE, None);
+        cache.insert((*ip).into(), remote);
+    }
     let nodes = population.nodes.iter();
     for ip in nodes.flat_map(|node| &node.addresses) {
         let identity = population.node_identity(*ip, false);
@@ -72,8 +76,10 @@ pub(crate) fn entries(
 /// The node at the other end of the tunnel to what is on `node`, if that is another one.
 fn tunnel(population: &Population, node: Option<&str>, here: &Here<'_>) -> Option<IpAddr> {
     let name = node.filter(|_| !here.is(node))?;
-    let node = population.nodes.iter().find(|node| node.name == name)?;
-    let mut addresses = node.addresses.iter();
+    let manifest = population.nodes.iter().find(|node| node.name == name);
+    let other = here.others.iter().find(|(other, _)| *other == name);
+    let known = manifest.map(|node| &node.addresses);
+    let mut addresses = known.or(other.map(|(_, addresses)| addresses))?.iter();
     let v4 = addresses.clone().find(|ip| ip.is_ipv4());
     v4.or_else(|| addresses.next()).copied()
 }

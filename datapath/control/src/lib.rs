@@ -35,7 +35,7 @@
 //!         mac: "02:00:00:00:00:07".parse().ok()?,
 //!     })
 //! };
-//! let here = Here { node: None, addresses: Vec::new(), devices: &devices };
+//! let here = Here { node: None, addresses: Vec::new(), others: Vec::new(), devices: &devices };
 //! let state = NodeState::new(&cluster, &Population::default(), &here)?;
 //! let lines: Vec<_> = state
 //!     .entries()

@@ -19,6 +19,8 @@ pub struct Here<'a> {
     pub node: Option<&'a str>,
     /// Its own addresses.
     pub addresses: Vec<IpAddr>,
+    /// The other nodes, by name, with their addresses.
+    pub others: Vec<(&'a str, Vec<IpAddr>)>,
     /// Its devices by name.
     pub devices: &'a dyn Fn(&str) -> Option<Device>,
 }
@@ -50,6 +52,7 @@ impl Here<'_> {
         Here {
             node: name,
             addresses,
+            others: self.others.clone(),
             devices: self.devices,
         }
     }

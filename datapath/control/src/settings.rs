@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use twinpath_abi::{self as abi, global};
 
+use crate::entries::Device;
+
 /// How the programs are loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -15,6 +17,15 @@ pub struct Settings {
     pub gateway_ipv4: Option<Ipv4Addr>,
     /// The same of IPv6.
     pub gateway_ipv6: Option<Ipv6Addr>,
+    /// The overlay's device, on the nodes that have one: VXLAN in external mode, by which endpoints of other nodes
+    /// are reached whose ipcache entry has a tunnel.
+    pub overlay: Option<String>,
+    /// The device between the stack and the endpoints, on the nodes that have one.
+    pub host: Option<String>,
+    /// What endpoints send to other nodes and the world goes by the node's routes without its stack.
+    pub host_routing: bool,
+    /// What is for an endpoint goes to the endpoint's end of its device at once.
+    pub redirect_peer: bool,
     /// All policies are in audit mode: what they deny is reported and goes on.
     pub audit: bool,
     /// Trace events are written.
@@ -51,10 +62,23 @@ impl Aggregation {
 }
 
 impl Settings {
-    /// The values of the load-time constants that differ from those in the object, by name.
-    pub fn globals(&self) -> BTreeMap<&'static str, Vec<u8>> {
+    /// The names of devices that it has.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        [&self.overlay, &self.host]
+            .into_iter()
+            .filter_map(|name| name.as_deref())
+    }
+
+    /// The values of the load-time constants that differ from those in the object, by name, on a node with these
+    /// devices.
+    pub fn globals(
+        &self,
+        devices: &dyn Fn(&str) -> Option<Device>,
+    ) -> BTreeMap<&'static str, Vec<u8>> {
         let number = |number: u32| number.to_ne_bytes().to_vec();
         let flags = [
+            (global::HOST_ROUTING, self.host_routing),
+            (global::REDIRECT_PEER, self.redirect_peer),
             (global::AUDIT, self.audit),
             (global::TRACE_NOTIFY, self.trace),
             (global::POLICY_VERDICT_NOTIFY, self.policy_verdicts),
@@ -71,6 +95,15 @@ impl Settings {
         let gateways = [(global::GATEWAY_IPV4, v4), (global::GATEWAY_IPV6, v6)];
         let given = gateways.into_iter();
         globals.extend(given.filter_map(|(name, bytes)| Some((name, bytes?))));
+        let find = |name: &Option<String>| name.as_deref().and_then(devices);
+        if let Some(overlay) = find(&self.overlay) {
+            globals.insert(global::TUNNEL_IFINDEX, number(overlay.ifindex.0));
+        }
+        if let Some(Device { ifindex, mac }) = find(&self.host) {
+            let [a, b, c, d, e, f] = mac.0;
+            globals.insert(global::HOST_IFINDEX, number(ifindex.0));
+            globals.insert(global::HOST_MAC, vec![a, b, c, d, e, f, 0, 0]);
+        }
         globals
     }
 }

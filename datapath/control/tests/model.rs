@@ -67,6 +67,7 @@ fn state(text: &str) -> Result<NodeState, ModelError> {
     let here = Here {
         node: None,
         addresses: vec!["10.0.1.1".parse().unwrap()],
+        others: Vec::new(),
         devices: &devices,
     };
     NodeState::new(&cluster(text), &Population::default(), &here)

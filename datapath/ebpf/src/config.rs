@@ -5,7 +5,7 @@
 )]
 
 use aya_ebpf::Global;
-use twinpath_abi::{Address, Aggregation, Family, Seam, global, lifetime};
+use twinpath_abi::{Address, Aggregation, Family, Ifindex, Mac, Seam, global, lifetime};
 
 /// Defines constants, each a `u32`, under the names that a loader knows.
 macro_rules! constants {
@@ -27,12 +27,19 @@ constants! {
     AGGREGATION = 0;
     AUDIT = 0;
     GATEWAY_IPV4 = 0;
+    TUNNEL_IFINDEX = 0;
+    HOST_IFINDEX = 0;
+    HOST_ROUTING = 0;
+    REDIRECT_PEER = 0;
     CT_LIFETIME_TCP = lifetime::TCP;
     CT_LIFETIME_ANY = lifetime::ANY;
 }
 
 #[unsafe(no_mangle)]
 static GATEWAY_IPV6: Global<[u32; 4]> = Global::new([0; 4]);
+
+#[unsafe(no_mangle)]
+static HOST_MAC: Global<[u16; 4]> = Global::new([0; 4]);
 
 /// The seed of the flow hash.
 #[inline(always)]
@@ -89,6 +96,39 @@ pub fn gateway(family: Family) -> Option<Address> {
     };
     let [a, b, c, d] = words;
     (a | b | c | d != 0).then_some(Address::from_words(words))
+}
+
+/// The device of the overlay, if endpoints of other nodes are reached through it.
+#[inline(always)]
+pub fn tunnel() -> Option<Ifindex> {
+    let tunnel = Ifindex(TUNNEL_IFINDEX.load());
+    (tunnel.0 != 0).then_some(tunnel)
+}
+
+/// The device between the stack and the endpoints, if there is one.
+#[inline(always)]
+pub fn host_device() -> Option<Ifindex> {
+    let host = Ifindex(HOST_IFINDEX.load());
+    (host.0 != 0).then_some(host)
+}
+
+/// The Ethernet address of that device.
+#[inline(always)]
+pub fn host_mac() -> Mac {
+    let [a, b, c, ..] = HOST_MAC.load();
+    Mac::from_halves([a, b, c])
+}
+
+/// Whether the programs route what endpoints send, and not the stack.
+#[inline(always)]
+pub fn routes() -> bool {
+    HOST_ROUTING.load() != 0
+}
+
+/// Whether packets go to the endpoints' ends of their devices at once.
+#[inline(always)]
+pub fn redirects_to_peers() -> bool {
+    REDIRECT_PEER.load() != 0
 }
 
 /// Seconds that a TCP connection lives after its last packet.

@@ -1,6 +1,10 @@
 //! A decision to drop a packet: why, and which line decided it.
 
-use twinpath_abi::{DropReason, SourceFile};
+use twinpath_abi::{Direction, DropReason, SourceFile};
+
+use crate::context::Context;
+use crate::events::{self, Flow};
+use crate::metrics;
 
 /// Why a packet is dropped and where that was decided.
 #[derive(Clone, Copy)]
@@ -21,3 +25,10 @@ macro_rules! drop_packet {
     };
 }
 pub(crate) use drop_packet;
+
+/// Counts a dropped packet and tells of it.
+#[inline(always)]
+pub fn report<C: Context>(ctx: &C, flow: &Flow, drop: Drop, direction: Direction) {
+    metrics::dropped(ctx, drop, direction);
+    events::dropped(ctx, flow, drop);
+}

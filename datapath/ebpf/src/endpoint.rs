@@ -1,12 +1,13 @@
 //! Endpoints of this node: what they may send, and delivery to them.
 
-use twinpath_abi::{DeviceEndpoint, EndpointInfo, EndpointKey, Family};
+use twinpath_abi::{DeviceEndpoint, EndpointInfo, EndpointKey, Family, Identity, TailCall};
 
 use crate::drops::{Drop, drop_packet};
+use crate::fate::Fate;
 use crate::l3::Hop;
 use crate::maps;
 use crate::parse::{L2, L3};
-use crate::tc::{Tc, WriteError};
+use crate::tc::{Cb, Delivery, Tc, WriteError};
 use crate::wire::at;
 
 /// Refuses a frame whose source address is not the sender's own.
@@ -35,6 +36,14 @@ pub fn check_source(sender: &DeviceEndpoint, l3: &L3) -> Result<(), Drop> {
 #[inline(always)]
 pub fn destination(l3: &L3) -> Option<&'static EndpointInfo> {
     maps::endpoint(EndpointKey::from_parts(l3.daddr, l3.family))
+}
+
+/// Has the policy of the endpoint that the packet is for decide about it.
+#[inline(always)]
+pub fn deliver(ctx: &Tc, sender: Identity, delivery: Delivery) -> Fate {
+    ctx.set_cb(Cb::SourceIdentity, sender.0);
+    ctx.set_cb(Cb::Delivery, delivery as u32);
+    Fate::Program(TailCall::PolicyIngress)
 }
 
 /// Rewrites the packet to go to the endpoint, as the node's router would send it on.

@@ -71,26 +71,36 @@ impl Flow {
     }
 }
 
-#[inline(always)]
-fn capture<C: Context>(ctx: &C, version: u8) -> NotifyCapture {
-    let len = ctx.len();
-    NotifyCapture {
-        len_orig: len,
-        len_cap: len.min(CAPTURE_LEN as u32) as u16,
-        version,
-        ext_version: 0,
-    }
+/// Writes a record with the packet behind what it tells. `tell` is given how much of the packet that is.
+macro_rules! write_record {
+    ($ctx:ident, $record:ty, $version:expr, |$capture:ident| $notify:expr) => {{
+        let Some(mut entry) = maps::reserve_event::<$record>() else {
+            return;
+        };
+        let len = $ctx.len();
+        let $capture = NotifyCapture {
+            len_orig: len,
+            len_cap: len.min(CAPTURE_LEN as u32) as u16,
+            version: $version,
+            ext_version: 0,
+        };
+        let notify = $notify;
+        let record = entry.as_mut_ptr();
+        // SAFETY: the record is the ring buffer's memory, aligned to 8 and as large as the type.
+        unsafe {
+            (&raw mut (*record).notify).write(notify);
+            $ctx.capture(&raw mut (*record).payload);
+        }
+        entry.submit(0);
+    }};
 }
 
 /// Reports a dropped packet.
 #[inline(never)]
 pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
-    let Some(mut entry) = maps::reserve_event::<DropRecord>() else {
-        return;
-    };
-    let notify = DropNotify {
+    write_record!(ctx, DropRecord, DropNotify::VERSION, |capture| DropNotify {
         head: flow.head(NotifyType::Drop, drop.reason.code()),
-        capture: capture(ctx, DropNotify::VERSION),
+        capture,
         src_label: flow.src_label,
         dst_label: flow.dst_label,
         dst_id: u32::from(flow.dst_id.0),
@@ -102,14 +112,7 @@ pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
         reserved: 0,
         reserved2: 0,
         timestamp: seam::now(),
-    };
-    let record = entry.as_mut_ptr();
-    // SAFETY: the record is the ring buffer's memory, aligned to 8 and as large as the type.
-    unsafe {
-        (&raw mut (*record).notify).write(notify);
-        ctx.capture(&raw mut (*record).payload);
-    }
-    entry.submit(0);
+    });
 }
 
 /// Reports where a packet is, if that is wanted.
@@ -129,28 +132,20 @@ pub fn trace<C: Context>(ctx: &C, flow: &Flow, trace: Trace) {
 
 #[inline(never)]
 fn write_trace<C: Context>(ctx: &C, flow: &Flow, trace: &Trace) {
-    let Some(mut entry) = maps::reserve_event::<TraceRecord>() else {
-        return;
-    };
-    let notify = TraceNotify {
-        head: flow.head(NotifyType::Trace, trace.point as u8),
-        capture: capture(ctx, TraceNotify::VERSION),
-        src_label: flow.src_label,
-        dst_label: flow.dst_label,
-        dst_id: flow.dst_id,
-        reason: trace.reason as u8,
-        flags: flow.flags(),
-        ifindex: trace.ifindex,
-        orig_ip: Address::UNSPECIFIED,
-        timestamp: seam::now(),
-    };
-    let record = entry.as_mut_ptr();
-    // SAFETY: as in `dropped`.
-    unsafe {
-        (&raw mut (*record).notify).write(notify);
-        ctx.capture(&raw mut (*record).payload);
-    }
-    entry.submit(0);
+    write_record!(ctx, TraceRecord, TraceNotify::VERSION, |capture| {
+        TraceNotify {
+            head: flow.head(NotifyType::Trace, trace.point as u8),
+            capture,
+            src_label: flow.src_label,
+            dst_label: flow.dst_label,
+            dst_id: flow.dst_id,
+            reason: trace.reason as u8,
+            flags: flow.flags(),
+            ifindex: trace.ifindex,
+            orig_ip: Address::UNSPECIFIED,
+            timestamp: seam::now(),
+        }
+    });
 }
 
 /// Reports what a policy says, if that is wanted.
@@ -169,38 +164,30 @@ pub fn policy_verdict<C: Context>(
 
 #[inline(never)]
 fn write_verdict<C: Context>(ctx: &C, flow: &Flow, l4: &L4, subject: &Subject, verdict: &Verdict) {
-    let Some(mut entry) = maps::reserve_event::<VerdictRecord>() else {
-        return;
-    };
     let (code, audited) = match verdict.denial {
         None => (i32::from(verdict.proxy_port.get()), false),
         Some(_) if subject.audits() => (0, true),
         Some(reason) => (-i32::from(reason.code()), false),
     };
     let ipv6 = flow.family == Family::V6;
-    let notify = VerdictNotify {
-        head: NotifyHead {
-            source: subject.endpoint,
-            ..flow.head(NotifyType::PolicyVerdict, 0)
-        },
-        capture: capture(ctx, VerdictNotify::VERSION),
-        remote_label: subject.remote,
-        verdict: code,
-        dst_port: l4.policy_port(),
-        proto: l4.protocol,
-        flags: VerdictFlags::new(subject.direction, ipv6, verdict.found, audited),
-        auth_type: verdict.auth_type,
-        reserved: [0; 3],
-        cookie: verdict.cookie,
-        reserved2: 0,
-    };
-    let record = entry.as_mut_ptr();
-    // SAFETY: as in `dropped`.
-    unsafe {
-        (&raw mut (*record).notify).write(notify);
-        ctx.capture(&raw mut (*record).payload);
-    }
-    entry.submit(0);
+    write_record!(ctx, VerdictRecord, VerdictNotify::VERSION, |capture| {
+        VerdictNotify {
+            head: NotifyHead {
+                source: subject.endpoint,
+                ..flow.head(NotifyType::PolicyVerdict, 0)
+            },
+            capture,
+            remote_label: subject.remote,
+            verdict: code,
+            dst_port: l4.policy_port(),
+            proto: l4.protocol,
+            flags: VerdictFlags::new(subject.direction, ipv6, verdict.found, audited),
+            auth_type: verdict.auth_type,
+            reserved: [0; 3],
+            cookie: verdict.cookie,
+            reserved2: 0,
+        }
+    });
 }
 
 /// Tells what a program is doing, if that is wanted.

@@ -17,54 +17,28 @@
 //! | ICMP echo request to the gateway | the answer, out again |
 //! | other | `policy_egress` |
 
-use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
-use twinpath_abi::{
-    DeviceEndpoint, Direction, Ifindex, TailCall, TracePoint, TraceReason, Verdict,
-};
+use twinpath_abi::{DeviceEndpoint, Direction, Ifindex, TailCall, TracePoint, TraceReason};
 
 use crate::context::Context as _;
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
+use crate::fate::{self, Fate};
 use crate::neighbour::{self, Answer};
 use crate::parse::{self, L2, L3};
 use crate::tc::Tc;
 use crate::wire::ethertype;
-use crate::{endpoint, fragment, icmp, maps, metrics};
-
-/// Where a packet goes that is not dropped.
-enum Next {
-    Stack,
-    Policy,
-    /// Back to the sender.
-    Back,
-}
+use crate::{endpoint, fragment, icmp, maps};
 
 /// Decides about a packet; returns the tc action.
 #[inline(always)]
 pub fn run(ctx: &Tc) -> i32 {
     let mut flow = Flow::UNKNOWN;
-    let drop = match decide(ctx, &mut flow) {
-        Ok(Next::Stack) => {
-            metrics::forwarded(ctx, Verdict::Pass, Direction::Egress);
-            return TC_ACT_OK as i32;
-        }
-        Ok(Next::Back) => {
-            metrics::forwarded(ctx, Verdict::Redirect, Direction::Egress);
-            return ctx.redirect(ctx.ifindex());
-        }
-        Ok(Next::Policy) => {
-            ctx.tail_call(TailCall::PolicyEgress);
-            drop_packet!(FromContainer, MissedTailCall)
-        }
-        Err(drop) => drop,
-    };
-    metrics::dropped(ctx, drop, Direction::Egress);
-    events::dropped(ctx, &flow, drop);
-    TC_ACT_SHOT as i32
+    let fate = decide(ctx, &mut flow);
+    fate::conclude(ctx, &flow, fate, Direction::Egress)
 }
 
 #[inline(always)]
-fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Next, Drop> {
+fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     let unknown = drop_packet!(FromContainer, UnknownSender);
     let sender = maps::sender(ctx.ifindex()).ok_or(unknown)?;
     flow.source = sender.lxc_id;
@@ -80,7 +54,7 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Next, Drop> {
     }
     endpoint::check_mac(sender, &l2)?;
     if l2.ethertype == ethertype::ARP {
-        return Ok(next(neighbour::arp(ctx, &l2, sender)?, Next::Stack));
+        return Ok(answered(ctx, neighbour::arp(ctx, &l2, sender)?));
     }
     let l3 = parse::l3(&packet, &l2)?.ok_or(drop_packet!(FromContainer, UnsupportedL3))?;
     flow.family = l3.family;
@@ -106,25 +80,26 @@ fn ask_gateway(
     l2: &L2,
     l3: &L3,
     sender: &DeviceEndpoint,
-) -> Result<Next, Drop> {
+) -> Result<Fate, Drop> {
     let l4 = fragment::l4(ctx, l3)?;
     flow.tuple = Some(l4.flow(l3));
     if neighbour::is_solicitation(&l4) {
         let answer = neighbour::solicitation(ctx, l2, l3, &l4, sender)?;
-        return Ok(next(answer, Next::Stack));
+        return Ok(answered(ctx, answer));
     }
     endpoint::check_source(sender, l3)?;
     if icmp::is_for_gateway(l3, &l4) {
         icmp::answer(ctx, l2, l3, &l4)?;
-        return Ok(Next::Back);
+        return Ok(Fate::Device(ctx.ifindex()));
     }
-    Ok(Next::Policy)
+    Ok(Fate::Program(TailCall::PolicyEgress))
 }
 
+/// Back to the sender, or the stack's.
 #[inline(always)]
-fn next(answer: Answer, otherwise: Next) -> Next {
+fn answered(ctx: &Tc, answer: Answer) -> Fate {
     match answer {
-        Answer::Given => Next::Back,
-        Answer::NotOurs => otherwise,
+        Answer::Given => Fate::Device(ctx.ifindex()),
+        Answer::NotOurs => Fate::Pass,
     }
 }

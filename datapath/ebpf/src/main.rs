@@ -6,10 +6,11 @@
 //!
 //! | module | concern |
 //! |---|---|
-//! | `xdp_entry`, `from_container`, `policy_egress`, `policy_ingress` | the path of a packet through each program |
+//! | `xdp_entry`, `from_container`, `policy_egress`, `policy_ingress`, `forward` | the path of a packet through each program |
+//! | `arrival`, `departure` | the paths of packets that come to the node, and of those that its stack sends |
 //! | `context`, `tc` | what XDP and tc have in common; what tc has beyond it, and its helpers |
 //! | `packet`, `wire` | checked access to the packet; the headers as they stand in it |
-//! | `parse`, `fragment` | Ethernet, VLAN, IPv4, IPv6, extension and transport headers; those of fragments |
+//! | `parse`, `fragment`, `headers` | Ethernet, VLAN, IPv4, IPv6, extension and transport headers; those of fragments; all of a packet's |
 //! | `l3` | time to live and addresses of a packet that is sent on |
 //! | `csum`, `atomic` | incremental checksums; additions in shared memory |
 //! | `prefilter` | the CIDR deny list |
@@ -17,8 +18,9 @@
 //! | `endpoint` | who may send what, and delivery to an endpoint |
 //! | `neighbour`, `icmp` | the gateway's answers to ARP, neighbour discovery and echoes; what ICMP errors are about |
 //! | `ipcache` | who an address is |
+//! | `encap`, `fib` | the overlay; the node's routes |
 //! | `admission` | whether a packet may pass an endpoint's end: `conntrack` and `policy` together |
-//! | `drops`, `events`, `metrics` | a drop with its reason and place, the events, the counters |
+//! | `fate`, `drops`, `events`, `metrics` | what becomes of a packet, a drop with its reason and place, the events, the counters |
 //! | `maps`, `config`, `seam` | the maps; the load-time constants; the clock |
 //! | `opaque` | a value hidden from the optimiser, for the verifier's sake |
 #![no_std]
@@ -31,16 +33,23 @@
 )]
 
 mod admission;
+mod arrival;
 mod atomic;
 mod config;
 mod conntrack;
 mod context;
 mod csum;
+mod departure;
 mod drops;
+mod encap;
 mod endpoint;
 mod events;
+mod fate;
+mod fib;
+mod forward;
 mod fragment;
 mod from_container;
+mod headers;
 mod icmp;
 mod ipcache;
 mod l3;
@@ -71,6 +80,7 @@ mod entry {
 
     use crate::context::Xdp;
     use crate::tc::Tc;
+    use crate::{arrival, departure, forward as onwards};
     use crate::{from_container as sent, xdp_entry as arrived};
     use crate::{policy_egress as egress, policy_ingress as ingress};
 
@@ -92,6 +102,46 @@ mod entry {
     #[classifier]
     pub fn policy_ingress(ctx: TcContext) -> i32 {
         ingress::run(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn forward(ctx: TcContext) -> i32 {
+        onwards::run(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn to_container(ctx: TcContext) -> i32 {
+        departure::to_container(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn from_netdev(ctx: TcContext) -> i32 {
+        arrival::from_netdev(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn to_netdev(ctx: TcContext) -> i32 {
+        departure::to_netdev(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn from_host(ctx: TcContext) -> i32 {
+        arrival::from_host(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn to_host(ctx: TcContext) -> i32 {
+        departure::to_host(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn from_overlay(ctx: TcContext) -> i32 {
+        arrival::from_overlay(&Tc::new(ctx))
+    }
+
+    #[classifier]
+    pub fn to_overlay(ctx: TcContext) -> i32 {
+        departure::to_overlay(&Tc::new(ctx))
     }
 
     /// Many helpers may only be called by programs under a licence that the kernel takes as GPL.

@@ -86,7 +86,7 @@ static CALLS: ProgramTable<{ TailCall::COUNT }> = ProgramTable {
     r#type: null(),
     key: null(),
     max_entries: null(),
-    values: [entry::policy_egress, entry::policy_ingress],
+    values: [entry::policy_egress, entry::policy_ingress, entry::forward],
 };
 
 /// A key on the stack, aligned so that it is written and hashed by words.

@@ -3,57 +3,36 @@
 //! | packet | becomes |
 //! |---|---|
 //! | not allowed | drop 133, 181 or 189 |
-//! | for a proxy | marked, pass |
+//! | for a proxy | marked, pass; into the node's device, if the stack was about to send it to the endpoint |
+//! | for a proxy, and there is no such device | drop 164 |
+//! | which the stack is sending to the endpoint | pass |
 //! | with a TTL of 1 or 0 | drop 196 |
-//! | other | rewritten, redirected to the endpoint's device |
+//! | other | rewritten, redirected to the endpoint's device, or to its far end |
 
-use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
-use twinpath_abi::{
-    DebugPoint, Direction, EndpointFlags, Identity, Ifindex, Mark, TracePoint, Verdict,
-};
+use twinpath_abi::{DebugPoint, Direction, EndpointFlags, Identity, Mark, TracePoint};
 
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
+use crate::fate::{self, Fate};
 use crate::policy::Subject;
-use crate::tc::{Cb, Tc};
-use crate::{admission, endpoint, fragment, metrics, parse};
-
-/// Where a packet goes that is not dropped.
-enum Next {
-    Proxy,
-    Device(Ifindex),
-}
+use crate::tc::{Cb, Delivery, Tc, WriteError};
+use crate::wire::at;
+use crate::{admission, config, endpoint, headers};
 
 /// Decides about a packet; returns the tc action.
 #[inline(always)]
 pub fn run(ctx: &Tc) -> i32 {
     let mut flow = Flow::UNKNOWN;
-    match decide(ctx, &mut flow) {
-        Ok(Next::Proxy) => {
-            metrics::forwarded(ctx, Verdict::Pass, Direction::Ingress);
-            TC_ACT_OK as i32
-        }
-        Ok(Next::Device(device)) => {
-            metrics::forwarded(ctx, Verdict::Redirect, Direction::Ingress);
-            ctx.redirect(device)
-        }
-        Err(drop) => {
-            metrics::dropped(ctx, drop, Direction::Ingress);
-            events::dropped(ctx, &flow, drop);
-            TC_ACT_SHOT as i32
-        }
-    }
+    let fate = decide(ctx, &mut flow);
+    fate::conclude(ctx, &flow, fate, Direction::Ingress)
 }
 
 #[inline(always)]
-fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Next, Drop> {
+fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     flow.src_label = Identity(ctx.cb(Cb::SourceIdentity));
-    let packet = ctx.pull();
-    let l2 = parse::l2(&packet)?;
-    let l3 = parse::l3(&packet, &l2)?.ok_or(drop_packet!(PolicyIngress, UnsupportedL3))?;
-    flow.family = l3.family;
-    let l4 = fragment::l4(ctx, &l3)?;
-    flow.tuple = Some(l4.flow(&l3));
+    let delivery = ctx.delivery();
+    let l3 = headers::ip(ctx, flow)?.ok_or(drop_packet!(PolicyIngress, UnsupportedL3))?;
+    let l4 = headers::l4(ctx, &l3, flow)?;
     let gone = drop_packet!(PolicyIngress, Unroutable);
     let endpoint = endpoint::destination(&l3).ok_or(gone)?;
     flow.dst_label = endpoint.sec_id;
@@ -76,9 +55,11 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Next, Drop> {
         ctx.set_mark(Mark::to_proxy(admitted.proxy_port));
         trace.point = TracePoint::ToProxy;
         events::trace(ctx, flow, trace);
-        return Ok(Next::Proxy);
+        return to_proxy(ctx, delivery);
     }
-    endpoint::route(ctx, &l3, endpoint)?;
+    if delivery != Delivery::InPlace {
+        endpoint::route(ctx, &l3, endpoint)?;
+    }
     let (id, sender) = (u32::from(endpoint.lxc_id.0), flow.src_label.0);
     events::debug(
         flow,
@@ -88,5 +69,24 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Next, Drop> {
         endpoint.ifindex.0,
     );
     events::trace(ctx, flow, trace);
-    Ok(Next::Device(endpoint.ifindex))
+    Ok(match delivery {
+        Delivery::InPlace => Fate::Pass,
+        Delivery::Peer => Fate::Peer(endpoint.ifindex),
+        Delivery::Device => {
+            ctx.set_admitted();
+            Fate::Device(endpoint.ifindex)
+        }
+    })
+}
+
+/// The stack has proxies. What it is about to send to the endpoint comes back to it by the node's device.
+#[inline(always)]
+fn to_proxy(ctx: &Tc, delivery: Delivery) -> Result<Fate, Drop> {
+    if delivery != Delivery::InPlace {
+        return Ok(Fate::Pass);
+    }
+    let host = config::host_device().ok_or(drop_packet!(PolicyIngress, HostUnreachable))?;
+    ctx.store_balanced(at::ETHERNET_DST, &config::host_mac().0)
+        .map_err(|WriteError| drop_packet!(PolicyIngress, WriteError))?;
+    Ok(Fate::Ingress(host))
 }

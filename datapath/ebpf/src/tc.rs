@@ -5,16 +5,22 @@
 )]
 
 use core::ffi::c_void;
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, zeroed};
+use core::ptr::null_mut;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{__sk_buff, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM};
+use aya_ebpf::bindings::{
+    __sk_buff, BPF_F_INGRESS, BPF_F_PSEUDO_HDR, BPF_F_RECOMPUTE_CSUM, BPF_F_TUNINFO_IPV6,
+    bpf_fib_lookup, bpf_tunnel_key,
+};
 use aya_ebpf::helpers::generated::{
-    bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_redirect, bpf_skb_load_bytes,
-    bpf_skb_pull_data, bpf_skb_store_bytes, bpf_tail_call,
+    bpf_csum_diff, bpf_fib_lookup as bpf_fib_lookup_by_helper, bpf_l3_csum_replace,
+    bpf_l4_csum_replace, bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer,
+    bpf_skb_get_tunnel_key, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_set_tunnel_key,
+    bpf_skb_store_bytes, bpf_tail_call,
 };
 use aya_ebpf::programs::TcContext;
-use twinpath_abi::{Ifindex, Mark, TailCall};
+use twinpath_abi::{Ifindex, Mark, TailCall, TraceReason};
 
 use crate::context::Context;
 use crate::maps;
@@ -35,7 +41,30 @@ pub struct WriteError;
 pub enum Cb {
     /// The sender's identity.
     SourceIdentity = 0,
+    /// How a packet gets to an endpoint: a [`Delivery`].
+    Delivery = 1,
+    /// What conntrack knew of it: a [`TraceReason`], and [`REPORT`] if it is told of in any case.
+    Reason = 2,
 }
+
+/// How a packet gets to an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Delivery {
+    /// Out of the endpoint's device.
+    Device = 0,
+    /// To the endpoint's end of it at once.
+    Peer = 1,
+    /// It is being sent out of the endpoint's device.
+    InPlace = 2,
+}
+
+/// Beside a reason in [`Cb::Reason`].
+const REPORT: u32 = 1 << 8;
+
+/// In `tc_index`: an endpoint's policy has let the packet pass, and need not be asked again where it leaves
+/// for the endpoint. The bit is none of Cilium's (`TC_INDEX_F_*`).
+const ADMITTED: u32 = 1 << 7;
 
 #[inline(always)]
 fn written(result: i64) -> Result<(), WriteError> {
@@ -65,6 +94,62 @@ impl Tc {
     pub fn set_mark(&self, mark: Mark) {
         // SAFETY: as above; programs at tc may write this field.
         unsafe { (*self.skb()).mark = mark.0 }
+    }
+
+    /// The packet's mark.
+    #[inline(always)]
+    pub fn mark(&self) -> Mark {
+        // SAFETY: as above.
+        Mark(unsafe { (*self.skb()).mark })
+    }
+
+    /// Notes that an endpoint's policy has let the packet pass.
+    #[inline(always)]
+    pub fn set_admitted(&self) {
+        // SAFETY: as above; programs at tc may write this field.
+        unsafe { (*self.skb()).tc_index |= ADMITTED }
+    }
+
+    /// Whether an endpoint's policy has let the packet pass; that is forgotten then.
+    #[inline(always)]
+    pub fn take_admitted(&self) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            let index = (*self.skb()).tc_index;
+            (*self.skb()).tc_index = index & !ADMITTED;
+            index & ADMITTED != 0
+        }
+    }
+
+    /// How the calling program wants the packet to get to the endpoint.
+    #[inline(always)]
+    pub fn delivery(&self) -> Delivery {
+        match self.cb(Cb::Delivery) {
+            1 => Delivery::Peer,
+            2 => Delivery::InPlace,
+            _ => Delivery::Device,
+        }
+    }
+
+    /// What the calling program knew of the packet's connection, and whether it is told of in any case.
+    #[inline(always)]
+    pub fn reason(&self) -> (TraceReason, bool) {
+        let word = self.cb(Cb::Reason);
+        let reason = match word & !REPORT {
+            0 => TraceReason::New,
+            1 => TraceReason::Established,
+            2 => TraceReason::Reply,
+            3 => TraceReason::Related,
+            _ => TraceReason::Unknown,
+        };
+        (reason, word & REPORT != 0)
+    }
+
+    /// Leaves that for the program that is called.
+    #[inline(always)]
+    pub fn set_reason(&self, reason: TraceReason, report: bool) {
+        let report = if report { REPORT } else { 0 };
+        self.set_cb(Cb::Reason, reason as u32 | report);
     }
 
     /// A word that the calling program left.
@@ -215,6 +300,68 @@ impl Tc {
     pub fn redirect(&self, to: Ifindex) -> i32 {
         // SAFETY: the helper takes plain numbers.
         unsafe { bpf_redirect(to.0, 0) as i32 }
+    }
+
+    /// Takes the packet in as if it had come by a device. Returns the program's return code.
+    #[inline(always)]
+    pub fn redirect_in(&self, device: Ifindex) -> i32 {
+        // SAFETY: the helper takes plain numbers.
+        unsafe { bpf_redirect(device.0, u64::from(BPF_F_INGRESS)) as i32 }
+    }
+
+    /// Sends the packet to the far end of a device, as if it had come in there. At tc ingress only. Returns
+    /// the program's return code.
+    #[inline(always)]
+    pub fn redirect_peer(&self, to: Ifindex) -> i32 {
+        // SAFETY: the helper takes plain numbers.
+        unsafe { bpf_redirect_peer(to.0, 0) as i32 }
+    }
+
+    /// Sends the packet out of a device, to the neighbour that the node's routes say. Returns the program's
+    /// return code.
+    #[inline(always)]
+    pub fn redirect_neighbour(&self, device: Ifindex) -> i32 {
+        // SAFETY: without parameters the helper takes plain numbers.
+        unsafe { bpf_redirect_neigh(device.0, null_mut(), 0, 0) as i32 }
+    }
+
+    /// Asks for the way of a packet that came in by this device; returns `BPF_FIB_LKUP_RET_*`.
+    #[inline(always)]
+    pub fn fib_lookup(&self, way: &mut bpf_fib_lookup) -> i64 {
+        let size = size_of::<bpf_fib_lookup>() as i32;
+        // SAFETY: the context is valid, and the structure for reads and writes of its size.
+        unsafe { bpf_fib_lookup_by_helper(self.0.as_ptr(), way, size, 0) }
+    }
+
+    /// The tunnel that the packet came out of.
+    #[inline(always)]
+    pub fn tunnel_key(&self) -> Result<bpf_tunnel_key, WriteError> {
+        // SAFETY: a structure of numbers, all of which may be 0.
+        let mut key: bpf_tunnel_key = unsafe { zeroed() };
+        let size = size_of::<bpf_tunnel_key>() as u32;
+        // The kernel refuses to say what the other family's addresses are.
+        // SAFETY: the context is valid, and the structure for writes of its size.
+        let result = unsafe {
+            match bpf_skb_get_tunnel_key(self.skb(), &mut key, size, 0) {
+                0 => 0,
+                _ => bpf_skb_get_tunnel_key(
+                    self.skb(),
+                    &mut key,
+                    size,
+                    u64::from(BPF_F_TUNINFO_IPV6),
+                ),
+            }
+        };
+        written(result)?;
+        Ok(key)
+    }
+
+    /// Says which tunnel the packet goes into.
+    #[inline(always)]
+    pub fn set_tunnel_key(&self, key: &mut bpf_tunnel_key, flags: u64) -> Result<(), WriteError> {
+        let size = size_of::<bpf_tunnel_key>() as u32;
+        // SAFETY: the context is valid, and the helper only reads the structure.
+        written(unsafe { bpf_skb_set_tunnel_key(self.skb(), key, size, flags) })
     }
 
     /// Goes on in another program. Returns only if there is none.

@@ -246,6 +246,17 @@ impl<T> Header<T> {
         Mac::from_halves([self.u16::<A>(), self.u16::<B>(), self.u16::<C>()])
     }
 
+    /// An IPv6 address, by the places of its words.
+    #[inline(always)]
+    fn v6<const A: usize, const B: usize, const C: usize, const D: usize>(&self) -> Address {
+        Address::from_words([
+            self.u32::<A>(),
+            self.u32::<B>(),
+            self.u32::<C>(),
+            self.u32::<D>(),
+        ])
+    }
+
     #[inline(always)]
     fn be16<const AT: usize>(&self) -> u16 {
         u16::from_be(self.u16::<AT>())
@@ -389,24 +400,12 @@ impl Header<Ipv6> {
 
     #[inline(always)]
     pub fn src(&self) -> Address {
-        let (a, b, c, d) = (
-            self.u32::<8>(),
-            self.u32::<12>(),
-            self.u32::<16>(),
-            self.u32::<20>(),
-        );
-        Address::from_words([a, b, c, d])
+        self.v6::<8, 12, 16, 20>()
     }
 
     #[inline(always)]
     pub fn dst(&self) -> Address {
-        let (a, b, c, d) = (
-            self.u32::<24>(),
-            self.u32::<28>(),
-            self.u32::<32>(),
-            self.u32::<36>(),
-        );
-        Address::from_words([a, b, c, d])
+        self.v6::<24, 28, 32, 36>()
     }
 
     #[inline(always)]
@@ -571,13 +570,7 @@ impl Header<NeighbourMessage> {
 
     #[inline(always)]
     pub fn target(&self) -> Address {
-        let (a, b, c, d) = (
-            self.u32::<8>(),
-            self.u32::<12>(),
-            self.u32::<16>(),
-            self.u32::<20>(),
-        );
-        Address::from_words([a, b, c, d])
+        self.v6::<8, 12, 16, 20>()
     }
 }
 

@@ -16,8 +16,8 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use twinpath_abi::{Direction, Verdict};
 
 use crate::context::{Context, Xdp};
-use crate::drops::Drop;
-use crate::events::{self, Flow};
+use crate::drops::{self, Drop};
+use crate::events::Flow;
 use crate::packet::Packet;
 use crate::parse::{self, L2, L3};
 use crate::{config, metrics, prefilter, service};
@@ -35,8 +35,7 @@ pub fn run(ctx: &Xdp) -> u32 {
             }
         }
         Err(drop) => {
-            metrics::dropped(ctx, drop, Direction::Ingress);
-            events::dropped(ctx, &flow, drop);
+            drops::report(ctx, &flow, drop, Direction::Ingress);
             XDP_DROP
         }
     }

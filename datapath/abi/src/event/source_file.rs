@@ -44,4 +44,8 @@ source_files! {
     12 Neighbour "neighbour.rs"
     13 PolicyEgress "policy_egress.rs"
     14 PolicyIngress "policy_ingress.rs"
+    15 Fate "fate.rs"
+    16 Forward "forward.rs"
+    17 Encap "encap.rs"
+    18 Arrival "arrival.rs"
 }

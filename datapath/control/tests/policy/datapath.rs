@@ -259,6 +259,7 @@ impl Node {
         let here = Here {
             node: Some(NODES[0]),
             addresses: Vec::new(),
+            others: Vec::new(),
             devices: &device,
         };
         let state = maps::node(population, &here);

@@ -49,6 +49,7 @@ fn state(scenario: &str, node: Option<&str>) -> Result<NodeState, ModelError> {
     let here = Here {
         node,
         addresses: Vec::new(),
+        others: Vec::new(),
         devices: &devices,
     };
     NodeState::new(&cluster, &population, &here)
@@ -117,6 +118,7 @@ fn a_described_endpoint_and_a_pod_are_told_alike() {
     let here = Here {
         node: Some("node-1"),
         addresses: Vec::new(),
+        others: Vec::new(),
         devices: &devices,
     };
     let cluster: Cluster = toml::from_str(described).expect("a cluster");

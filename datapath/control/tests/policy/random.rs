@@ -59,6 +59,7 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     let here = Here {
         node: Some(NODES[0]),
         addresses: Vec::new(),
+        others: Vec::new(),
         devices: &maps::devices,
     };
     let state = maps::node(&population, &here);

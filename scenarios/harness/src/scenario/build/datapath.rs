@@ -1,6 +1,7 @@
 //! What the datapath is told: the cluster of a scenario, its clock.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ScenarioFile;
 use crate::scenario::source::{Located, Source};
 
+use super::names;
 use super::network::Network;
 use super::objects::Objects;
 
@@ -52,19 +54,39 @@ pub(super) fn settings(
     source: &Arc<Source>,
     file: &ScenarioFile,
     objects: &Objects,
-    plans: &mut [ObjectPlan],
+    network: &Network,
+    node: &mut NodePlan,
 ) -> Result<(), ScenarioError> {
     let Some(settings) = &file.datapath else {
         return Ok(());
     };
     let name = objects.datapaths().next();
     let name = name.ok_or_else(|| no_datapath(source, settings.span()))?;
-    for plan in plans.iter_mut().filter(|plan| plan.name == *name) {
-        for (name, value) in settings.globals() {
-            plan.globals.entry(name.to_owned()).or_insert(value);
+    for device in settings.devices() {
+        let mut ports = network.ports();
+        if !ports.any(|port| port.device.as_str() == device) {
+            let ports: Vec<_> = network.ports().collect();
+            let known = ports.iter().map(|port| port.device.as_str());
+            return Err(Problem::unknown("device", device, known).at(source, settings.span()));
+        }
+    }
+    let globals = settings.globals(&|name| device(node, name));
+    for plan in node.objects.iter_mut().filter(|plan| plan.name == *name) {
+        for (name, value) in &globals {
+            let global = plan.globals.entry((*name).to_owned());
+            global.or_insert_with(|| value.clone());
         }
     }
     Ok(())
+}
+
+/// A device of a node, as the datapath knows it.
+fn device(node: &NodePlan, name: &str) -> Option<Device> {
+    let device = node.device(&DeviceName::new(name))?;
+    Some(Device {
+        ifindex: abi::Ifindex(device.ifindex.get()),
+        mac: abi::Mac(device.mac.0),
+    })
 }
 
 /// What the datapath of each node is told of the scenario's cluster; nothing if there is none.
@@ -127,22 +149,32 @@ fn state(
     if cluster == Cluster::default() && file.manifests.is_empty() {
         return Ok(None);
     }
-    let device = |name: &str| {
-        let device = node.device(&DeviceName::new(name))?;
-        Some(Device {
-            ifindex: abi::Ifindex(device.ifindex.get()),
-            mac: abi::Mac(device.mac.0),
-        })
-    };
-    let addresses = node.devices.iter().flat_map(|device| &device.addresses);
+    let device = |name: &str| device(node, name);
+    let others = network.nodes.iter().filter(|other| other.name != node.name);
     let here = Here {
         node: (!node.name.is_only()).then_some(node.name.as_str()),
-        addresses: addresses.map(|net| net.addr()).collect(),
+        addresses: addresses(node),
+        others: others
+            .map(|other| (other.name.as_str(), reachable(other)))
+            .collect(),
         devices: &device,
     };
     NodeState::new(&cluster, population, &here)
         .map(Some)
         .map_err(|error| mistake(source, file, &error))
+}
+
+/// The addresses of a node.
+fn addresses(node: &NodePlan) -> Vec<IpAddr> {
+    let addresses = node.devices.iter().flat_map(|device| &device.addresses);
+    addresses.map(|net| net.addr()).collect()
+}
+
+/// Those that mean the node to others, too.
+fn reachable(node: &NodePlan) -> Vec<IpAddr> {
+    let mut addresses = addresses(node);
+    addresses.retain(|ip| !names::is_link_local(*ip));
+    addresses
 }
 
 /// An endpoint that says on which node it is: the one that has its device, which is `node` if several have one of

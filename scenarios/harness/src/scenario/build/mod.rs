@@ -102,7 +102,7 @@ impl Scenario {
                 node.maps = datapath::writes(source, file, state, node, &objects)?;
             }
             node.maps.extend(maps.writes(&file.maps, node)?);
-            datapath::settings(source, file, &objects, &mut node.objects)?;
+            datapath::settings(source, file, &objects, &network, node)?;
             node.clock = datapath::clock(&objects, &mut node.objects);
         }
         let mut changes = Vec::new();
