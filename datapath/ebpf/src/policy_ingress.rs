@@ -30,7 +30,6 @@ pub fn run(ctx: &Tc) -> i32 {
 #[inline(always)]
 fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     flow.src_label = Identity(ctx.cb(Cb::SourceIdentity));
-    let delivery = ctx.delivery();
     let l3 = headers::ip(ctx, flow)?.ok_or(drop_packet!(PolicyIngress, UnsupportedL3))?;
     let l4 = headers::l4(ctx, &l3, flow)?;
     let gone = drop_packet!(PolicyIngress, Unroutable);
@@ -55,9 +54,10 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         ctx.set_mark(Mark::to_proxy(admitted.proxy_port));
         trace.point = TracePoint::ToProxy;
         events::trace(ctx, flow, trace);
-        return to_proxy(ctx, delivery);
+        return to_proxy(ctx);
     }
-    if delivery != Delivery::InPlace {
+    // Read where it is needed: the verifier would follow each way through all that stands before.
+    if ctx.delivery() != Delivery::InPlace {
         endpoint::route(ctx, &l3, endpoint)?;
     }
     let (id, sender) = (u32::from(endpoint.lxc_id.0), flow.src_label.0);
@@ -69,7 +69,7 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         endpoint.ifindex.0,
     );
     events::trace(ctx, flow, trace);
-    Ok(match delivery {
+    Ok(match ctx.delivery() {
         Delivery::InPlace => Fate::Pass,
         Delivery::Peer => Fate::Peer(endpoint.ifindex),
         Delivery::Device => {
@@ -81,8 +81,8 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
 
 /// The stack has proxies. What it is about to send to the endpoint comes back to it by the node's device.
 #[inline(always)]
-fn to_proxy(ctx: &Tc, delivery: Delivery) -> Result<Fate, Drop> {
-    if delivery != Delivery::InPlace {
+fn to_proxy(ctx: &Tc) -> Result<Fate, Drop> {
+    if ctx.delivery() != Delivery::InPlace {
         return Ok(Fate::Pass);
     }
     let host = config::host_device().ok_or(drop_packet!(PolicyIngress, HostUnreachable))?;
