@@ -1,6 +1,6 @@
 //! What `sock_ops` programs of a cgroup are told of its TCP sockets (`tcp_call_bpf`, `bpf_skops_established`).
 
-use twinpath_machine::{AttachType, CgroupKey, Fault, FaultKind, SocketId, Task};
+use twinpath_machine::{AttachType, Fault, FaultKind, SocketId, Task};
 
 use super::calls::SocketCalls;
 use super::hook::SocketSubject;
@@ -93,10 +93,7 @@ impl SocketCalls<'_> {
         let mut subject = SocketSubject::new(AttachType::CgroupSockOps, socket.node());
         subject.callback = Some(callback);
         subject.socket = Some(id);
-        subject.cgroup = Some(CgroupKey {
-            cgroup: attached.cgroup.0,
-            attach_type: subject.hook as u32,
-        });
+        subject.cgroup = Some(attached.key(subject.hook));
         let at = self.net.next_context();
         let memory = &mut self.machine.memory;
         let object = self.net.sockets.object(memory, id, View::Full);
@@ -106,9 +103,6 @@ impl SocketCalls<'_> {
         let bound = [object];
         let bound = if is_full { &bound[..] } else { &[] };
         let result = self.run_recorded(attached.program, &mut subject, bound);
-        if let Some(run) = self.net.sockets.runs.last_mut() {
-            run.cgroup = Some(attached.cgroup);
-        }
         *reply = context::read_reply(&self.machine.memory, at);
         result.map(drop)
     }

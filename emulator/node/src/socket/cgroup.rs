@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use twinpath_machine::{AttachType, Errno, ProgramId};
+use twinpath_machine::{AttachType, CgroupKey, Errno, ProgramId};
 
 /// A cgroup by its number, which programs see (`bpf_get_current_cgroup_id`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +30,16 @@ pub enum AttachMode {
 pub(super) struct Attached {
     pub(super) program: ProgramId,
     pub(super) cgroup: CgroupId,
+}
+
+impl Attached {
+    /// Under which the program has its cgroup's storage.
+    pub(super) fn key(self, hook: AttachType) -> CgroupKey {
+        CgroupKey {
+            cgroup: self.cgroup.0,
+            attach_type: hook as u32,
+        }
+    }
 }
 
 /// The hierarchy. Numbers are handed out in order.

@@ -6,12 +6,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use twinpath_machine::engine::UninitializedStack;
-use twinpath_machine::{AttachType, CgroupKey, Errno, Fault, FaultKind, ProgramType, SocketId};
+use twinpath_machine::{AttachType, Errno, Fault, FaultKind, ProgramType, SocketId};
 
 use super::calls::SocketCalls;
 use super::cgroup::Attached;
-use super::hook::SocketRun;
+use super::hook::Recorded;
 use super::pointer::View;
 use super::types::SocketError;
 use crate::context;
@@ -115,34 +114,18 @@ impl SocketCalls<'_> {
         let at = self.net.next_context();
         let size = context::layout(ProgramType::CgroupSkb, None).map_or(0, |layout| layout.size);
         subject.publish(&mut self.machine.memory, at);
-        let before = self.machine.memory.raw(at, size).to_vec();
-        self.net.filtering = Some(CgroupKey {
-            cgroup: attached.cgroup.0,
-            attach_type: hook as u32,
-        });
-        let outcome = self.net.execute(self.machine, attached.program, subject);
-        self.net.filtering = None;
-        let after = self.machine.memory.raw(at, size).to_vec();
-        let (result, cost, warnings): (_, _, Vec<UninitializedStack>) = match outcome {
-            Ok(outcome) => (
-                Ok(outcome.result as u32),
-                outcome.counted.then_some(outcome.cost),
-                outcome.warnings,
-            ),
-            Err(fault) => (Err(fault), None, Vec::new()),
-        };
-        self.net.sockets.runs.push(SocketRun {
+        let by = Recorded {
             hook,
             program: attached.program,
             socket: Some(id),
             cgroup: Some(attached.cgroup),
-            before,
-            after,
-            result: result.clone(),
-            cost,
-            warnings,
-        });
-        result
+        };
+        self.record(by, (at, size), |calls| {
+            calls.net.filtering = Some(attached.key(hook));
+            let outcome = calls.net.execute(calls.machine, attached.program, subject);
+            calls.net.filtering = None;
+            outcome
+        })
     }
 
     /// The packet of a datagram on the loopback device.

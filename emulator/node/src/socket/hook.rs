@@ -39,6 +39,14 @@ pub struct SocketRun {
     pub warnings: Vec<UninitializedStack>,
 }
 
+/// Which program a run is of, and what it is about: the first fields of [`SocketRun`].
+pub(super) struct Recorded {
+    pub(super) hook: AttachType,
+    pub(super) program: ProgramId,
+    pub(super) socket: Option<SocketId>,
+    pub(super) cgroup: Option<CgroupId>,
+}
+
 /// What a program at a socket's hook runs on.
 #[derive(Debug)]
 pub(crate) struct SocketSubject {
@@ -198,10 +206,7 @@ impl SocketCalls<'_> {
         subject: &mut SocketSubject,
         address: Option<&mut SockAddr>,
     ) -> Result<u32, Box<Fault>> {
-        subject.cgroup = Some(CgroupKey {
-            cgroup: attached.cgroup.0,
-            attach_type: subject.hook as u32,
-        });
+        subject.cgroup = Some(attached.key(subject.hook));
         let at = self.net.next_context();
         let id = subject.socket.unwrap_or(SocketId(0));
         let memory = &mut self.machine.memory;
@@ -213,9 +218,6 @@ impl SocketCalls<'_> {
             }
         }
         let result = self.run_recorded(attached.program, subject, &[object]);
-        if let Some(run) = self.net.sockets.runs.last_mut() {
-            run.cgroup = Some(attached.cgroup);
-        }
         match address {
             Some(address) => address.read(&self.machine.memory, at),
             None if subject.is_open() => {
@@ -241,9 +243,27 @@ impl SocketCalls<'_> {
         let Some(layout) = kind.and_then(|kind| context::layout(kind, Some(hook))) else {
             return Err(unsupported(self.machine, program));
         };
-        let before = self.machine.memory.raw(at, layout.size).to_vec();
-        let outcome = self.run_program(program, subject, (at, layout), bound);
-        let after = self.machine.memory.raw(at, layout.size).to_vec();
+        let by = Recorded {
+            hook,
+            program,
+            socket,
+            cgroup: subject.cgroup.map(|key| CgroupId(key.cgroup)),
+        };
+        self.record(by, (at, layout.size), |calls| {
+            calls.run_program(program, subject, (at, layout), bound)
+        })
+    }
+
+    /// Runs a program, and records its context (address and bytes) before and after.
+    pub(super) fn record(
+        &mut self,
+        by: Recorded,
+        (at, size): (u32, u32),
+        run: impl FnOnce(&mut Self) -> Result<Outcome, Box<Fault>>,
+    ) -> Result<u32, Box<Fault>> {
+        let before = self.machine.memory.raw(at, size).to_vec();
+        let outcome = run(self);
+        let after = self.machine.memory.raw(at, size).to_vec();
         let (result, cost, warnings) = match outcome {
             Ok(outcome) => (
                 Ok(outcome.result as u32),
@@ -253,10 +273,10 @@ impl SocketCalls<'_> {
             Err(fault) => (Err(fault), None, Vec::new()),
         };
         self.net.sockets.runs.push(SocketRun {
-            hook,
-            program,
-            socket,
-            cgroup: None,
+            hook: by.hook,
+            program: by.program,
+            socket: by.socket,
+            cgroup: by.cgroup,
             before,
             after,
             result: result.clone(),
