@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 use crate::paths;
 use crate::toolchain::Toolchain;
 
@@ -94,7 +95,7 @@ fn strip(toolchain: &Toolchain, built: &Path) -> Result<Vec<u8>, Error> {
             .arg("-o")
             .arg(&stripped),
     )?;
-    fs::read(&stripped).map_err(Error::io("read", &stripped))
+    Ok(fs::read(&stripped).map_err(IoError::on("read", &stripped))?)
 }
 
 fn status(command: &mut Command) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::io_error::IoError;
 
 const TOOLCHAIN: &str = "# built with ";
 
@@ -38,7 +39,7 @@ impl Digests {
 
     /// Adds a file.
     pub fn add(&mut self, root: &Path, path: &Path) -> Result<(), Error> {
-        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let bytes = fs::read(path).map_err(IoError::on("read", path))?;
         let name = path.strip_prefix(root).unwrap_or(path);
         self.files
             .insert(name.to_string_lossy().into_owned(), hex(&bytes));
@@ -97,8 +98,8 @@ impl Digests {
 }
 
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), Error> {
-    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
-        let path = entry.map_err(Error::io("list", folder))?.path();
+    for entry in fs::read_dir(folder).map_err(IoError::on("list", folder))? {
+        let path = entry.map_err(IoError::on("list", folder))?.path();
         if path.is_dir() {
             walk(&path, paths)?;
         } else {

@@ -1,17 +1,14 @@
 //! What can go wrong; each message finishes "failed to build the objects: ...".
 
 use std::io;
-use std::path::PathBuf;
+
+use crate::io_error::IoError;
 
 /// A chore that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{what} {}: {source}", path.display())]
-    Io {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
 
     #[error(
         "no compiler for bpfel-unknown-none:\n{tried}\n\
@@ -57,12 +54,4 @@ pub enum Error {
 
     #[error("the kernel half of the check needs root, and TWINPATH_KERNEL=require is set")]
     NeedsRoot,
-}
-
-impl Error {
-    /// Wraps an I/O error: `what` is a verb such as "read".
-    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { what, path, source }
-    }
 }

@@ -7,6 +7,7 @@ use twinpath::kernel::test_run::Object;
 use twinpath_machine::Object as Parsed;
 
 use crate::error::Error;
+use crate::io_error::IoError;
 
 /// Loads every program of an object, as a run does. Without root there is nothing to do, unless
 /// `TWINPATH_KERNEL=require` says that it must be done.
@@ -22,7 +23,7 @@ pub fn check(object: &str, bytes: &[u8]) -> Result<(), Error> {
     for program in Parsed::parse(bytes)?.programs() {
         let name = &program.name;
         let info = loaded.program(name)?.info();
-        let info = info.map_err(Error::io("ask the kernel about", name))?;
+        let info = info.map_err(IoError::on("ask the kernel about", name))?;
         println!(
             "{object}: the kernel takes {name} ({} instructions verified, {} bytes of machine code)",
             info.verified, info.machine_code

@@ -8,6 +8,7 @@ mod build;
 mod complexity;
 mod digest;
 mod error;
+mod io_error;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod objects;

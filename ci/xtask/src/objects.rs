@@ -6,6 +6,7 @@ use std::fs;
 use crate::build;
 use crate::digest::Digests;
 use crate::error::Error;
+use crate::io_error::IoError;
 #[cfg(target_os = "linux")]
 use crate::kernel;
 use crate::paths;
@@ -15,16 +16,16 @@ use crate::toolchain::Toolchain;
 pub fn write() -> Result<(), Error> {
     let toolchain = Toolchain::find()?;
     let folder = paths::objects();
-    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    fs::create_dir_all(&folder).map_err(IoError::on("create", &folder))?;
     for (name, object) in build::run(&toolchain)? {
         let path = folder.join(name).with_extension("o");
-        fs::write(&path, &object).map_err(Error::io("write", &path))?;
+        fs::write(&path, &object).map_err(IoError::on("write", &path))?;
         println!("{name}.o: {} bytes", object.len());
     }
     let path = folder.join("SOURCES.sha256");
     let mut digests = current()?;
     digests.toolchain = toolchain.describe()?;
-    fs::write(&path, digests.render()).map_err(Error::io("write", &path))
+    Ok(fs::write(&path, digests.render()).map_err(IoError::on("write", &path))?)
 }
 
 /// Checks that the committed objects are what the sources say, and that the kernel takes a rebuild.
@@ -61,7 +62,7 @@ fn current() -> Result<Digests, Error> {
 
 fn recorded() -> Result<Digests, Error> {
     let path = paths::objects().join("SOURCES.sha256");
-    Digests::parse(&fs::read_to_string(&path).map_err(Error::io("read", &path))?)
+    Digests::parse(&fs::read_to_string(&path).map_err(IoError::on("read", &path))?)
 }
 
 fn check_current(recorded: &Digests) -> Result<(), Error> {
@@ -75,7 +76,7 @@ fn check_current(recorded: &Digests) -> Result<(), Error> {
 
 fn compare(object: &str, rebuilt: &[u8]) -> Result<(), Error> {
     let path = paths::objects().join(object);
-    let committed = fs::read(&path).map_err(Error::io("read", &path))?;
+    let committed = fs::read(&path).map_err(IoError::on("read", &path))?;
     if committed == rebuilt {
         return Ok(());
     }

@@ -1,19 +1,15 @@
 //! What can go wrong; each message finishes "failed to tell the complexity: ...".
 
-use std::io;
 use std::path::PathBuf;
 
+use crate::io_error::IoError;
 use crate::vm;
 
 /// Complexity that could not be told, or that has grown.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{what} {}: {source}", path.display())]
-    Io {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
 
     #[error(transparent)]
     Vm(#[from] vm::Error),
@@ -35,12 +31,4 @@ pub enum Error {
          run `cargo xtask complexity` and commit what it writes"
     )]
     Grown { complaints: String },
-}
-
-impl Error {
-    /// Wraps an I/O error: `what` is a verb such as "read".
-    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { what, path, source }
-    }
 }

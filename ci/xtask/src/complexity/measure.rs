@@ -12,6 +12,7 @@ use twinpath_machine::{Alone, LoadOptions, Object};
 
 use super::error::Error;
 use crate::digest::hex;
+use crate::io_error::IoError;
 use crate::paths;
 use crate::vm::{self, Binaries, Kernel, Machines, Streams};
 
@@ -85,17 +86,17 @@ struct Line {
 impl Questions {
     /// What is to be asked about the objects of a folder.
     pub fn about(folder: &Path) -> Result<Self, Error> {
-        let entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
+        let entries = fs::read_dir(folder).map_err(IoError::on("read", folder))?;
         let mut files: Vec<PathBuf> = entries
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<io::Result<_>>()
-            .map_err(Error::io("read", folder))?;
+            .map_err(IoError::on("read", folder))?;
         files.retain(|file| file.extension().is_some_and(|ending| ending == "o"));
         files.sort();
         let mut all = Vec::new();
         let mut questions = Vec::new();
         for file in files {
-            let bytes = fs::read(&file).map_err(Error::io("read", &file))?;
+            let bytes = fs::read(&file).map_err(IoError::on("read", &file))?;
             all.extend(&bytes);
             let switches = switches(&bytes).map_err(|detail| Error::Object {
                 path: file.clone(),
@@ -136,20 +137,13 @@ impl Questions {
     }
 
     /// Asks the kernel of this machine.
-    pub fn here(&self) -> Result<Answer, Error> {
+    pub fn here(&self, binaries: &Binaries) -> Result<Answer, Error> {
         let kernel = vm::series_here();
         let mut stdout = Vec::new();
         for arguments in self.commands() {
-            let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-            cargo.current_dir(paths::root()).args([
-                "run",
-                "--quiet",
-                "--package",
-                "twinpath",
-                "--",
-            ]);
-            let output = cargo.args(arguments).output();
-            let output = output.map_err(Error::io("run", "cargo"))?;
+            let mut twinpath = Command::new(&binaries.twinpath);
+            let output = twinpath.current_dir(paths::root()).args(arguments).output();
+            let output = output.map_err(IoError::on("run", &binaries.twinpath))?;
             if !output.status.success() {
                 return Err(Error::NoAnswer {
                     kernel,
@@ -162,19 +156,23 @@ impl Questions {
     }
 
     /// Asks another kernel, unless it has answered the same before.
-    pub fn there(&self, machines: &Machines, kernel: &Kernel) -> Result<Answer, Error> {
+    pub fn there(
+        &self,
+        machines: &Machines,
+        kernel: &Kernel,
+        binaries: &Binaries,
+    ) -> Result<Answer, Error> {
         if let Some((questions, answer)) = kept(&kernel.name)
             && questions == *self
         {
             return Ok(answer);
         }
-        let binaries = Binaries::build()?;
         let mut stdout = Vec::new();
         let streams = Streams {
             stdout: &mut stdout,
             stderr: &mut io::stderr(),
         };
-        machines.boot(kernel, &binaries, &self.commands(), None, streams)?;
+        machines.boot(kernel, binaries, &self.commands(), None, streams)?;
         self.keep(&kernel.name, &stdout)
     }
 
@@ -183,10 +181,10 @@ impl Questions {
         let answer = self.answer(kernel.to_owned(), stdout)?;
         let path = keeping_place(kernel);
         let folder = path.parent().unwrap_or(&path);
-        fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        fs::create_dir_all(folder).map_err(IoError::on("create", folder))?;
         let text = serde_json::to_vec(&(self, &answer)).map_err(io::Error::from);
         text.and_then(|text| fs::write(&path, text))
-            .map_err(Error::io("write", &path))?;
+            .map_err(IoError::on("write", &path))?;
         Ok(answer)
     }
 

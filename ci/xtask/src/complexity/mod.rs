@@ -15,8 +15,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::io_error::IoError;
 use crate::paths;
-use crate::vm::Machines;
+use crate::vm::{Binaries, Machines};
 use compare::Figures;
 pub use error::Error;
 pub use measure::Questions;
@@ -37,20 +38,21 @@ pub struct Complexity {
 pub fn run(arguments: &Complexity) -> Result<ExitCode, Error> {
     let kernels = arguments.machines.find()?;
     let questions = Questions::about(&paths::objects())?;
+    let binaries = Binaries::build()?;
     let mut answers = Vec::new();
     for kernel in &kernels {
-        answers.push(questions.there(&arguments.machines, kernel)?);
+        answers.push(questions.there(&arguments.machines, kernel, &binaries)?);
     }
-    answers.push(questions.here()?);
+    answers.push(questions.here(&binaries)?);
     answers.sort_by_key(|answer| kernel_order(&answer.kernel));
     let sheets = Sheet::all(&answers)?;
     let path = file();
     if arguments.check {
-        let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let text = fs::read_to_string(&path).map_err(IoError::on("read", &path))?;
         let recorded = Figures::parse(&text)?;
         return compare::check(&recorded, &Figures::of(&sheets)).map(|()| ExitCode::SUCCESS);
     }
-    fs::write(&path, sheet::page(&sheets)).map_err(Error::io("write", &path))?;
+    fs::write(&path, sheet::page(&sheets)).map_err(IoError::on("write", &path))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,15 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::io_error::IoError;
+
 /// A VM that could not be made, or that ended without a result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{what} {}: {source}", path.display())]
-    Io {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
 
     #[error("{command} did not run: {source}; run ci/setup-vm.sh")]
     Spawn { command: String, source: io::Error },
@@ -46,12 +44,4 @@ pub enum Error {
         line: usize,
         source: serde_json::Error,
     },
-}
-
-impl Error {
-    /// Wraps an I/O error: `what` is a verb such as "read".
-    pub fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { what, path, source }
-    }
 }

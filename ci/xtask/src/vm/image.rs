@@ -12,6 +12,7 @@ use cpio::newc::{self, ModeFileType};
 
 use super::error::Error;
 use super::kernel::Kernel;
+use crate::io_error::IoError;
 use crate::paths;
 
 /// What a VM gets of the repository, at the same places below its `/twinpath`.
@@ -92,7 +93,7 @@ fn nul_terminated<'a>(words: impl Iterator<Item = &'a OsStr>) -> Vec<u8> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(Error::io("read", path))
+    Ok(fs::read(path).map_err(IoError::on("read", path))?)
 }
 
 /// The files below [`FOLDERS`] that git would commit.
@@ -131,7 +132,7 @@ struct Archive {
 
 impl Archive {
     fn create(path: &Path) -> Result<Self, Error> {
-        let file = File::create(path).map_err(Error::io("create", path))?;
+        let file = File::create(path).map_err(IoError::on("create", path))?;
         Ok(Self {
             path: path.to_owned(),
             file: BufWriter::new(file),
@@ -167,18 +168,17 @@ impl Archive {
             .ino(self.inode)
             .mode(permissions)
             .set_mode_file_type(kind);
-        (|| {
+        let written = (|| {
             let size = u32::try_from(bytes.len()).map_err(io::Error::other)?;
             let mut writer = entry.write(&mut self.file, size);
             writer.write_all(bytes)?;
             writer.finish().map(drop)
-        })()
-        .map_err(Error::io("write", &self.path))
+        })();
+        Ok(written.map_err(IoError::on("write", &self.path))?)
     }
 
     fn finish(mut self) -> Result<(), Error> {
-        newc::trailer(&mut self.file)
-            .and_then(|file| file.flush())
-            .map_err(Error::io("write", &self.path))
+        let ended = newc::trailer(&mut self.file).and_then(|file| file.flush());
+        Ok(ended.map_err(IoError::on("write", &self.path))?)
     }
 }

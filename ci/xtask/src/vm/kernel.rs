@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::error::Error;
+use crate::io_error::IoError;
 use crate::paths;
 
 /// What the kernel half of a run leans on. A kernel that has one of these built in, or not at all, gets
@@ -54,7 +55,7 @@ impl Kernel {
     /// The modules to load, each behind those that it depends on: a name, and the uncompressed file.
     pub fn modules(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let path = self.modules.join("modules.dep");
-        let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let text = fs::read_to_string(&path).map_err(IoError::on("read", &path))?;
         let dependencies =
             Dependencies::parse(&text).map_err(|line| Error::BadDependencies { path, line })?;
         dependencies
@@ -67,7 +68,7 @@ impl Kernel {
     fn read_module(&self, module: &str) -> Result<Vec<u8>, Error> {
         let path = self.modules.join(module);
         if !module.ends_with(".xz") {
-            return fs::read(&path).map_err(Error::io("read", path));
+            return Ok(fs::read(&path).map_err(IoError::on("read", path))?);
         }
         let output = Command::new("xz").arg("-dc").arg(&path).output();
         let output = output.map_err(|source| Error::Spawn {

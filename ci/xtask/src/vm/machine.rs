@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::error::Error;
 use super::kernel::Kernel;
+use crate::io_error::IoError;
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -69,7 +70,7 @@ impl Machine<'_> {
             copies.into_iter().for_each(|copy| drop(copy.join()));
             ended
         });
-        ended.map_err(Error::io("wait for", QEMU))?;
+        ended.map_err(IoError::on("wait for", QEMU))?;
         exit_code(&results)
             .map(|code| (code, results))
             .ok_or_else(|| Error::NoResult {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::io_error::IoError;
 use crate::paths;
 pub use error::Error;
 pub use image::Binaries;
@@ -105,7 +106,7 @@ impl Machines {
         streams: Streams<'_>,
     ) -> Result<u8, Error> {
         let folder = paths::target().join("vm/runs").join(&kernel.name);
-        fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        fs::create_dir_all(&folder).map_err(IoError::on("create", &folder))?;
         let initramfs = folder.join("initramfs.cpio");
         image::write(&initramfs, kernel, binaries, commands)?;
         let machine = Machine {
@@ -117,10 +118,10 @@ impl Machines {
         let (code, archive) = machine.run(streams)?;
         if let Some(results) = results {
             let target = results.join(&kernel.name);
-            let archive = File::open(&archive).map_err(Error::io("open", &archive))?;
+            let archive = File::open(&archive).map_err(IoError::on("open", &archive))?;
             tar::Archive::new(archive)
                 .unpack(&target)
-                .map_err(Error::io("unpack into", &target))?;
+                .map_err(IoError::on("unpack into", &target))?;
         }
         Ok(code)
     }

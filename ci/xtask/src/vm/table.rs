@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::iter;
+use std::panic;
 use std::process::{Command, ExitCode};
+use std::thread;
 
 use serde::Deserialize;
 
@@ -36,19 +38,34 @@ struct Column {
     code: u8,
 }
 
-/// Runs the suite on this kernel and on the others.
+/// Runs the suite on this kernel, then on all the others at once.
 pub fn run(
     machines: &Machines,
     kernels: &[Kernel],
     binaries: &Binaries,
 ) -> Result<ExitCode, Error> {
     let mut columns = vec![here(binaries)?];
-    for kernel in kernels {
-        columns.push(there(machines, kernel, binaries)?);
-    }
+    columns.extend(at_once(kernels, |kernel| {
+        there(machines, kernel, binaries)
+    })?);
     print!("{}", table(&columns));
     let worst = columns.iter().map(|column| column.code).max();
     Ok(ExitCode::from(worst.unwrap_or_default()))
+}
+
+/// A VM keeps hardly more than one processor busy.
+fn at_once(
+    kernels: &[Kernel],
+    run: impl Fn(&Kernel) -> Result<Column, Error> + Sync,
+) -> Result<Vec<Column>, Error> {
+    thread::scope(|scope| {
+        let kernels = kernels.iter();
+        let runs: Vec<_> = kernels.map(|kernel| scope.spawn(|| run(kernel))).collect();
+        let columns = runs.into_iter().map(|run| run.join());
+        columns
+            .map(|column| column.unwrap_or_else(|panic| panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn here(binaries: &Binaries) -> Result<Column, Error> {
