@@ -1,6 +1,7 @@
 //! Runs a case on some arms, checks each recording and compares them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::arm::{Arm, ArmError};
 use crate::check;
@@ -14,7 +15,7 @@ pub struct Outcome<'a> {
     /// What was run.
     pub case: &'a Case,
     /// In the order in which they ran.
-    pub runs: Vec<Run>,
+    pub runs: Vec<Arc<Run>>,
     /// Those that did not, as they lack what the case is about.
     pub skipped: Vec<Skipped>,
     /// The first arm that ran against each other one.
@@ -74,10 +75,20 @@ pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
 
 /// Runs a case on each arm as [`run`] does, and compares by certain rules.
 pub fn run_with<'a>(case: &'a Case, arms: &[Arm], leeway: &Leeway) -> Outcome<'a> {
+    outcome(case, arms, leeway, |arm| Arc::new(Run::of(case, arm)))
+}
+
+/// Does as [`run_with`] with runs of the case that `run` has, or makes, where an arm can run it.
+pub fn outcome<'a>(
+    case: &'a Case,
+    arms: &[Arm],
+    leeway: &Leeway,
+    run: impl FnMut(Arm) -> Arc<Run>,
+) -> Outcome<'a> {
     let skipped: Vec<Skipped> = arms.iter().filter_map(|arm| skip(case, *arm)).collect();
     let able = |arm: &&Arm| skipped.iter().all(|skipped| skipped.arm != **arm);
-    let able = arms.iter().filter(able);
-    let runs: Vec<Run> = able.map(|arm| run_arm(case, *arm)).collect();
+    let able = arms.iter().filter(able).copied();
+    let runs: Vec<_> = able.map(run).collect();
     let mut recordings = runs
         .iter()
         .filter_map(|run| Some((run.arm, run.result.as_ref().ok()?)));
@@ -112,16 +123,19 @@ fn skip(case: &Case, arm: Arm) -> Option<Skipped> {
     })
 }
 
-fn run_arm(case: &Case, arm: Arm) -> Run {
-    let result = arm.run(&case.plan);
-    let unexpected = match &result {
-        Ok(recording) => check::check(&case.expectations, &case.plan, recording, &case.decoder),
-        Err(_) => Diff::default(),
-    };
-    Run {
-        arm,
-        result,
-        unexpected,
+impl Run {
+    /// Runs a case on an arm, and holds what it saw against what is expected.
+    pub fn of(case: &Case, arm: Arm) -> Self {
+        let result = arm.run(&case.plan);
+        let unexpected = match &result {
+            Ok(recording) => check::check(&case.expectations, &case.plan, recording, &case.decoder),
+            Err(_) => Diff::default(),
+        };
+        Self {
+            arm,
+            result,
+            unexpected,
+        }
     }
 }
 

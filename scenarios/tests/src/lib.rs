@@ -11,15 +11,16 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use twinpath::arm::{Arm, kernel_usable};
 use twinpath::cli::scenario_files;
+use twinpath::diff::Leeway;
 use twinpath::emulated::Engine;
 use twinpath::report::{self, TextOptions};
-use twinpath::runner::{self, Status};
-use twinpath::scenario::{self, Scenario};
+use twinpath::runner::{self, Run, Status};
+use twinpath::scenario::{self, Case, Scenario};
 
 /// Set to `require`, a kernel that cannot be used is a failure and not a reason to ignore tests.
 const KERNEL_VARIABLE: &str = "TWINPATH_KERNEL";
@@ -39,7 +40,12 @@ enum Kind {
 struct Test {
     file: PathBuf,
     kind: Kind,
+    runs: Arc<Runs>,
 }
+
+/// The runs of a scenario, one for each arm: what a test has run is there for the others of the same process.
+#[derive(Debug, Default)]
+struct Runs([OnceLock<Arc<Run>>; Arm::ALL.len()]);
 
 /// Whether tests can use the kernel.
 #[derive(Debug, Clone)]
@@ -66,9 +72,11 @@ pub fn trials(arguments: &Arguments) -> Vec<Trial> {
     let tests: Vec<Test> = files
         .iter()
         .flat_map(|file| {
+            let runs = Arc::new(Runs::default());
             Kind::ALL.map(|kind| Test {
                 file: file.clone(),
                 kind,
+                runs: Arc::clone(&runs),
             })
         })
         .collect();
@@ -129,7 +137,10 @@ impl Test {
     fn run(&self) -> Result<Completion, Failed> {
         let scenario = Scenario::read(&self.file)?;
         let case = scenario.case()?;
-        let outcome = runner::run(&case, self.kind.arms());
+        let leeway = Leeway::of(&case.plan);
+        let outcome = runner::outcome(&case, self.kind.arms(), &leeway, |arm| {
+            self.runs.get(&case, arm)
+        });
         let mut recordings = outcome
             .runs
             .iter()
@@ -147,6 +158,15 @@ impl Test {
             packets: false,
         };
         Err(report::plain(&outcome, &scenario.source, options).into())
+    }
+}
+
+impl Runs {
+    fn get(&self, case: &Case, arm: Arm) -> Arc<Run> {
+        let place = Arm::ALL.iter().position(|other| *other == arm);
+        let place = place.and_then(|place| self.0.get(place));
+        let run = || Arc::new(Run::of(case, arm));
+        place.map_or_else(run, |place| Arc::clone(place.get_or_init(run)))
     }
 }
 
