@@ -16,6 +16,7 @@ mod load;
 mod machine;
 mod program;
 mod references;
+mod variables;
 
 pub use clock::{Clock, Random};
 pub use errno::Errno;
@@ -33,3 +34,4 @@ pub use memory::{Checked, Memory, Placement, Pointer, Tag};
 pub use object::{AttachType, Object, ObjectError, ObjectProgram};
 pub use program::{Function, Line, Program, ProgramId, ProgramType};
 pub use references::{Reference, References, Resource};
+pub use variables::{VariableError, VariableId};

@@ -8,6 +8,7 @@ use crate::maps::{CgroupKey, Maps, SocketId};
 use crate::memory::{ArenaError, Memory, Placement, Pointer};
 use crate::program::{Program, ProgramId, ProgramType};
 use crate::references::References;
+use crate::variables::Variables;
 
 /// Memory, maps, programs, time and randomness: all that programs share.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Machine {
     pub references: References,
     /// The dynptrs on the stacks of the runs under way.
     pub dynptrs: Dynptrs,
+    pub(crate) variables: Variables,
     /// A copy of a key, kept for its memory.
     pub(crate) key: Vec<u8>,
     cpus: u32,
@@ -101,6 +103,7 @@ impl Machine {
             task: Task::default(),
             references: References::default(),
             dynptrs: Dynptrs::default(),
+            variables: Variables::default(),
             key: Vec::new(),
             cpus: options.cpus.max(1),
             programs: Vec::new(),

@@ -308,6 +308,27 @@ fn numbers_and_references() {
     golden!("through_a_map", rig.fault());
 }
 
+/// A variable that each CPU has a value of, read without asking for one, and written.
+#[test]
+fn variables_of_the_kernel() {
+    let mut rig = Rig::new(&[]);
+    rig.line(98, "x = *(__u32 *)&cpu_number;");
+    rig.variable(2, "cpu_number");
+    rig.push(&[ldx(W, 0, 2, 0), exit()]);
+    golden!("through_a_variable", rig.fault());
+
+    let mut rig = Rig::new(&[]);
+    rig.line(99, "*(__u32 *)bpf_this_cpu_ptr(&cpu_number) = 1;");
+    rig.variable(1, "cpu_number");
+    rig.push(&[call(helper::THIS_CPU_PTR), st(W, 0, 0, 1), exit()]);
+    golden!("into_a_variable", rig.fault());
+
+    let mut rig = Rig::new(&[]);
+    rig.line(97, "x = bpf_per_cpu_ptr(&key, 0);");
+    rig.push(&[movr(1, 10), mov(2, 0), call(helper::PER_CPU_PTR), exit()]);
+    golden!("argument_variable", rig.fault());
+}
+
 #[test]
 fn too_deep_and_unsupported() {
     let mut rig = Rig::new(&[]);

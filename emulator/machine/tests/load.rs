@@ -10,7 +10,7 @@ use objects::{Test, object};
 use twinpath_machine::object::btf::{Btf, Kind};
 use twinpath_machine::{
     Alone, Call, Checked, Environment, HelperId, LoadError, LoadOptions, Machine, MachineOptions,
-    MapDef, MapType, ProgramType, TargetBtf,
+    MapDef, MapType, ProgramType, TargetBtf, VariableError,
 };
 
 fn only(programs: &[&str]) -> Option<BTreeSet<String>> {
@@ -548,6 +548,46 @@ fn what_is_foreign() {
         ..Default::default()
     };
     assert_eq!(Test::load("foreign", options).run("weak_variable"), 2);
+}
+
+/// A variable of the kernel whose values the caller gives, one for each CPU.
+#[test]
+fn variables_of_the_kernel() {
+    let values: [u64; 3] = [4, 2, 7];
+    let values = values.map(|value| value.to_le_bytes().to_vec());
+    let defined = |values: &[Vec<u8>]| {
+        let mut machine = objects::machine();
+        machine.define_variable("process_counts", values)?;
+        Ok::<_, VariableError>(machine)
+    };
+    let options = LoadOptions {
+        programs: only(&["variable"]),
+        ..Default::default()
+    };
+    let mut test = Test::load_into(defined(&values).unwrap(), "foreign", options, &Alone);
+    assert_eq!(test.run("variable"), 24);
+    let again = test.machine.define_variable("process_counts", &values);
+    let refused = [
+        again,
+        defined(&values[1..]).map(drop),
+        defined(&[vec![], vec![], vec![]]).map(drop),
+    ];
+    let refused = refused.map(|refused| refused.unwrap_err().to_string());
+    insta::assert_snapshot!("variables_refused", refused.join("\n"));
+}
+
+/// Variables whose values the emulator knows, of each of three CPUs and of others.
+#[test]
+fn variables_of_each_cpu() {
+    for name in ["variables", "variables_old"] {
+        let mut test = Test::load(name, LoadOptions::default());
+        assert_eq!(test.run("cpus"), 2, "{name}");
+        assert_eq!(test.run("missing"), 1, "{name}");
+        let seen = test.global("seen");
+        let seen = seen.as_chunks().0.iter().copied().map(u64::from_le_bytes);
+        let (numbers, active) = ([10, 11, 12, 1, 1, 1, 1, 1], [10, 10, 10, 1, 1, 1, 1, 1]);
+        assert!(seen.eq([numbers, active].concat()), "{name}");
+    }
 }
 
 /// Pointers to the kernel's own structures can be used, and not read through.

@@ -229,7 +229,7 @@ impl Reached<'_> {
                     .note_at(format!("bpf_{helper} took it back"), at)
             }
             ObjectKind::Returned => Explanation::new(format!("{attempt} of {described}")),
-            ObjectKind::Map | ObjectKind::Function => {
+            ObjectKind::Map | ObjectKind::Function | ObjectKind::Variable(_) => {
                 Explanation::new(format!("{attempt} of {described}"))
                     .note("it is a reference, which only helpers follow")
             }

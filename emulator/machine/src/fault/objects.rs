@@ -17,6 +17,12 @@ pub(super) fn describe(object: &Object, machine: &Machine) -> String {
         ObjectKind::Struct(layout) => format!("struct {}", layout.name),
         ObjectKind::Map => "a map as such".to_owned(),
         ObjectKind::Function => "a function".to_owned(),
+        ObjectKind::Variable(id) => {
+            format!(
+                "the kernel variable `{}` as such",
+                machine.variables.name(id)
+            )
+        }
         ObjectKind::Packet => "the packet".to_owned(),
         ObjectKind::StalePacket { .. } => "the packet as it was before it moved".to_owned(),
         ObjectKind::MapValue(id) => format!("a value of {}", map(id, machine)),

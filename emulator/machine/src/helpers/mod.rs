@@ -16,6 +16,7 @@ mod kernel_function;
 mod license;
 mod lock;
 mod map;
+mod percpu;
 mod perf;
 mod print;
 mod ringbuf;
@@ -43,6 +44,7 @@ pub(crate) fn call(call: &mut Call<'_>, environment: &mut dyn Environment) -> Op
     }
     map::call(call)
         .or_else(|| general::call(call))
+        .or_else(|| percpu::call(call))
         .or_else(|| ringbuf::call(call))
         .or_else(|| dynptr::call(call))
         .or_else(|| dynptr_kfunc::call(call))
@@ -76,6 +78,7 @@ pub fn provides(helper: HelperId) -> bool {
         dynptr_kfunc::HELPERS,
         lock::HELPERS,
         perf::HELPERS,
+        percpu::HELPERS,
         task::HELPERS,
         print::HELPERS,
         text::HELPERS,

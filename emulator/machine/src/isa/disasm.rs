@@ -158,6 +158,7 @@ fn load_immediate(insn: Insn, next: Option<Insn>, name: Option<&str>) -> Option<
                 (_, Some(name)) => name.to_owned(),
                 (pseudo::MAP_FD, _) => format!("map[{low}]"),
                 (pseudo::MAP_VALUE, _) => format!("map[{low}][0]+{high}"),
+                (pseudo::BTF_ID, _) => format!("variable[{low}]"),
                 (pseudo::FUNC, _) => format!("subprog[{:+}]", insn.imm),
                 (kind, _) => format!("pseudo {kind} {low:#x} {high:#x}"),
             };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::maps::MapError;
 use crate::memory::{ArenaError, OutOfMemory};
+use crate::variables::VariableError;
 
 /// Why an object is not loaded into a machine.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,9 @@ pub enum LoadError {
     /// No machine can be made to try the maps in.
     #[error(transparent)]
     Machine(ArenaError),
+    /// A variable of the kernel cannot be made.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
     /// Guest memory is full.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),

@@ -5,7 +5,7 @@ use super::assemble::Assembly;
 use super::{Draft, LoadOptions, kconfig, slots};
 use crate::helpers::{self, HelperId};
 use crate::isa::{self, Insn};
-use crate::machine::Environment;
+use crate::machine::{Environment, Machine};
 use crate::object::{Extern, ExternKind, Object, Reference};
 
 /// Puts what is known of externs into a program, and notes what is not.
@@ -13,6 +13,7 @@ pub(super) fn resolve(
     object: &Object,
     options: &LoadOptions,
     environment: &dyn Environment,
+    machine: &Machine,
     draft: &mut Draft<'_>,
 ) {
     numbered(&mut draft.assembly);
@@ -26,6 +27,13 @@ pub(super) fn resolve(
         match reference {
             Reference::Extern(number) => {
                 let target = &object.externs()[number];
+                let insn = draft.assembly.insns[slot as usize];
+                if is_variable(target)
+                    && insn.code == isa::LD_IMM64
+                    && machine.variables.has(&target.name)
+                {
+                    continue;
+                }
                 let function = HelperId::kernel_function(&target.name).filter(|function| {
                     target.kind == ExternKind::KernelFunction
                         && (helpers::provides(*function)
@@ -44,6 +52,10 @@ pub(super) fn resolve(
             _ => {}
         }
     }
+}
+
+fn is_variable(target: &Extern) -> bool {
+    target.kind == ExternKind::KernelVariable
 }
 
 /// Notes calls of helpers by numbers that stand for functions of the kernel here: a program names those.
@@ -81,10 +93,15 @@ fn kernel_symbol(assembly: &mut Assembly, slot: u32, target: &Extern, function: 
         (false, None) if target.weak => set(insns, 0),
         (_, None) => {
             super::core::poison(insns);
+            let without = if is_variable(target) {
+                ", for which no value is given"
+            } else {
+                ""
+            };
             let kind = target.kind.describe();
             assembly
                 .lacking
-                .insert(slot, format!("{kind} {}", target.name));
+                .insert(slot, format!("{kind} {}{without}", target.name));
         }
     }
 }

@@ -44,6 +44,7 @@ use crate::memory::{BEFORE, Object as Range, ObjectKind, Pointer, Tag};
 use crate::object::btf::Btf;
 use crate::object::{Object, ObjectProgram, Reference};
 use crate::program::{Program, ProgramId, ProgramType};
+use crate::variables::VariableId;
 
 /// A program on its way into a machine.
 struct Draft<'a> {
@@ -81,7 +82,7 @@ impl Machine {
     ) -> Result<Loaded, LoadError> {
         let mut missing = Vec::new();
         let images = Images::new(object, options)?;
-        let mut drafts = prepare(object, options, environment, &mut missing)?;
+        let mut drafts = prepare(object, options, environment, self, &mut missing)?;
         if let Some(error) = select::untyped(&drafts) {
             return Err(error);
         }
@@ -103,7 +104,7 @@ impl Machine {
         let mut by_function = BTreeMap::new();
         for draft in drafts {
             let (name, function) = (draft.program.name.clone(), draft.program.function);
-            let program = finish(draft, &maps, &values)?;
+            let program = finish(self, object, draft, &maps, &values)?;
             let id = self.add_program(program);
             by_function.insert(function, id);
             loaded.programs.insert(name, id);
@@ -121,12 +122,13 @@ fn prepare<'a>(
     object: &'a Object,
     options: &LoadOptions,
     environment: &dyn Environment,
+    machine: &Machine,
     missing: &mut Vec<Missing>,
 ) -> Result<Vec<Draft<'a>>, LoadError> {
     let mut drafts = select::drafts(object, options)?;
     adapt(object, options, &mut drafts, missing)?;
     for draft in &mut drafts {
-        externs::resolve(object, options, environment, draft);
+        externs::resolve(object, options, environment, machine, draft);
     }
     Ok(drafts)
 }
@@ -197,6 +199,8 @@ fn global_pointers(
 
 /// Resolves what is left and decodes.
 fn finish(
+    machine: &mut Machine,
+    object: &Object,
     draft: Draft<'_>,
     maps: &MapIds,
     values: &BTreeMap<MapId, Pointer>,
@@ -210,12 +214,18 @@ fn finish(
             Reference::Value(map, offset) => {
                 set(&mut insns, slot, pseudo::MAP_VALUE, maps[map].0, *offset);
             }
-            // `assemble` has resolved functions, `externs` what is outside.
-            Reference::Extern(_) | Reference::Call(_) | Reference::Function(_) => {}
+            // `externs` has left the variables that there are.
+            Reference::Extern(number) => {
+                if let Some(variable) = machine.variable_id(&object.externs()[*number].name)? {
+                    set(&mut insns, slot, pseudo::BTF_ID, variable.0, 0);
+                }
+            }
+            // `assemble` has resolved functions.
+            Reference::Call(_) | Reference::Function(_) => {}
         }
     }
     let decoded = isa::decode(&insns, &|kind, low, high| {
-        resolve(values, kind, low as u32, high as u32).map(|pointer| pointer.0)
+        resolve(machine, values, kind, low as u32, high as u32).map(|pointer| pointer.0)
     });
     let decoded = decoded.map_err(|errors| {
         let name = &draft.program.name;
@@ -237,7 +247,13 @@ fn finish(
 }
 
 /// What the engines see of an instruction that refers to something.
-fn resolve(values: &BTreeMap<MapId, Pointer>, kind: u8, low: u32, high: u32) -> Option<Pointer> {
+fn resolve(
+    machine: &Machine,
+    values: &BTreeMap<MapId, Pointer>,
+    kind: u8,
+    low: u32,
+    high: u32,
+) -> Option<Pointer> {
     match kind {
         pseudo::MAP_FD => Some(Pointer::new(Tag::MAP, low)),
         pseudo::MAP_VALUE => {
@@ -248,6 +264,7 @@ fn resolve(values: &BTreeMap<MapId, Pointer>, kind: u8, low: u32, high: u32) -> 
             ))
         }
         pseudo::FUNC => Some(Pointer::new(Tag::FUNCTION, low)),
+        pseudo::BTF_ID => machine.variables.reference(VariableId(low)),
         _ => None,
     }
 }

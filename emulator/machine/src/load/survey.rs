@@ -25,9 +25,9 @@ pub(crate) fn survey<'a>(
 ) -> Result<(Vec<Surveyed<'a>>, Vec<Missing>), LoadError> {
     let mut missing = Vec::new();
     let images = Images::new(object, options)?;
-    let drafts = prepare(object, options, environment, &mut missing)?;
     // Maps are made for nothing but to see whether they can be.
     let mut scratch = Machine::new(MachineOptions::default()).map_err(LoadError::Machine)?;
+    let drafts = prepare(object, options, environment, &scratch, &mut missing)?;
     let mut of_maps = Vec::new();
     create::maps(
         &mut scratch,

@@ -3,6 +3,7 @@
 use crate::helpers::HelperId;
 use crate::maps::MapId;
 use crate::memory::layout::Layout;
+use crate::variables::VariableId;
 
 /// One object: a range of guest memory that may be accessed as a whole and not beyond.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub enum ObjectKind {
     Map,
     /// A function as such.
     Function,
+    /// A variable of the kernel as such, not the value that a CPU has.
+    Variable(VariableId),
     /// The packet from its metadata to its end.
     Packet,
     /// A packet pointer from before a helper that may have moved the packet.

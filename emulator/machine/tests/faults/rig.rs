@@ -22,6 +22,8 @@ pub mod helper {
     pub const RINGBUF_OUTPUT: i32 = 130;
     pub const RINGBUF_RESERVE: i32 = 131;
     pub const RINGBUF_SUBMIT: i32 = 132;
+    pub const PER_CPU_PTR: i32 = 153;
+    pub const THIS_CPU_PTR: i32 = 154;
     pub const SNPRINTF: i32 = 165;
     pub const DYNPTR_READ: i32 = 201;
 }
@@ -132,6 +134,12 @@ impl Rig {
     /// A reference to a map.
     pub fn map(&mut self, register: u8, map: u64) {
         self.insns.extend(lddw(register, pseudo::MAP_FD, map));
+    }
+
+    /// The address of a variable of the kernel.
+    pub fn variable(&mut self, register: u8, name: &str) {
+        let reference = self.machine.variable(name).unwrap().unwrap();
+        self.insns.extend(lddw(register, 0, reference.0));
     }
 
     fn run(&mut self) -> Result<Outcome, Box<Fault>> {

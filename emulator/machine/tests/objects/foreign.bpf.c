@@ -1,4 +1,4 @@
-// What no networking program has: an arena, struct_ops, functions and variables of the kernel.
+// What no networking program has: an arena, struct_ops, functions of the kernel, variables without a value.
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -41,15 +41,16 @@ struct tcp_congestion_ops own = {
 	.name = "own",
 };
 
-extern const int bpf_prog_active __ksym;
+extern const unsigned long process_counts __ksym;
 extern const int no_such_variable __ksym __weak;
 
 SEC("?tc")
 int variable(struct __sk_buff *skb)
 {
-	const int *active = (const int *)bpf_this_cpu_ptr(&bpf_prog_active);
+	const unsigned long *second = bpf_per_cpu_ptr(&process_counts, 1);
+	const unsigned long *own = bpf_this_cpu_ptr(&process_counts);
 
-	return *active;
+	return bpf_per_cpu_ptr(&process_counts, 3) || !second ? -1 : *second * 10 + *own;
 }
 
 SEC("?tc")

@@ -44,7 +44,7 @@ static CONTEXT: Layout = Layout {
     )],
 };
 
-fn machine() -> Machine {
+pub fn machine() -> Machine {
     let options = MachineOptions {
         memory: 1 << 24,
         cpus: 3,
@@ -59,7 +59,16 @@ impl Test {
     }
 
     pub fn load_in(name: &str, options: LoadOptions, environment: &dyn Environment) -> Self {
-        let (object, mut machine) = (object(name), machine());
+        Self::load_into(machine(), name, options, environment)
+    }
+
+    pub fn load_into(
+        mut machine: Machine,
+        name: &str,
+        options: LoadOptions,
+        environment: &dyn Environment,
+    ) -> Self {
+        let object = object(name);
         let loaded = machine.load(&object, &options, environment);
         let loaded = loaded.unwrap_or_else(|error| panic!("{name}: {error}"));
         let address = machine.memory.allocate(256).unwrap();
