@@ -13,6 +13,8 @@ mod arms;
 #[path = "isa/asm.rs"]
 #[allow(dead_code)] // Shared with the tests of faults.
 mod asm;
+#[path = "isa/case.rs"]
+mod case;
 #[path = "isa/emit.rs"]
 mod emit;
 #[path = "isa/flow.rs"]

@@ -1,7 +1,8 @@
 //! Arithmetic, with the edges of RFC 9669 section 4.1 and 4.2 and of `Documentation/bpf/standardization`.
 
-use super::arms::{Arms, Case};
+use super::arms::Arms;
 use super::asm::{alu_k, alu_x, be, bswap, le, neg, op::*};
+use super::case::Case;
 use twinpath_machine::isa::Insn;
 
 const MIN64: u64 = 1 << 63;

@@ -2,165 +2,17 @@
 
 use std::os::fd::AsRawFd;
 
-use twinpath_bpf::TestInput;
+use twinpath_bpf::{Map as KernelMap, MapShape, TestInput};
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation, Rbpf};
-use twinpath_machine::isa::{Insn, pseudo};
+use twinpath_machine::isa::pseudo;
 use twinpath_machine::memory::{BEFORE, Field, Layout, Object, ObjectKind};
 use twinpath_machine::{
-    Call, Cpu, Environment, Fault, HelperId, Machine, MachineOptions, Placement, Pointer, Program,
-    ProgramId, ProgramType,
+    Call, Cpu, Environment, Fault, HelperId, Machine, MachineOptions, Map, MapDef, MapId, MapType,
+    Placement, Pointer, Program, ProgramId, ProgramType,
 };
 
-use super::asm::{Width, alu_k, cond, exit, jump_x, lddw, ldx, mov, movr, op, stx};
+use super::case::{Case, JUMPS, PACKET, SPACE, State};
 use super::kernel::{Block, load};
-
-/// Bytes of the space that r9 points to: r0 to r8 at first, then memory for the body.
-pub const SPACE: usize = 256;
-/// Where the body's memory begins in the space.
-pub const MEMORY: i16 = 128;
-/// Bytes of each packet.
-pub const PACKET: usize = 64;
-
-/// What a body is given and what it leaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    /// r0 to r8.
-    pub registers: [u64; 9],
-    /// Memory at r9 + [`MEMORY`].
-    pub memory: Vec<u8>,
-    /// The packet.
-    pub packet: Vec<u8>,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            registers: [0; 9],
-            memory: vec![0; SPACE - MEMORY as usize],
-            packet: (0..PACKET as u8).collect(),
-        }
-    }
-}
-
-/// What the body finds besides r0 to r8 and r9.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// Nothing.
-    Registers,
-    /// The packet's start in r8; r7 is lost.
-    Packet,
-    /// The context in r6, as packet loads of classic BPF want it.
-    Context,
-}
-
-/// A body to run.
-#[derive(Clone)]
-pub struct Case {
-    pub kind: ProgramType,
-    pub needs: Needs,
-    /// The body: it runs to its end, exits nowhere and leaves r9 (and r8 or r6 if it needs them) alone.
-    pub body: Vec<Insn>,
-    /// Functions after the program.
-    pub functions: Vec<Insn>,
-    pub start: State,
-}
-
-impl std::fmt::Debug for Case {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} program, body needs {:?}", self.kind, self.needs)?;
-        let functions = self.functions.iter();
-        for insn in self.body.iter().chain(functions) {
-            let Insn {
-                code,
-                dst,
-                src,
-                off,
-                imm,
-            } = insn;
-            writeln!(f, "    insn({code:#04x}, {dst}, {src}, {off}, {imm:#x})")?;
-        }
-        writeln!(f, "registers {:x?}", self.start.registers)?;
-        writeln!(f, "memory {:02x?}", self.start.memory)?;
-        write!(f, "packet {:02x?}", self.start.packet)
-    }
-}
-
-impl Case {
-    pub fn new(body: Vec<Insn>) -> Self {
-        Self {
-            kind: ProgramType::SocketFilter,
-            needs: Needs::Registers,
-            body,
-            functions: Vec::new(),
-            start: State::default(),
-        }
-    }
-
-    /// The whole program; `space` is the reference to the space.
-    pub fn program(&self, space: i32) -> Vec<Insn> {
-        let mut insns = Vec::new();
-        match self.needs {
-            Needs::Registers => {}
-            Needs::Packet => {
-                let data = if self.kind == ProgramType::Xdp { 0 } else { 76 };
-                insns.extend([
-                    ldx(Width::W, 8, 1, data),
-                    ldx(Width::W, 7, 1, data + 4),
-                    movr(0, 8),
-                    alu_k(true, op::ADD, 0, PACKET as i32, 0),
-                    jump_x(true, cond::JLE, 0, 7, 2),
-                    mov(0, 1),
-                    exit(),
-                ]);
-            }
-            Needs::Context => insns.push(movr(6, 1)),
-        }
-        insns.extend(lddw(9, pseudo::MAP_VALUE, u64::from(space as u32)));
-        let own = self.own_registers();
-        insns.extend(own.clone().map(|r| ldx(Width::D, r, 9, i16::from(r) * 8)));
-        insns.extend(&self.body);
-        insns.extend(own.map(|r| stx(Width::D, 9, i16::from(r) * 8, r)));
-        insns.extend([mov(0, 0), exit()]);
-        insns.extend(&self.functions);
-        insns
-    }
-
-    /// Registers that the body may use freely.
-    pub fn own_registers(&self) -> impl Iterator<Item = u8> + Clone + use<> {
-        let needs = self.needs;
-        (0..9).filter(move |&register| match needs {
-            Needs::Registers => true,
-            Needs::Packet => register != 8,
-            Needs::Context => register != 6,
-        })
-    }
-
-    fn space(&self) -> Vec<u8> {
-        let mut space = vec![0; SPACE];
-        for (bytes, value) in space
-            .as_chunks_mut::<8>()
-            .0
-            .iter_mut()
-            .zip(self.start.registers)
-        {
-            *bytes = value.to_le_bytes();
-        }
-        space[MEMORY as usize..].copy_from_slice(&self.start.memory);
-        space
-    }
-
-    fn end(&self, space: &[u8], packet: Vec<u8>) -> State {
-        let mut registers = [0; 9];
-        for (value, bytes) in registers.iter_mut().zip(space.as_chunks::<8>().0) {
-            *value = u64::from_le_bytes(*bytes);
-        }
-        State {
-            registers,
-            memory: space[MEMORY as usize..].to_vec(),
-            packet,
-        }
-    }
-}
 
 /// The running kernel.
 pub struct KernelArm {
@@ -185,8 +37,27 @@ impl KernelArm {
 
     /// What the kernel makes of a case; its refusal as text.
     pub fn run(&self, case: &Case) -> Result<State, String> {
-        let insns = case.program(self.space.0.as_raw_fd());
-        let program = load(case.kind, 0, &insns)?;
+        // Programs of one type alone may be in an array.
+        let shape = MapShape {
+            kind: MapType::ProgArray as u32,
+            value_size: 4,
+            ..MapShape::array(4, JUMPS as u32)
+        };
+        let jumps = case
+            .jumps()
+            .then(|| KernelMap::create("jumps", shape).unwrap());
+        let reference = jumps.as_ref().map_or(0, AsRawFd::as_raw_fd);
+        let programs = case.programs(self.space.0.as_raw_fd(), reference);
+        let programs = programs.iter().map(|insns| load(case.kind, 0, insns));
+        let programs = programs.collect::<Result<Vec<_>, _>>()?;
+        if let Some(jumps) = &jumps {
+            for (slot, program) in (0u32..).zip(&programs) {
+                let fd = program.as_raw_fd() as u32;
+                let set = jumps.update(&slot.to_ne_bytes(), &fd.to_ne_bytes(), 0);
+                set.unwrap();
+            }
+        }
+        let program = &programs[0];
         self.space.set(&case.space());
         let run = program
             .test_run(TestInput::packet(&case.start.packet))
@@ -254,6 +125,7 @@ pub struct EmulatorArm {
     space: Pointer,
     packet: u32,
     context: u32,
+    jumps: MapId,
     programs: u32,
 }
 
@@ -284,7 +156,10 @@ impl EmulatorArm {
         let space = machine.memory.allocate(SPACE as u64).unwrap();
         let kind = ObjectKind::Buffer("the test's memory");
         let object = Object::new(kind, space, SPACE as u32, BEFORE);
+        let jumps = MapDef::new(MapType::ProgArray, 4, 4, JUMPS as u32);
+        let jumps = Map::new(jumps, &mut machine.memory, 1).unwrap();
         Self {
+            jumps: machine.maps.push(jumps),
             space: machine.memory.add_static(object),
             packet: machine.memory.allocate(PACKET as u64).unwrap(),
             context: machine.memory.allocate(192).unwrap(),
@@ -308,10 +183,21 @@ impl EmulatorArm {
 
     fn load(&mut self, case: &Case) -> ProgramId {
         let space = self.space;
-        let program = Program::bare("test", case.kind, case.program(0), &|kind, _, offset| {
-            (kind == pseudo::MAP_VALUE).then_some(space.0 + offset as u64)
-        });
-        self.machine.add_program(program.unwrap())
+        let space =
+            |kind, _, offset| (kind == pseudo::MAP_VALUE).then_some(space.0 + offset as u64);
+        let programs = case.programs(0, self.jumps.0 as i32).into_iter();
+        let programs =
+            programs.map(|insns| Program::bare("test", case.kind, insns, &space).unwrap());
+        let programs: Vec<_> = programs
+            .map(|program| self.machine.add_program(program))
+            .collect();
+        for slot in 0..JUMPS {
+            let entry = programs.get(slot).copied();
+            self.machine.maps[self.jumps]
+                .set_program(slot as u32, entry)
+                .unwrap();
+        }
+        programs[0]
     }
 
     /// What the engine makes of a case.

@@ -1,10 +1,10 @@
 //! Turns drawn pieces into instructions.
 
-use twinpath_machine::ProgramType;
-use twinpath_machine::isa::Insn;
+use twinpath_machine::HelperId;
+use twinpath_machine::isa::{Insn, pseudo};
 
-use super::arms::{Case, MEMORY, Needs, PACKET, SPACE, State};
 use super::asm::{self, Width, alu_k, alu_x, cond, mov, movr, op};
+use super::case::{Body, JUMPS, KEPT_CONTEXT, MEMORY, Needs, PACKET, SPACE};
 use super::generate::{LoadKind, Piece, Place, Side, StoreKind};
 
 /// Bytes of stack that a body uses, initialised at its start; the counters of loops lie below.
@@ -23,19 +23,13 @@ struct Function<'a> {
     bodies: &'a mut Vec<Vec<Piece>>,
 }
 
-/// The case that runs these pieces.
-pub fn case(kind: ProgramType, needs: Needs, pieces: &[Piece], start: State) -> Case {
-    let mut case = Case {
-        kind,
-        needs,
-        body: Vec::new(),
-        functions: Vec::new(),
-        start,
-    };
+/// The body of a program that runs these pieces.
+pub fn body(needs: Needs, pieces: &[Piece]) -> Body {
+    let mut body = Body::default();
     let mut bodies = Vec::new();
     let mut main = Function {
         needs: Some(needs),
-        registers: case.own_registers().collect(),
+        registers: needs.own_registers().collect(),
         insns: Vec::new(),
         calls: Vec::new(),
         loops: 0,
@@ -43,31 +37,31 @@ pub fn case(kind: ProgramType, needs: Needs, pieces: &[Piece], start: State) -> 
     };
     main.initialise_stack();
     main.pieces(pieces);
-    let (body, calls) = (main.insns, main.calls);
+    let calls = main.calls;
     // What stands between the body and the first function.
-    let rest = case.own_registers().count() + 2;
-    let functions_at = body.len() + rest;
-    case.body = body;
+    let rest = needs.own_registers().count() + 2;
+    let functions_at = main.insns.len() + rest;
+    body.insns = main.insns;
     let mut starts = Vec::new();
     let mut open = calls;
     let mut next = 0;
     while let Some(pieces) = bodies.get(next).cloned() {
         next += 1;
-        let base = functions_at + case.functions.len();
+        let base = functions_at + body.functions.len();
         starts.push(base);
         let (insns, calls) = function(&pieces, &mut bodies);
-        case.functions.extend(insns);
+        body.functions.extend(insns);
         open.extend(calls.into_iter().map(|(at, callee)| (base + at, callee)));
     }
     for (at, callee) in open {
         let distance = starts[callee] as i32 - at as i32 - 1;
         let insn = match at.checked_sub(functions_at) {
-            Some(at) => &mut case.functions[at],
-            None => &mut case.body[at],
+            Some(at) => &mut body.functions[at],
+            None => &mut body.insns[at],
         };
         insn.imm = distance;
     }
-    case
+    body
 }
 
 /// A function of five arguments that returns what comes to lie in r0.
@@ -232,6 +226,7 @@ impl Function<'_> {
                 self.push(asm::call_local(0));
                 self.restore_arguments();
             }
+            Piece::Tail { index } => self.tail(index),
             Piece::Classic {
                 width,
                 register,
@@ -246,6 +241,29 @@ impl Function<'_> {
                 }
             }
         }
+    }
+
+    /// Leaves the registers where the end of the program would, for what is called to find them.
+    fn tail(&mut self, index: Side) {
+        if self.needs.is_none() {
+            return;
+        }
+        for at in 0..self.registers.len() {
+            let register = self.registers[at];
+            self.push(asm::stx(Width::D, 9, i16::from(register) * 8, register));
+        }
+        match index {
+            Side::Register(drawn) => {
+                self.push(movr(3, self.register(drawn)));
+                self.push(alu_k(true, op::AND, 3, JUMPS as i32 - 1, 0));
+            }
+            Side::Immediate(index) => self.push(mov(3, index)),
+        }
+        self.push(asm::ldx(Width::D, 1, 10, KEPT_CONTEXT));
+        self.insns.extend(asm::lddw(2, pseudo::MAP_FD, 0));
+        self.push(asm::call(HelperId::TAIL_CALL.0 as i32));
+        self.push(mov(0, 12));
+        self.restore_arguments();
     }
 
     fn unary(&mut self, which: u8, dst: u8) {

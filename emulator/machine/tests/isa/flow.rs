@@ -1,7 +1,8 @@
 //! Jumps, calls and 64-bit immediates (RFC 9669 sections 4.3 and 5.4).
 
-use super::arms::{Arms, Case, EmulatorArm};
+use super::arms::{Arms, EmulatorArm};
 use super::asm::{self, Width, cond::*, insn, mov, movr};
+use super::case::Case;
 use twinpath_machine::isa::{Insn, LD_IMM64, pseudo};
 use twinpath_machine::{FaultKind, ProgramType};
 

@@ -1,7 +1,8 @@
 //! What the kernel refuses by form: it does, and [`check_form`] says so.
 
-use super::arms::{Arms, Case};
+use super::arms::Arms;
 use super::asm::{self, alu_k, callx, cond::*, exit, ja, mov, op};
+use super::case::Case;
 use twinpath_machine::isa::{FormProblem, Insn, check_form};
 
 /// A body, functions behind the program, and what is wrong.

@@ -5,8 +5,8 @@ use proptest::option;
 use proptest::prelude::*;
 use twinpath_machine::ProgramType;
 
-use super::arms::{Case, MEMORY, Needs, PACKET, SPACE, State};
 use super::asm::{Width, cond, op};
+use super::case::{Body, Case, JUMPS, MEMORY, Needs, PACKET, SPACE, State};
 
 /// A piece of a body. Registers are drawn from nine and taken modulo the number of free ones.
 #[derive(Debug, Clone)]
@@ -69,6 +69,11 @@ pub enum Piece {
     /// A call of a function with what is in r1 to r5 then.
     Call {
         body: Vec<Piece>,
+    },
+    /// A tail call of this program (0), of a further one or of none; through a register the verifier does not
+    /// know which.
+    Tail {
+        index: Side,
     },
     /// A classic packet load.
     Classic {
@@ -249,7 +254,9 @@ fn memory() -> impl Strategy<Value = Piece> {
 }
 
 fn piece() -> impl Strategy<Value = Piece> {
-    let leaf = prop_oneof![3 => alu(), 2 => memory()];
+    let index = prop_oneof![1 => reg().prop_map(Side::Register), 2 => (0..JUMPS as i32 + 1).prop_map(Side::Immediate)];
+    let tail = index.prop_map(|index| Piece::Tail { index });
+    let leaf = prop_oneof![15 => alu(), 10 => memory(), 1 => tail];
     leaf.prop_recursive(3, 24, 5, |inner| {
         let pieces = || vec(inner.clone(), 0..5);
         let side = prop_oneof![reg().prop_map(Side::Register), immediate().prop_map(Side::Immediate)];
@@ -286,6 +293,21 @@ pub fn case() -> impl Strategy<Value = Case> {
         memory,
         packet,
     });
-    (situation(), vec(piece(), 1..16), start)
-        .prop_map(|((kind, needs), pieces, start)| super::emit::case(kind, needs, &pieces, start))
+    let further = vec(vec(piece(), 1..8), 0..JUMPS - 1);
+    (situation(), vec(piece(), 1..16), further, start).prop_map(
+        |((kind, needs), pieces, further, start)| {
+            let Body { insns, functions } = super::emit::body(needs, &pieces);
+            let further = further.iter();
+            Case {
+                kind,
+                needs,
+                body: insns,
+                functions,
+                further: further
+                    .map(|pieces| super::emit::body(needs, pieces))
+                    .collect(),
+                start,
+            }
+        },
+    )
 }

@@ -1,7 +1,8 @@
 //! Loads, stores, atomics and packet loads (RFC 9669 section 5).
 
-use super::arms::{Arms, Case, EmulatorArm, MEMORY, Needs, PACKET, State};
+use super::arms::{Arms, EmulatorArm};
 use super::asm::{self, Width, Width::*, alu_k, atomic, ldsx, ldx, mov, movr, op, st, stx};
+use super::case::{Case, MEMORY, Needs, PACKET, State};
 use twinpath_machine::ProgramType;
 use twinpath_machine::isa::Insn;
 

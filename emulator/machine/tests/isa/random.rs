@@ -34,10 +34,12 @@ fn random_programs() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let arms = std::cell::RefCell::new(Arms::new());
     let skipped = std::cell::Cell::new(0);
+    let jumping = std::cell::Cell::new(0);
     let result = TestRunner::new_with_rng(config, rng).run(&generate::case(), |case| {
         if let Err(errors) = check_form(&case.program(0)) {
             return Err(TestCaseError::fail(format!("refused by form: {errors:?}")));
         }
+        jumping.set(jumping.get() + u64::from(case.jumps()));
         match arms.borrow_mut().run(&case) {
             Ok(_) => Ok(()),
             // Too many paths for the verifier.
@@ -50,7 +52,8 @@ fn random_programs() {
     });
     match result {
         Ok(()) => eprintln!(
-            "{cases} programs of seed {seed}, {} too complex for the verifier",
+            "{cases} programs of seed {seed}, {} with tail calls, {} too complex for the verifier",
+            jumping.get(),
             skipped.get()
         ),
         Err(TestError::Fail(reason, case)) => panic!("seed {seed}: {reason}\n{case:?}"),
