@@ -1,6 +1,6 @@
 //! What tests that hold something against the kernel agree on.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::sync::OnceLock;
 
 use super::map::{Map, MapShape};
@@ -39,11 +39,9 @@ pub fn one_process_at_a_time() {
     static LOCK: OnceLock<File> = OnceLock::new();
     LOCK.get_or_init(|| {
         let path = std::env::temp_dir().join("twinpath-kernel-tests.lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .and_then(|file| file.lock().map(|()| file));
+        // Who finds the file takes it as it is: another user's may be read, and not be opened to be made.
+        let file = File::open(&path).or_else(|_| File::create(&path));
+        let file = file.and_then(|file| file.lock().map(|()| file));
         file.unwrap_or_else(|error| panic!("failed to lock {}: {error}", path.display()))
     });
 }
