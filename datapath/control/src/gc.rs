@@ -4,84 +4,67 @@
 //! Programs take an entry past its lifetime for none, so the collector only makes room.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use twinpath_abi::{CtEntry, CtTuple, CtTupleFlags, FromBytes as _, SnatEntry, map};
 
-use crate::entries::MapWriter;
+/// An entry of a map as bytes: key and value.
+pub type Bytes<'a> = (&'a [u8], &'a [u8]);
 
-/// Keys and values, as bytes.
-pub type Contents = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// The maps of a loaded datapath, from which user space takes entries away.
-pub trait MapCollector: MapWriter {
-    /// All entries of a map, keys and values.
-    ///
-    /// # Errors
-    /// There is no such map, or it cannot be listed.
-    fn entries(&self, map: &str) -> Result<Contents, Self::Error>;
-
-    /// Removes an entry. One that is not there any more is none to complain of.
-    ///
-    /// # Errors
-    /// There is no such map.
-    fn delete(&mut self, map: &str, key: &[u8]) -> Result<(), Self::Error>;
+/// Keys of entries that are to be taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Garbage {
+    /// Connections, in [`map::CT`].
+    pub connections: Vec<Vec<u8>>,
+    /// Entries of translations, in [`map::SNAT`]; each translation has two.
+    pub translations: Vec<Vec<u8>>,
 }
 
-/// How many entries were taken away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
-    /// Connections.
-    pub connections: usize,
-    /// Entries of translations; each translation has two.
-    pub translations: usize,
+impl Garbage {
+    /// What is to be taken away, by map.
+    pub fn keys(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let connections = self.connections.iter().map(|key| (map::CT, key.as_slice()));
+        let translations = self.translations.iter();
+        connections.chain(translations.map(|key| (map::SNAT, key.as_slice())))
+    }
 }
 
-/// Takes away the connections that have expired and the translations whose connection is gone. `now` is in seconds
-/// of `CLOCK_MONOTONIC`.
-///
-/// # Errors
-/// A map cannot be listed, or an entry not be removed.
-pub fn collect<M: MapCollector>(maps: &mut M, now: u32) -> Result<Collected, M::Error> {
+/// A time as entries have it: the whole seconds of `CLOCK_MONOTONIC`.
+pub fn seconds(now: Duration) -> u32 {
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The connections that have expired and the translations whose connection is gone, of all entries of [`map::CT`] and
+/// of [`map::SNAT`].
+pub fn garbage<'a>(
+    connections: impl IntoIterator<Item = Bytes<'a>>,
+    translations: impl IntoIterator<Item = Bytes<'a>>,
+    now: u32,
+) -> Garbage {
     let mut alive = BTreeSet::new();
-    let mut expired = Vec::new();
-    for (key, value) in maps.entries(map::CT)? {
-        let Ok(tuple) = CtTuple::read_from_bytes(&key) else {
+    let mut garbage = Garbage::default();
+    for (key, value) in connections {
+        let Ok(tuple) = CtTuple::read_from_bytes(key) else {
             continue;
         };
-        match CtEntry::read_from_bytes(&value) {
-            Ok(entry) if entry.lifetime < now => expired.push(key),
+        match CtEntry::read_from_bytes(value) {
+            Ok(entry) if entry.lifetime < now => garbage.connections.push(key.to_vec()),
             _ => {
                 alive.insert(flow(&tuple));
             }
         }
     }
-    let translations = orphans(maps, &alive)?;
-    for key in &expired {
-        maps.delete(map::CT, key)?;
-    }
-    for key in &translations {
-        maps.delete(map::SNAT, key)?;
-    }
-    Ok(Collected {
-        connections: expired.len(),
-        translations: translations.len(),
-    })
-}
-
-/// Translations that belong to no connection that is alive.
-fn orphans<M: MapCollector>(maps: &M, alive: &BTreeSet<CtTuple>) -> Result<Vec<Vec<u8>>, M::Error> {
-    let mut orphans = Vec::new();
-    for (key, value) in maps.entries(map::SNAT)? {
-        let tuple = CtTuple::read_from_bytes(&key);
-        let entry = SnatEntry::read_from_bytes(&value);
+    for (key, value) in translations {
+        let tuple = CtTuple::read_from_bytes(key);
+        let entry = SnatEntry::read_from_bytes(value);
         let (Ok(tuple), Ok(entry)) = (tuple, entry) else {
             continue;
         };
         if !alive.contains(&flow(&original(&tuple, &entry))) {
-            orphans.push(key);
+            garbage.translations.push(key.to_vec());
         }
     }
-    Ok(orphans)
+    garbage
 }
 
 /// The packet that a translation is about, as it is before.
@@ -109,7 +92,6 @@ fn flow(tuple: &CtTuple) -> CtTuple {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::convert::Infallible;
     use std::net::IpAddr;
 
     use proptest::prelude::*;
@@ -118,29 +100,25 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Maps(BTreeMap<(String, Vec<u8>), Vec<u8>>);
+    struct Maps(BTreeMap<(&'static str, Vec<u8>), Vec<u8>>);
 
-    impl MapWriter for Maps {
-        type Error = Infallible;
-
-        fn update(&mut self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
-            self.0
-                .insert((map.to_owned(), key.to_vec()), value.to_vec());
-            Ok(())
-        }
-    }
-
-    impl MapCollector for Maps {
-        fn entries(&self, map: &str) -> Result<Contents, Infallible> {
-            let entries = self.0.iter().filter(|((name, _), _)| name == map);
-            Ok(entries
-                .map(|((_, key), value)| (key.clone(), value.clone()))
-                .collect())
+    impl Maps {
+        fn update(&mut self, map: &'static str, key: &[u8], value: &[u8]) {
+            self.0.insert((map, key.to_vec()), value.to_vec());
         }
 
-        fn delete(&mut self, map: &str, key: &[u8]) -> Result<(), Infallible> {
-            self.0.remove(&(map.to_owned(), key.to_vec()));
-            Ok(())
+        fn entries(&self, map: &'static str) -> impl Iterator<Item = Bytes<'_>> {
+            let entries = self.0.iter().filter(move |((name, _), _)| *name == map);
+            entries.map(|((_, key), value)| (key.as_slice(), value.as_slice()))
+        }
+
+        /// Takes the garbage away; returns it.
+        fn collect(&mut self, now: u32) -> Garbage {
+            let garbage = garbage(self.entries(map::CT), self.entries(map::SNAT), now);
+            for (map, key) in garbage.keys() {
+                self.0.remove(&(map, key.to_vec())).expect("an entry");
+            }
+            garbage
         }
     }
 
@@ -163,7 +141,7 @@ mod tests {
                 lifetime,
                 ..CtEntry::read_from_bytes(&zero).expect("any bytes are one")
             };
-            let Ok(()) = self.update(map::CT, tuple.as_bytes(), entry.as_bytes());
+            self.update(map::CT, tuple.as_bytes(), entry.as_bytes());
         }
 
         /// Both entries of a translation of `tuple` to a port of the node.
@@ -185,8 +163,8 @@ mod tests {
                 ..tuple.reversed()
             };
             let back = entry(tuple.saddr, tuple.sport);
-            let Ok(()) = self.update(map::SNAT, tuple.as_bytes(), forward.as_bytes());
-            let Ok(()) = self.update(map::SNAT, answer.as_bytes(), back.as_bytes());
+            self.update(map::SNAT, tuple.as_bytes(), forward.as_bytes());
+            self.update(map::SNAT, answer.as_bytes(), back.as_bytes());
         }
     }
 
@@ -211,11 +189,10 @@ mod tests {
                 }
             }
             let before = maps.0.len();
-            let Ok(collected) = collect(&mut maps, now);
+            let garbage = maps.collect(now);
             prop_assert_eq!(&maps.0, &left.0);
-            prop_assert_eq!(collected.connections + collected.translations, before - left.0.len());
-            let Ok(again) = collect(&mut maps, now);
-            prop_assert_eq!(again, Collected::default());
+            prop_assert_eq!(garbage.keys().count(), before - left.0.len());
+            prop_assert_eq!(maps.collect(now), Garbage::default());
         }
     }
 
@@ -227,11 +204,10 @@ mod tests {
         maps.connection(&kept, 100);
         maps.translation(&kept, "172.18.0.1", 40001);
         maps.translation(&other, "172.18.0.1", 40002);
-        let Ok(collected) = collect(&mut maps, 100);
-        let expected = Collected {
-            connections: 0,
-            translations: 2,
-        };
-        assert_eq!(collected, expected);
+        let garbage = maps.collect(100);
+        assert_eq!(
+            (garbage.connections.len(), garbage.translations.len()),
+            (0, 2)
+        );
     }
 }

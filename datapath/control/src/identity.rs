@@ -25,11 +25,22 @@ pub const RESERVED: [Identity; 10] = [
     Identity::WORLD_IPV6,
 ];
 
-/// The labels of a reserved identity: `reserved:host` and so on. Who serves the API is a node as well.
-pub fn reserved_labels(identity: Identity) -> Labels {
+/// What a node is to its own endpoints, besides the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Host {
+    /// It serves the API.
+    pub serves_api: bool,
+}
+
+/// The labels of a reserved identity: `reserved:host` and so on. Who serves the API is a node as well, and the host may
+/// serve it.
+pub fn reserved_labels(identity: Identity, host: Host) -> Labels {
     let mut labels = Labels::reserved(identity.reserved_name().unwrap_or("unknown"));
     if identity == Identity::KUBE_APISERVER {
         labels.insert(Source::Reserved, "remote-node", "");
+    }
+    if identity == Identity::HOST && host.serves_api {
+        labels.insert(Source::Reserved, "kube-apiserver", "");
     }
     labels
 }

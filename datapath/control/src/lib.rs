@@ -76,6 +76,6 @@ pub use model::{
 };
 pub use names::Names;
 pub use node::{Here, NodeState};
-pub use settings::{Aggregation, Settings};
+pub use settings::{Addresses, Aggregation, Settings, Surroundings};
 /// The records themselves.
 pub use twinpath_abi as abi;

@@ -61,6 +61,8 @@ impl Here<'_> {
 /// What one node is told, and what user space keeps to itself about that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeState {
+    /// The node's own addresses, those that the manifests have for it among them.
+    pub addresses: Vec<IpAddr>,
     /// The endpoints of the model, on whatever node.
     pub members: Vec<Member>,
     /// The node's own ones, in the order of the model.
@@ -102,6 +104,7 @@ impl NodeState {
         entries.extend(prefilter::entries(&cluster.deny)?);
         fits(&entries)?;
         Ok(Self {
+            addresses: here.addresses.clone(),
             members,
             endpoints,
             host_policy,

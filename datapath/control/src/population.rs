@@ -6,15 +6,19 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{self as core, Container};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use twinpath_abi::{Identity, Protocol};
 
-use crate::identity::Identities;
+use crate::identity::{Host, Identities};
 use crate::kubernetes::{ManifestError, Objects, Path, Placed};
 use crate::labels::{
     CLUSTER, CLUSTER_NAME, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source,
     makes_identity,
 };
 use crate::policy::{self, NamedPorts, Peer, Policy, PolicyMap, Subject};
+
+/// The label of a slice that says whose it is.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// A pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub struct Population {
     pub pods: Vec<Pod>,
     /// In the order of the manifests.
     pub nodes: Vec<Node>,
+    /// Addresses of nodes that serve the API.
+    pub api_servers: BTreeSet<IpAddr>,
     /// Of every kind, in the order of the manifests.
     pub policies: Vec<Policy>,
     /// Who has which identity.
@@ -89,7 +95,8 @@ impl Population {
             .map(|placed| pod(placed, &namespaces))
             .collect::<Result<_, _>>()?;
         unique(&objects.pods, &pods)?;
-        let nodes = objects.nodes.iter().map(node).collect::<Result<_, _>>()?;
+        let nodes: Vec<_> = objects.nodes.iter().map(node).collect::<Result<_, _>>()?;
+        let api_servers = api_servers(&objects.api_servers, &nodes)?;
         let mut policies = Vec::new();
         for placed in &objects.network_policies {
             policies.push(Policy::from_kubernetes(placed)?);
@@ -103,6 +110,7 @@ impl Population {
         Ok(Self {
             pods,
             nodes,
+            api_servers,
             policies,
             identities,
         })
@@ -172,11 +180,27 @@ impl Population {
     }
 
     /// The identity of a node's address, as that node or another one sees it.
-    pub fn node_identity(&self, _address: IpAddr, own: bool) -> Identity {
+    pub fn node_identity(&self, address: IpAddr, own: bool) -> Identity {
         if own {
             Identity::HOST
+        } else if self.api_servers.contains(&address) {
+            Identity::KUBE_APISERVER
         } else {
             Identity::REMOTE_NODE
+        }
+    }
+
+    /// What a node is to its own endpoints.
+    fn host(&self, name: Option<&str>) -> Host {
+        let mut nodes = self.nodes.iter();
+        let node = nodes.find(|node| Some(node.name.as_str()) == name);
+        let serves = |node: &Node| {
+            node.addresses
+                .iter()
+                .any(|ip| self.api_servers.contains(ip))
+        };
+        Host {
+            serves_api: node.is_some_and(serves),
         }
     }
 
@@ -189,7 +213,8 @@ impl Population {
             let port = pod.ports.get(&(protocol, name.to_owned()));
             port.copied().into_iter().collect::<BTreeSet<_>>()
         };
-        policy::resolve(selecting, &self.identities, &own, self)
+        let host = self.host(pod.node.as_deref());
+        policy::resolve(selecting, &self.identities, host, &own, self)
     }
 
     /// The policy of a node's own traffic, if there is one for it.
@@ -198,8 +223,10 @@ impl Population {
             matches!(&policy.subject, Subject::Nodes(selector) if selector.matches(&node.labels))
         });
         let selecting: Vec<_> = selecting.collect();
+        let none = |_: &str, _| BTreeSet::new();
+        let host = self.host(Some(&node.name));
         (!selecting.is_empty())
-            .then(|| policy::resolve(selecting, &self.identities, &|_, _| BTreeSet::new(), self))
+            .then(|| policy::resolve(selecting, &self.identities, host, &none, self))
     }
 }
 
@@ -352,6 +379,41 @@ fn node(placed: &Placed<core::Node>) -> Result<Node, ManifestError> {
         addresses,
         pod_cidrs: pod_cidrs(placed)?,
     })
+}
+
+/// The addresses of the service that is the API.
+fn api_servers(
+    slices: &[Placed<EndpointSlice>],
+    nodes: &[Node],
+) -> Result<BTreeSet<IpAddr>, ManifestError> {
+    let root = Path::default();
+    let mut servers = BTreeSet::new();
+    for placed in slices {
+        let metadata = &placed.object.metadata;
+        let labels = metadata.labels.as_ref();
+        let service = labels
+            .and_then(|labels| labels.get(SERVICE_NAME))
+            .or(metadata.name.as_ref());
+        let namespace = metadata.namespace.as_deref().unwrap_or("default");
+        if (namespace, service.map(String::as_str)) != ("default", Some("kubernetes")) {
+            let expected =
+                "expected the slice of the service default/kubernetes; no other is supported";
+            return Err(placed.error(&root.field("metadata"), expected));
+        }
+        for (index, endpoint) in placed.object.endpoints.iter().enumerate() {
+            let at = root.field("endpoints").index(index).field("addresses");
+            for (index, text) in endpoint.addresses.iter().enumerate() {
+                let at = at.index(index);
+                let server = address(placed, &at, text)?;
+                if !nodes.iter().any(|node| node.addresses.contains(&server)) {
+                    let expected = "expected an address of a node; no other is supported";
+                    return Err(placed.error(&at, expected));
+                }
+                servers.insert(server);
+            }
+        }
+    }
+    Ok(servers)
 }
 
 fn pod_cidrs(placed: &Placed<core::Node>) -> Result<Vec<IpNet>, ManifestError> {

@@ -1,7 +1,7 @@
 //! What the programs are told when they are loaded, as a user writes it.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,14 +13,15 @@ use crate::entries::Device;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
-    /// The gateway of the node's endpoints.
+    /// The gateway of the node's endpoints; the address of the device between the stack and the endpoints, if left out.
     pub gateway_ipv4: Option<Ipv4Addr>,
     /// The same of IPv6.
     pub gateway_ipv6: Option<Ipv6Addr>,
     /// The overlay's device, on the nodes that have one: VXLAN in external mode, by which endpoints of other nodes
-    /// are reached whose ipcache entry has a tunnel.
+    /// are reached whose ipcache entry has a tunnel. If left out, the one such device of a node.
     pub overlay: Option<String>,
-    /// The device between the stack and the endpoints, on the nodes that have one.
+    /// The device between the stack and the endpoints, on the nodes that have one. If left out, the end of a node's pair
+    /// of devices that has addresses.
     pub host: Option<String>,
     /// What endpoints send to other nodes and the world goes by the node's routes without its stack.
     pub host_routing: bool,
@@ -69,13 +70,9 @@ impl Settings {
             .filter_map(|name| name.as_deref())
     }
 
-    /// The values of the load-time constants that differ from those in the object, by name, on a node with these
-    /// devices.
-    pub fn globals(
-        &self,
-        devices: &dyn Fn(&str) -> Option<Device>,
-    ) -> BTreeMap<&'static str, Vec<u8>> {
-        let number = |number: u32| number.to_ne_bytes().to_vec();
+    /// The values of the load-time constants that differ from those in an object, by name, on a node with these
+    /// surroundings.
+    pub fn globals(&self, node: &Surroundings) -> BTreeMap<&'static str, Vec<u8>> {
         let flags = [
             (global::HOST_ROUTING, self.host_routing),
             (global::REDIRECT_PEER, self.redirect_peer),
@@ -90,20 +87,72 @@ impl Settings {
             let level = self.aggregation.level() as u32;
             globals.insert(global::AGGREGATION, number(level));
         }
-        let v4 = self.gateway_ipv4.map(|ip| ip.octets().to_vec());
-        let v6 = self.gateway_ipv6.map(|ip| ip.octets().to_vec());
-        let gateways = [(global::GATEWAY_IPV4, v4), (global::GATEWAY_IPV6, v6)];
-        let given = gateways.into_iter();
-        globals.extend(given.filter_map(|(name, bytes)| Some((name, bytes?))));
-        let find = |name: &Option<String>| name.as_deref().and_then(devices);
-        if let Some(overlay) = find(&self.overlay) {
+        let gateway = Addresses {
+            ipv4: self.gateway_ipv4.or(node.gateway.ipv4),
+            ipv6: self.gateway_ipv6.or(node.gateway.ipv6),
+        };
+        globals.extend(gateway.globals([global::GATEWAY_IPV4, global::GATEWAY_IPV6]));
+        globals.extend(
+            node.addresses
+                .globals([global::NODE_IPV4, global::NODE_IPV6]),
+        );
+        if let Some(overlay) = node.overlay {
             globals.insert(global::TUNNEL_IFINDEX, number(overlay.ifindex.0));
         }
-        if let Some(Device { ifindex, mac }) = find(&self.host) {
+        if let Some(Device { ifindex, mac }) = node.host {
             let [a, b, c, d, e, f] = mac.0;
             globals.insert(global::HOST_IFINDEX, number(ifindex.0));
             globals.insert(global::HOST_MAC, vec![a, b, c, d, e, f, 0, 0]);
         }
         globals
+    }
+}
+
+fn number(number: u32) -> Vec<u8> {
+    number.to_ne_bytes().to_vec()
+}
+
+/// What a node's datapath is told of the node's own network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The device of the overlay.
+    pub overlay: Option<Device>,
+    /// The device between the stack and the endpoints.
+    pub host: Option<Device>,
+    /// The gateway of the node's endpoints, if the settings name none.
+    pub gateway: Addresses,
+    /// The node itself.
+    pub addresses: Addresses,
+}
+
+/// An address of each family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of IPv4.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Of IPv6.
+    pub ipv6: Option<Ipv6Addr>,
+}
+
+impl Addresses {
+    fn globals(self, names: [&'static str; 2]) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
+        let ipv4 = self.ipv4.map(|ip| ip.octets().to_vec());
+        let ipv6 = self.ipv6.map(|ip| ip.octets().to_vec());
+        let known = names.into_iter().zip([ipv4, ipv6]);
+        known.filter_map(|(name, bytes)| Some((name, bytes?)))
+    }
+}
+
+/// The first of each family.
+impl FromIterator<IpAddr> for Addresses {
+    fn from_iter<I: IntoIterator<Item = IpAddr>>(addresses: I) -> Self {
+        let mut first = Self::default();
+        for address in addresses {
+            match address {
+                IpAddr::V4(ip) => first.ipv4 = first.ipv4.or(Some(ip)),
+                IpAddr::V6(ip) => first.ipv6 = first.ipv6.or(Some(ip)),
+            }
+        }
+        first
     }
 }

@@ -41,12 +41,12 @@ impl Arm {
     /// # Errors
     /// When the backend cannot set the plan up.
     pub fn run(self, plan: &Plan) -> Result<Recording, ArmError> {
-        match self {
-            Self::Emulator(engine) => EmulatedBackend::new(engine)
-                .run(plan)
-                .map_err(ArmError::from),
-            Self::Kernel => run_in_kernel(plan),
-        }
+        let mut recording = match self {
+            Self::Emulator(engine) => EmulatedBackend::new(engine).run(plan)?,
+            Self::Kernel => run_in_kernel(plan)?,
+        };
+        recording.date(plan);
+        Ok(recording)
     }
 }
 

@@ -14,12 +14,14 @@ pub type Fields = Vec<(String, String)>;
 /// Knows which objects are the datapath, whose records it can read.
 #[derive(Debug, Clone, Default)]
 pub struct Decoder {
-    datapaths: BTreeMap<(NodeName, ObjectName), Names>,
+    /// With what is behind the numbers in their records: at the start, and after each change of the cluster.
+    datapaths: BTreeMap<(NodeName, ObjectName), Vec<Names>>,
 }
 
 impl Decoder {
-    /// A decoder that takes these objects for the datapath, each on its node, with the names that it knows there.
-    pub fn new(datapaths: impl IntoIterator<Item = ((NodeName, ObjectName), Names)>) -> Self {
+    /// A decoder that takes these objects for the datapath, each on its node, with the names that it knows there: at the
+    /// start, and after each change of the cluster.
+    pub fn new(datapaths: impl IntoIterator<Item = ((NodeName, ObjectName), Vec<Names>)>) -> Self {
         Self {
             datapaths: datapaths.into_iter().collect(),
         }
@@ -27,7 +29,7 @@ impl Decoder {
 
     /// An event's fields.
     pub fn event(&self, event: &Event) -> Fields {
-        match (self.own(event), self.names(&event.map)) {
+        match (self.own(event), self.names_then(event)) {
             (None, _) => raw(&event.bytes),
             (Some(own), names) => {
                 let mut fields = named(own.fields());
@@ -41,14 +43,14 @@ impl Decoder {
     /// An event in words, if it is one of the datapath's.
     pub fn event_text(&self, event: &Event) -> Option<String> {
         let own = self.own(event)?;
-        let decided = self.names(&event.map)?.decided(&own);
+        let decided = self.names_then(event)?.decided(&own);
         let by = decided.map(|by| format!(" by {by}"));
         Some(format!("{own}{}", by.unwrap_or_default()))
     }
 
     /// An event with names instead of addresses, if it is one of the datapath's.
     pub fn event_observed(&self, event: &Event) -> Option<String> {
-        Some(self.own(event)?.observe(self.names(&event.map)?))
+        Some(self.own(event)?.observe(self.names_then(event)?))
     }
 
     /// An event in a line, whoever wrote it.
@@ -94,12 +96,22 @@ impl Decoder {
     }
 
     fn is_own(&self, map: &MapRef) -> bool {
-        self.names(map).is_some()
+        self.phases(map).is_some()
     }
 
-    /// What the node says of the object's records, if that is the datapath.
+    fn phases(&self, map: &MapRef) -> Option<&[Names]> {
+        let phases = self.datapaths.get(&(map.node.clone(), map.object.clone()));
+        phases.map(Vec::as_slice)
+    }
+
+    /// What the node says of the object's records at the end, if that is the datapath.
     fn names(&self, map: &MapRef) -> Option<&Names> {
-        self.datapaths.get(&(map.node.clone(), map.object.clone()))
+        self.phases(map)?.last()
+    }
+
+    /// The same when an event was written.
+    fn names_then(&self, event: &Event) -> Option<&Names> {
+        self.phases(&event.map)?.get(event.phase)
     }
 
     fn own(&self, event: &Event) -> Option<event::Event> {

@@ -230,6 +230,13 @@ pub enum StimulusKind {
         /// In this order.
         changes: Vec<MapChange>,
     },
+    /// User space takes away what has expired of the datapath's connections and translations on a node.
+    Collect {
+        /// The node.
+        node: NodeName,
+        /// The datapath.
+        object: ObjectName,
+    },
 }
 
 /// A change of a map by user space while a plan runs.
@@ -254,6 +261,18 @@ pub enum MapChange {
 }
 
 impl Plan {
+    /// How often the cluster has changed before each stimulus. What changes on several nodes at one time is one change.
+    pub fn phases(&self) -> impl Iterator<Item = usize> {
+        let (mut phase, mut last) = (0, None);
+        self.stimuli.iter().map(move |stimulus| {
+            let changes = matches!(stimulus.kind, StimulusKind::Change { .. });
+            if changes && last.replace(stimulus.at) != Some(stimulus.at) {
+                phase += 1;
+            }
+            phase
+        })
+    }
+
     /// The device at the other end of a device's wire, if that is one of the plan's.
     pub fn peer(&self, node: &NodeName, device: &DeviceName) -> Option<&Port> {
         let is = |port: &Port| port.node == *node && port.device == *device;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName, Port};
+use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName, Plan, Port};
 use crate::socket::Called;
 
 pub use twinpath_node::DropReason;
@@ -154,6 +154,8 @@ pub struct Event {
     pub map: MapRef,
     /// The record's bytes.
     pub bytes: Vec<u8>,
+    /// How often the cluster had changed before ([`Recording::date`]).
+    pub phase: usize,
 }
 
 /// A map of an object on a node.
@@ -174,6 +176,18 @@ pub struct MapContents {
     pub entries: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
     /// Whether the values are per CPU.
     pub per_cpu: bool,
+}
+
+impl MapContents {
+    /// Keys and values of a map that has one value for all CPUs.
+    pub fn plain(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.entries
+            .iter()
+            .filter_map(|(key, values)| match values.as_slice() {
+                [value] => Some((key.as_slice(), value.as_slice())),
+                _ => None,
+            })
+    }
 }
 
 /// `enum xdp_action` of `linux/bpf.h`.
@@ -198,6 +212,19 @@ const TC_NAMES: &[(i32, &str)] = &[
     (7, "TC_ACT_REDIRECT"),
     (8, "TC_ACT_TRAP"),
 ];
+
+impl Recording {
+    /// Notes in events how often the cluster had changed before: what they say by number depends on that.
+    pub fn date(&mut self, plan: &Plan) {
+        for (journey, phase) in self.journeys.iter_mut().zip(plan.phases()) {
+            let answers = journey.answers.iter_mut();
+            let of_answers = answers.flat_map(|answer| &mut answer.journey.events);
+            for event in journey.events.iter_mut().chain(of_answers) {
+                event.phase = phase;
+            }
+        }
+    }
+}
 
 impl Verdict {
     /// All names that a verdict can have at any hook.

@@ -79,6 +79,16 @@ fn truncated_pcap() -> Vec<u8> {
     bytes
 }
 
+/// A policy by names of hosts, which the model does not do.
+const POLICY: &str = "apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: by-host}
+spec:
+  endpointSelector: {}
+  egress:
+  - toFQDNs: [{matchName: example.org}]
+";
+
 #[test]
 fn wrong_input_is_told_and_ends_with_2() {
     let object = object();
@@ -148,6 +158,17 @@ fn wrong_input_is_told_and_ends_with_2() {
                 "SYN\"",
                 "SYN\"\nexpect.reason = \"Invalid source\"",
             )),
+            run,
+        ),
+        (
+            "a policy that is not supported",
+            vec![
+                (
+                    "s.toml",
+                    format!("manifests = [\"p.yaml\"]\n{GOOD}").into_bytes(),
+                ),
+                ("p.yaml", POLICY.as_bytes().to_vec()),
+            ],
             run,
         ),
         (

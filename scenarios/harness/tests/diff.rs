@@ -188,6 +188,7 @@ fn events_are_compared_in_order() {
         events: vec![Event {
             map: map("events"),
             bytes: bytes.to_vec(),
+            phase: 0,
         }],
         ..Journey::default()
     };

@@ -170,6 +170,26 @@ spec:
   - ports: [{port: 80}]
 "#;
 
+/// A slice of a service that is not the API.
+const SLICE_OF_WEB: &str = "---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web, namespace: shop}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.1]}]
+---
+";
+
+/// The API somewhere else.
+const SLICE_OUTSIDE: &str = "---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes, namespace: default}
+addressType: IPv4
+endpoints: [{addresses: [192.0.2.1]}]
+---
+";
+
 /// A scenario of them without mistakes.
 const OF_MANIFEST: &str = r#"description = "Pods speak with each other"
 manifests = ["cluster.yaml"]
@@ -202,6 +222,23 @@ fn mistakes_in_manifests_and_of_names_are_shown_in_their_place() {
             "port: 80",
             "port: 80, protocol: QUIC",
         ),
+        (
+            "ports that end before they begin",
+            "port: 80",
+            "port: 80, endPort: 79",
+        ),
+        (
+            "a range that is none",
+            "- ports: [{port: 80}]",
+            "- from: [{ipBlock: {cidr: 10.0.0.0/33}}]",
+        ),
+        (
+            "an exception outside of its range",
+            "- ports: [{port: 80}]",
+            "- from: [{ipBlock: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]",
+        ),
+        ("the API of another service", "---\n", SLICE_OF_WEB),
+        ("the API on no node", "---\n", SLICE_OUTSIDE),
     ];
     let scenario = [
         ("an unknown sender", "web:40000", "wbe:40000"),
@@ -219,6 +256,11 @@ fn mistakes_in_manifests_and_of_names_are_shown_in_their_place() {
             "a change with a packet",
             "send =",
             "change.deny = [\"192.0.2.0/24\"]\nsend =",
+        ),
+        (
+            "a collection with a packet",
+            "send =",
+            "collect = true\nsend =",
         ),
         (
             "a change of what there is not",

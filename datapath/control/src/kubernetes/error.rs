@@ -65,7 +65,7 @@ pub enum Problem {
     },
 }
 
-const KINDS: &str = "Namespace, Pod, Node, NetworkPolicy, CiliumNetworkPolicy, \
+const KINDS: &str = "Namespace, Pod, Node, EndpointSlice, NetworkPolicy, CiliumNetworkPolicy, \
                      CiliumClusterwideNetworkPolicy, or a List of them";
 
 impl Problem {

@@ -14,6 +14,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde::de::DeserializeOwned;
 
@@ -56,6 +57,8 @@ pub struct Objects {
     pub pods: Vec<Placed<Pod>>,
     /// Nodes.
     pub nodes: Vec<Placed<Node>>,
+    /// Which addresses serve the API: slices of the service `kubernetes` of the namespace `default`.
+    pub api_servers: Vec<Placed<EndpointSlice>>,
     /// Kubernetes' network policies.
     pub network_policies: Vec<Placed<NetworkPolicy>>,
     /// Cilium's policies, of a namespace and of the cluster.
@@ -98,6 +101,9 @@ impl Objects {
             ("v1", "Namespace") => self.namespaces.push(placed(file, tree)?),
             ("v1", "Pod") => self.pods.push(placed(file, tree)?),
             ("v1", "Node") => self.nodes.push(placed(file, tree)?),
+            ("discovery.k8s.io/v1", "EndpointSlice") => {
+                self.api_servers.push(placed(file, tree)?);
+            }
             ("networking.k8s.io/v1", "NetworkPolicy") => {
                 self.network_policies.push(placed(file, tree)?);
             }

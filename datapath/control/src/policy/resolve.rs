@@ -6,7 +6,7 @@ use twinpath_abi::{Identity, Protocol};
 
 use super::entry::{Key, Layer4, PolicyMap, PortPrefix};
 use super::{Action, DIRECTIONS, Direction, Entity, Peer, Policy, Ports, Rule, Traffic};
-use crate::identity::{self, Identities};
+use crate::identity::{self, Host, Identities};
 
 /// Looks up the numbers of a container's ports by name.
 pub trait NamedPorts {
@@ -17,11 +17,12 @@ pub trait NamedPorts {
 /// The entries for an endpoint, from all policies that are for it.
 ///
 /// `own` has the endpoint's own ports by name: an ingress rule is about them, an egress rule about those of the
-/// peers. In a direction in which no policy puts the endpoint into default deny, all is allowed that is not
+/// peers; `host` is what the endpoint's node is to it. In a direction in which no policy puts the endpoint into default deny, all is allowed that is not
 /// denied. A node may always speak with its endpoints.
 pub fn resolve<'a>(
     policies: impl IntoIterator<Item = &'a Policy>,
     identities: &Identities,
+    host: Host,
     own: &dyn Fn(&str, Protocol) -> BTreeSet<u16>,
     ports: &dyn NamedPorts,
 ) -> PolicyMap {
@@ -31,7 +32,7 @@ pub fn resolve<'a>(
             map.table_mut(*direction).deny_by_default(&policy.origin);
         }
         for rule in &policy.rules {
-            let peers = peers(rule, identities);
+            let peers = peers(rule, identities, host);
             let table = map.table_mut(rule.direction);
             for key in keys(rule, &peers, own, ports, identities) {
                 table.insert(key, rule.action, Some(&policy.origin));
@@ -57,7 +58,7 @@ pub fn resolve<'a>(
 /// Whom a rule speaks of: none for anybody.
 type Peers = Option<BTreeSet<Identity>>;
 
-fn peers(rule: &Rule, identities: &Identities) -> Peers {
+fn peers(rule: &Rule, identities: &Identities, host: Host) -> Peers {
     let peers = rule.peers.as_ref()?;
     if peers.contains(&Peer::Entity(Entity::All)) {
         return None;
@@ -65,25 +66,25 @@ fn peers(rule: &Rule, identities: &Identities) -> Peers {
     Some(
         peers
             .iter()
-            .flat_map(|peer| peer_identities(peer, identities))
+            .flat_map(|peer| peer_identities(peer, identities, host))
             .collect(),
     )
 }
 
-fn peer_identities(peer: &Peer, identities: &Identities) -> Vec<Identity> {
+fn peer_identities(peer: &Peer, identities: &Identities, host: Host) -> Vec<Identity> {
     match peer {
         Peer::Labels(selector) => {
             let endpoints = identities.endpoints();
             let endpoints = endpoints.filter(|(labels, _)| selector.matches(labels));
             let reserved = identity::RESERVED.into_iter();
-            let reserved =
-                reserved.filter(|identity| selector.matches(&identity::reserved_labels(*identity)));
+            let reserved = reserved
+                .filter(|identity| selector.matches(&identity::reserved_labels(*identity, host)));
             endpoints
                 .map(|(_, identity)| identity)
                 .chain(reserved)
                 .collect()
         }
-        Peer::Entity(entity) => entity_identities(*entity, identities),
+        Peer::Entity(entity) => entity_identities(*entity, identities, host),
         Peer::Cidr { net, except } => {
             let within = identities.ranges().filter(|(range, _)| {
                 net.contains(range) && !except.iter().any(|hole| hole.contains(range))
@@ -95,7 +96,7 @@ fn peer_identities(peer: &Peer, identities: &Identities) -> Vec<Identity> {
     }
 }
 
-fn entity_identities(entity: Entity, identities: &Identities) -> Vec<Identity> {
+fn entity_identities(entity: Entity, identities: &Identities, host: Host) -> Vec<Identity> {
     let ranges = |ipv4: bool, ipv6: bool| {
         let ranges = identities.ranges();
         let ranges = ranges.filter(move |(net, _)| if net.addr().is_ipv4() { ipv4 } else { ipv6 });
@@ -129,6 +130,7 @@ fn entity_identities(entity: Entity, identities: &Identities) -> Vec<Identity> {
         .collect(),
         Entity::Host => vec![Identity::HOST],
         Entity::RemoteNode => vec![Identity::REMOTE_NODE, Identity::KUBE_APISERVER],
+        Entity::KubeApiserver if host.serves_api => vec![Identity::KUBE_APISERVER, Identity::HOST],
         Entity::KubeApiserver => vec![Identity::KUBE_APISERVER],
         Entity::Init => vec![Identity::INIT],
         Entity::Health => vec![Identity::HEALTH],

@@ -90,8 +90,7 @@ fn check(object: &Object, text: &str, counts: &mut Counts) -> Result<(), TestCas
             let other = match to {
                 To::Pod(pod) => End::Pod(subject(pod)),
                 To::Outside => End::Outside(address),
-                To::Host => End::Host,
-                To::RemoteNode => End::RemoteNode,
+                To::Node { own } => End::node(&objects, address, own),
             };
             for packet in packets(address) {
                 number += 1;
@@ -154,8 +153,7 @@ fn check(object: &Object, text: &str, counts: &mut Counts) -> Result<(), TestCas
 enum To<'a> {
     Pod(&'a Pod),
     Outside,
-    Host,
-    RemoteNode,
+    Node { own: bool },
 }
 
 fn receivers(population: &Population) -> Vec<(To<'_>, IpAddr)> {
@@ -164,10 +162,8 @@ fn receivers(population: &Population) -> Vec<(To<'_>, IpAddr)> {
     let outside = OUTSIDE.iter();
     let outside = outside.map(|ip| (To::Outside, ip.parse().expect("an address")));
     let nodes = population.nodes.iter().flat_map(|node| {
-        let to = if node.name == NODES[0] {
-            To::Host
-        } else {
-            To::RemoteNode
+        let to = To::Node {
+            own: node.name == NODES[0],
         };
         node.addresses.iter().map(move |ip| (to, *ip))
     });

@@ -34,7 +34,8 @@ pub const PORTS: [u16; 7] = [53, 80, 81, 443, 1024, 2047, 8080];
 pub fn manifests() -> impl Strategy<Value = Vec<Value>> {
     let pods = prop::collection::vec((select(&NAMESPACES), select(&APPS), select(&TIERS)), 2..6);
     let policies = prop::collection::vec(prop_oneof![network_policy(), cilium_policy()], 1..5);
-    (pods, policies).prop_map(|(pods, policies)| {
+    let server = prop::option::of((select(&[1u8, 2]), select(&["IPv4", "IPv6"])));
+    (pods, policies, server).prop_map(|(pods, policies, server)| {
         let mut objects: Vec<_> = NAMESPACES
             .iter()
             .zip(["blue", "green", "blue"])
@@ -52,6 +53,7 @@ pub fn manifests() -> impl Strategy<Value = Vec<Value>> {
                 .zip(1..)
                 .map(|(name, number)| node(name, number)),
         );
+        objects.extend(server.map(|(node, family)| api_server(node, family)));
         for (number, mut policy) in policies.into_iter().enumerate() {
             policy["metadata"]["name"] = json!(format!("policy-{number}"));
             objects.push(policy);
@@ -71,6 +73,19 @@ fn pod(number: usize, namespace: &str, app: &str, tier: &str) -> Value {
             {"name": "dns", "containerPort": 53, "protocol": "UDP"},
         ]}]},
         "status": {"podIPs": [{"ip": format!("10.0.0.{}", number + 1)}, {"ip": format!("fd00::{}", number + 1)}]},
+    })
+}
+
+/// A node serves the API by its address of a family.
+fn api_server(node: u8, family: &str) -> Value {
+    let address = match family {
+        "IPv4" => format!("172.18.0.{node}"),
+        _ => format!("fd18::{node}"),
+    };
+    json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "endpoints": [{"addresses": [address]}],
     })
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -25,6 +25,8 @@ pub enum End<'a> {
     Pod(&'a Pod),
     /// The node of the pod in question.
     Host,
+    /// The same, which serves the API.
+    HostApiServer,
     /// Another node.
     RemoteNode,
     /// Another node, which serves the API.
@@ -54,6 +56,36 @@ struct Lists<'a> {
     icmps: Option<&'a Vec<Icmps>>,
 }
 
+impl<'a> End<'a> {
+    /// A node, as seen by the pods of another one or by its own.
+    pub fn node(objects: &Objects, address: IpAddr, own: bool) -> End<'a> {
+        let slices = objects.api_servers.iter().map(|placed| &placed.object);
+        let mut servers = slices.flat_map(|slice| &slice.endpoints);
+        let node = |node: &Node| node.status.clone().unwrap_or_default().addresses;
+        let nodes = objects.nodes.iter().map(|placed| node(&placed.object));
+        let mut of_node = nodes.flatten().filter(|addresses| {
+            addresses
+                .iter()
+                .any(|known| known.address.parse() == Ok(address))
+        });
+        let all = of_node.next().unwrap_or_default();
+        // Others know a node by the address, and its own pods by the node.
+        let is_server = |text: &String| match own {
+            true => all.iter().any(|known| known.address == *text),
+            false => text.parse() == Ok(address),
+        };
+        match (
+            servers.any(|server| server.addresses.iter().any(is_server)),
+            own,
+        ) {
+            (false, true) => End::Host,
+            (true, true) => End::HostApiServer,
+            (false, false) => End::RemoteNode,
+            (true, false) => End::ApiServer,
+        }
+    }
+}
+
 impl Oracle<'_> {
     /// Whether the pod's policy lets a packet pass that comes from, or goes to, the other end.
     pub fn allows(&self, pod: &Pod, direction: Direction, other: End<'_>, packet: Packet) -> bool {
@@ -62,7 +94,10 @@ impl Oracle<'_> {
             Direction::Egress => other,
         };
         let mut isolated = false;
-        let mut allowed = matches!((direction, other), (Direction::Ingress, End::Host));
+        let mut allowed = matches!(
+            (direction, other),
+            (Direction::Ingress, End::Host | End::HostApiServer)
+        );
         for policy in self
             .objects
             .network_policies
@@ -267,6 +302,7 @@ impl Oracle<'_> {
         let reserved = match end {
             End::Pod(_) => &[][..],
             End::Host => &["host"],
+            End::HostApiServer => &["host", "kube-apiserver"],
             End::RemoteNode => &["remote-node"],
             End::ApiServer => &["kube-apiserver", "remote-node"],
             End::Outside(IpAddr::V4(_)) => &["world-ipv4"],
@@ -456,9 +492,9 @@ fn is_entity(entity: &str, other: End<'_>) -> bool {
         "world-ipv4" => matches!(other, End::Outside(IpAddr::V4(_))),
         "world-ipv6" => matches!(other, End::Outside(IpAddr::V6(_))),
         "cluster" => !matches!(other, End::Outside(_)),
-        "host" => matches!(other, End::Host),
+        "host" => matches!(other, End::Host | End::HostApiServer),
         "remote-node" => matches!(other, End::RemoteNode | End::ApiServer),
-        "kube-apiserver" => matches!(other, End::ApiServer),
+        "kube-apiserver" => matches!(other, End::ApiServer | End::HostApiServer),
         _ => false,
     }
 }

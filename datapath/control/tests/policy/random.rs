@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use twinpath_control::abi::{Identity, Protocol};
 use twinpath_control::kubernetes::Objects;
 use twinpath_control::policy::DIRECTIONS;
-use twinpath_control::population::Population;
+use twinpath_control::population::{Pod, Population};
 use twinpath_control::{Here, NodeState};
 
 use crate::generate::{NODES, OUTSIDE, PORTS, manifests};
@@ -72,7 +72,7 @@ fn check(text: &str) -> Result<(), TestCaseError> {
             .iter()
             .find(|local| local.member.name == pod.to_string());
         let subject = &objects.pods[number].object;
-        for (end, identity) in ends(&objects, &population) {
+        for (end, identity) in ends(&objects, &population, pod) {
             for direction in DIRECTIONS {
                 for (packet, protocol) in &packets {
                     let expected = oracle.allows(subject, direction, end, *packet);
@@ -173,7 +173,11 @@ fn packets() -> Vec<(Packet, Protocol)> {
     ports.chain(icmp).collect()
 }
 
-fn ends<'a>(objects: &'a Objects, population: &Population) -> Vec<(End<'a>, Identity)> {
+/// Everybody, as a pod sees them.
+fn ends<'a>(objects: &'a Objects, population: &Population, pod: &Pod) -> Vec<(End<'a>, Identity)> {
+    let mut homes = population.nodes.iter();
+    let home = homes.find(|node| Some(&node.name) == pod.node.as_ref());
+    let home = home.expect("a node").addresses[0];
     let pods = objects.pods.iter().zip(&population.pods);
     let pods = pods.map(|(placed, pod)| (End::Pod(&placed.object), population.identity(pod)));
     let outside = OUTSIDE.map(|address| {
@@ -181,7 +185,7 @@ fn ends<'a>(objects: &'a Objects, population: &Population) -> Vec<(End<'a>, Iden
         (End::Outside(address), population.identity_of(address, None))
     });
     let nodes = [
-        (End::Host, Identity::HOST),
+        (End::node(objects, home, true), Identity::HOST),
         (End::RemoteNode, Identity::REMOTE_NODE),
         (End::ApiServer, Identity::KUBE_APISERVER),
     ];
@@ -192,6 +196,7 @@ fn end_name(end: End<'_>) -> String {
     match end {
         End::Pod(pod) => pod.metadata.name.clone().unwrap_or_default(),
         End::Host => "host".to_owned(),
+        End::HostApiServer => "host and kube-apiserver".to_owned(),
         End::RemoteNode => "remote-node".to_owned(),
         End::ApiServer => "kube-apiserver".to_owned(),
         End::Outside(address) => address.to_string(),

@@ -39,7 +39,9 @@ pub fn check(
             let journey = recording.journeys.get(index).unwrap_or(&nothing);
             let input: &[u8] = match &stimulus.kind {
                 StimulusKind::Frame { bytes, .. } => bytes,
-                StimulusKind::Call { .. } | StimulusKind::Change { .. } => &[],
+                StimulusKind::Call { .. }
+                | StimulusKind::Change { .. }
+                | StimulusKind::Collect { .. } => &[],
             };
             let differences = packet::check(expected, input, journey, decoder);
             (!differences.is_empty()).then(|| PacketDiff {

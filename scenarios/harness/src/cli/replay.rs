@@ -190,7 +190,7 @@ impl Sinks {
             capture: args.write.as_deref().map(Output::new).transpose()?,
             summary: ReplaySummary::default(),
             decoder: Decoder::new(
-                own.then(|| ((NodeName::only(), setup.object()), Names::default())),
+                own.then(|| ((NodeName::only(), setup.object()), vec![Names::default()])),
             ),
         })
     }

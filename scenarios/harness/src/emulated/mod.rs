@@ -33,13 +33,16 @@ pub(crate) use record::{contents_of, events, explain};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use twinpath_control::abi::map;
+use twinpath_control::gc;
 use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
 use twinpath_node::{AttachError, BuildError, DeviceId, HookKind, World, WorldError};
 
 use crate::backend::Backend;
 use crate::plan::{DeviceName, MapChange, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
-use crate::recording::{Journey, MapRef, Recording, Warning};
+use crate::recording::{Journey, MapContents, MapRef, Recording, Warning};
 use crate::responder::{Conversation, Endless};
 use calls::Callers;
 
@@ -196,6 +199,10 @@ impl Emulation {
                 changes.iter().try_for_each(|change| self.change(change))?;
                 Ok(Journey::default())
             }
+            StimulusKind::Collect { node, object } => {
+                self.collect(node, object, stimulus.at)?;
+                Ok(Journey::default())
+            }
         }
     }
 
@@ -248,6 +255,27 @@ impl Emulation {
         changed.map_err(|errno| EmulatedError::Map {
             map: map.clone(),
             errno,
+        })
+    }
+
+    /// Takes away what has expired of an object's connections and translations.
+    fn collect(
+        &mut self,
+        node: &NodeName,
+        object: &ObjectName,
+        now: Duration,
+    ) -> Result<(), EmulatedError> {
+        let maps = [map::CT, map::SNAT].map(|map| map_ref(node, object, map));
+        let of_object = self.maps.iter().filter(|(name, _)| maps.contains(name));
+        let of_object = of_object.map(|(name, id)| (name.clone(), *id)).collect();
+        let contents = contents_of(&self.world.machine, &of_object);
+        let [connections, translations] = maps
+            .each_ref()
+            .map(|map| contents.get(map).into_iter().flat_map(MapContents::plain));
+        let garbage = gc::garbage(connections, translations, gc::seconds(now));
+        garbage.keys().try_for_each(|(map, key)| {
+            let (map, key) = (map_ref(node, object, map), key.to_vec());
+            self.change(&MapChange::Delete { map, key })
         })
     }
 

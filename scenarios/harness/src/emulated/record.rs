@@ -155,6 +155,7 @@ pub(crate) fn events(machine: &mut Machine, maps: &BTreeMap<MapRef, MapId>) -> V
                 } else {
                     record.bytes
                 },
+                phase: 0,
             });
         }
     }

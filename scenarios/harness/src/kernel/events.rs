@@ -96,6 +96,7 @@ impl EventReader {
         let event = |bytes| Event {
             map: map.clone(),
             bytes,
+            phase: 0,
         };
         match stream {
             Stream::Ring { reader, largest } => {

@@ -25,6 +25,8 @@ use crate::plan::{
 use crate::recording::{MapContents, MapRef, ProgramLoad};
 use crate::socket::{Called, SocketCall};
 use twinpath_bpf::Mount;
+use twinpath_control::abi::map;
+use twinpath_control::gc;
 
 /// A node in the kernel. Dropping it takes everything apart.
 pub struct Node<'a> {
@@ -291,6 +293,26 @@ impl<'a> Node<'a> {
                 }
                 MapChange::Delete { key, .. } => contents::delete(store, name, key)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Takes away what has expired of an object's connections and translations.
+    ///
+    /// # Errors
+    /// When there is no such object, or the kernel refuses.
+    pub fn collect(&mut self, object: &ObjectName, now: Duration) -> Result<(), Error> {
+        let object = object_of(&mut self.objects, &self.plan.name, object)?;
+        let read = |name: &str| match object.maps().get(name) {
+            Some(map) => contents::read(map)
+                .map(Option::unwrap_or_default)
+                .map_err(Error::system(format!("read map `{name}`"))),
+            None => Ok(MapContents::default()),
+        };
+        let (connections, translations) = (read(map::CT)?, read(map::SNAT)?);
+        let garbage = gc::garbage(connections.plain(), translations.plain(), gc::seconds(now));
+        for (name, key) in garbage.keys() {
+            contents::delete(object.map(name)?, name, key)?;
         }
         Ok(())
     }

@@ -157,6 +157,11 @@ impl<'a> World<'a> {
                 self.nodes[node].change(changes)?;
                 Journey::default()
             }
+            StimulusKind::Collect { node, object } => {
+                let node = self.node_number(node)?;
+                self.nodes[node].collect(object, stimulus.at)?;
+                Journey::default()
+            }
         };
         let mut conversation = Conversation::about(self.plan, &journey);
         while let Some((port, answer)) = conversation.next_answer() {

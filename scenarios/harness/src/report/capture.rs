@@ -83,7 +83,9 @@ impl<'a> Writer<'a> {
                 device,
                 bytes,
             } => self.frame(stimulus.at, (node, device), bytes, fate(journey)),
-            StimulusKind::Call { .. } | StimulusKind::Change { .. } => Ok(()),
+            StimulusKind::Call { .. }
+            | StimulusKind::Change { .. }
+            | StimulusKind::Collect { .. } => Ok(()),
         }
     }
 

@@ -107,6 +107,10 @@ enum StimulusPart {
         /// How many map entries were written or deleted.
         changes: usize,
     },
+    Collect {
+        /// The datapath whose expired connections were taken away.
+        collects: String,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -278,6 +282,10 @@ impl PacketPart {
             StimulusKind::Change { node, changes } => {
                 let changes = changes.len();
                 (node, StimulusPart::Change { changes })
+            }
+            StimulusKind::Collect { node, object } => {
+                let collects = object.to_string();
+                (node, StimulusPart::Collect { collects })
             }
         };
         Self {

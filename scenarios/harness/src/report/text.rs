@@ -234,6 +234,9 @@ pub fn arrival(stimulus: &Stimulus) -> String {
                 "map entries change: {written} written, {deleted} deleted"
             ))
         }
+        StimulusKind::Collect { node, object } => {
+            node.with(format_args!("{object}: what has expired is collected"))
+        }
     }
 }
 

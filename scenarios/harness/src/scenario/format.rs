@@ -152,6 +152,9 @@ pub struct Step {
     pub from: Option<Located<String>>,
     /// The cluster changes: from here on it has these parts in place of those that it had.
     pub change: Option<Located<Change>>,
+    /// User space takes away what has expired of the built-in datapath's connections and translations, on every node.
+    #[serde(default)]
+    pub collect: bool,
     /// How long after the step before: `10ms`, `6h`.
     pub after: Option<Delay>,
     /// What is expected of the packet, of each packet of the capture, or of the last call.

@@ -22,7 +22,6 @@ use crate::needs_kernel;
 
 #[path = "../../../../datapath/control/tests/policy/generate.rs"]
 mod generate;
-#[expect(dead_code, reason = "no packet is for the API's server")]
 #[path = "../../../../datapath/control/tests/policy/oracle.rs"]
 mod oracle;
 
@@ -142,11 +141,9 @@ fn receivers<'a>(
         all.push((address, End::Outside(address), None));
     }
     for node in &population.nodes {
-        let end = match node.name == NODES[0] {
-            true => End::Host,
-            false => End::RemoteNode,
-        };
-        all.extend(node.addresses.iter().map(|ip| (*ip, end, None)));
+        let own = node.name == NODES[0];
+        let addresses = node.addresses.iter();
+        all.extend(addresses.map(|ip| (*ip, End::node(objects, *ip, own), None)));
     }
     all
 }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use twinpath_control::abi::{Seam, global, map};
 use twinpath_control::population::Population;
-use twinpath_control::{Cluster, Device, Endpoint, Here, ModelError, NodeState, Place, abi};
+use twinpath_control::{
+    Cluster, Device, Endpoint, Here, ModelError, NodeState, Place, Settings, Surroundings, abi,
+};
 
 use crate::datapath;
 use crate::plan::{
-    ClockCell, DeviceName, MapValue, MapWrite, NodeName, NodePlan, ObjectName, ObjectPlan,
+    ClockCell, DeviceKind, DeviceName, DevicePlan, MapValue, MapWrite, NodeName, NodePlan,
+    ObjectName, ObjectPlan,
 };
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ScenarioFile;
@@ -46,23 +49,27 @@ pub(super) fn clock(objects: &Objects, plans: &mut [ObjectPlan]) -> Option<Clock
     })
 }
 
-/// Tells the datapath how it is loaded.
+/// Tells the datapath how it is loaded: what the scenario says, and what follows from the node's network.
 ///
 /// # Errors
-/// When there is no datapath to tell.
+/// When there is no datapath to tell, or no such device.
 pub(super) fn settings(
     source: &Arc<Source>,
     file: &ScenarioFile,
     objects: &Objects,
     network: &Network,
+    state: Option<&NodeState>,
     node: &mut NodePlan,
 ) -> Result<(), ScenarioError> {
-    let Some(settings) = &file.datapath else {
-        return Ok(());
+    let said = file.datapath.as_ref();
+    let Some(name) = objects.datapaths().next() else {
+        let told = said.map(|settings| no_datapath(source, settings.span()));
+        return told.map_or(Ok(()), Err);
     };
-    let name = objects.datapaths().next();
-    let name = name.ok_or_else(|| no_datapath(source, settings.span()))?;
-    for device in settings.devices() {
+    for (device, settings) in said
+        .iter()
+        .flat_map(|said| said.devices().map(move |name| (name, said)))
+    {
         let mut ports = network.ports();
         if !ports.any(|port| port.device.as_str() == device) {
             let ports: Vec<_> = network.ports().collect();
@@ -70,9 +77,16 @@ pub(super) fn settings(
             return Err(Problem::unknown("device", device, known).at(source, settings.span()));
         }
     }
-    let globals = settings.globals(&|name| device(node, name));
+    let settings = said
+        .map(|settings| settings.value().clone())
+        .unwrap_or_default();
+    let globals = settings.globals(&surroundings(&settings, network, state, node));
     for plan in node.objects.iter_mut().filter(|plan| plan.name == *name) {
-        for (name, value) in &globals {
+        // A variable that no program reads is not in the object.
+        let globals = globals
+            .iter()
+            .filter(|(global, _)| objects.has_global(name, global));
+        for (name, value) in globals {
             let global = plan.globals.entry((*name).to_owned());
             global.or_insert_with(|| value.clone());
         }
@@ -80,13 +94,61 @@ pub(super) fn settings(
     Ok(())
 }
 
+/// What the datapath of a node is told of the node's own network.
+fn surroundings(
+    settings: &Settings,
+    network: &Network,
+    state: Option<&NodeState>,
+    node: &NodePlan,
+) -> Surroundings {
+    let named = |name: &Option<String>| node.device(&DeviceName::new(name.as_deref()?));
+    let overlay = named(&settings.overlay).or_else(|| external_tunnel(node));
+    let host = named(&settings.host).or_else(|| network.host_device(node));
+    let of = |device: &DevicePlan| {
+        device
+            .addresses
+            .iter()
+            .map(|net| net.addr())
+            .collect::<Vec<_>>()
+    };
+    let others = node
+        .devices
+        .iter()
+        .filter(|device| host.is_none_or(|host| host.name != device.name));
+    let on_wires = others
+        .filter(|device| device.kind == DeviceKind::Veth)
+        .flat_map(of);
+    let of_manifests = state
+        .iter()
+        .flat_map(|state| state.addresses.iter().copied());
+    let addresses = on_wires.chain(of_manifests);
+    Surroundings {
+        overlay: overlay.map(told),
+        host: host.map(told),
+        gateway: host.into_iter().flat_map(of).collect(),
+        addresses: addresses.filter(|ip| !names::is_link_local(*ip)).collect(),
+    }
+}
+
+/// The one VXLAN device of a node that asks programs where to.
+fn external_tunnel(node: &NodePlan) -> Option<&DevicePlan> {
+    let mut tunnels = node
+        .devices
+        .iter()
+        .filter(|device| matches!(&device.kind, DeviceKind::Vxlan(vxlan) if vxlan.vni.is_none()));
+    tunnels.next().filter(|_| tunnels.next().is_none())
+}
+
 /// A device of a node, as the datapath knows it.
 fn device(node: &NodePlan, name: &str) -> Option<Device> {
-    let device = node.device(&DeviceName::new(name))?;
-    Some(Device {
+    node.device(&DeviceName::new(name)).map(told)
+}
+
+fn told(device: &DevicePlan) -> Device {
+    Device {
         ifindex: abi::Ifindex(device.ifindex.get()),
         mac: abi::Mac(device.mac.0),
-    })
+    }
 }
 
 /// What the datapath of each node is told of the scenario's cluster; nothing if there is none.

@@ -81,6 +81,7 @@ impl Scenario {
             source,
             network: &network,
             names: Names::new(&network, &endpoints, &population),
+            datapath: objects.datapaths().next(),
         };
         let mut nodes = network.nodes.clone();
         for node in &mut nodes {
@@ -102,7 +103,8 @@ impl Scenario {
                 node.maps = datapath::writes(source, file, state, node, &objects)?;
             }
             node.maps.extend(maps.writes(&file.maps, node)?);
-            datapath::settings(source, file, &objects, &network, node)?;
+            let state = states.get(&node.name).and_then(Option::as_ref);
+            datapath::settings(source, file, &objects, &network, state, node)?;
             node.clock = datapath::clock(&objects, &mut node.objects);
         }
         let mut changes = Vec::new();
@@ -138,21 +140,14 @@ impl Scenario {
     }
 }
 
-/// What is behind the numbers in a node's records; nothing where a change gives numbers to others, as a record does not
-/// say of which time it is.
-fn names(node: &NodeName, phases: &[Phase]) -> twinpath_control::Names {
-    let mut names = phases.iter().map(|phase| {
+/// What is behind the numbers in a node's records, at each time.
+fn names(node: &NodeName, phases: &[Phase]) -> Vec<twinpath_control::Names> {
+    let names = phases.iter().map(|phase| {
         let state = phase.states.get(node).and_then(Option::as_ref);
-        state
-            .map(|state| state.names(&phase.population))
-            .unwrap_or_default()
+        let names = state.map(|state| state.names(&phase.population));
+        names.unwrap_or_default()
     });
-    let first = names.next().unwrap_or_default();
-    if names.all(|other| other == first) {
-        first
-    } else {
-        twinpath_control::Names::default()
-    }
+    names.collect()
 }
 
 fn attached(node: &NodePlan) -> impl Iterator<Item = (NodeName, ObjectName)> {

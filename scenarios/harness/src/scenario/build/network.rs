@@ -116,6 +116,17 @@ impl Network {
         Ok(())
     }
 
+    /// The end with addresses of a pair whose ends are both on a node: what stands between its stack and its endpoints.
+    pub fn host_device<'a>(&self, node: &'a NodePlan) -> Option<&'a DevicePlan> {
+        let own = self.wires.iter();
+        let mut own = own.filter(|ends| ends.iter().all(|end| end.node == node.name));
+        let [a, b] = own.next().filter(|_| own.next().is_none())?;
+        let ends = [a, b]
+            .into_iter()
+            .filter_map(|end| node.device(&end.device));
+        ends.into_iter().find(|device| !device.addresses.is_empty())
+    }
+
     /// Finds `device`, or `node/device`.
     pub fn port(
         &self,

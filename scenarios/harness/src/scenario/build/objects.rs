@@ -87,6 +87,12 @@ impl Objects {
         Ok(())
     }
 
+    /// Whether an object has a global variable of this name.
+    pub fn has_global(&self, object: &ObjectName, name: &str) -> bool {
+        let contents = self.loaded.get(object);
+        contents.is_some_and(|contents| contents.globals.contains_key(name))
+    }
+
     /// The objects that a node loads, with its values of global variables.
     pub fn plans(
         &self,

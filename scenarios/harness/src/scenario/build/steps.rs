@@ -13,7 +13,7 @@ use twinpath_pcaps::{Capture, CaptureError, Frame, MacAddr};
 
 use crate::check::{Expectation, ExpectedEnd};
 use crate::frame;
-use crate::plan::{DeviceKind, Mac, Port, Stimulus, StimulusKind};
+use crate::plan::{DeviceKind, Mac, ObjectName, Port, Stimulus, StimulusKind};
 use crate::recording::Verdict;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::{OneOrMore, PacketExpect};
@@ -23,10 +23,10 @@ use crate::scenario::source::{Located, Source};
 use crate::scenario::suggest;
 
 use super::calls::Calls;
-use super::fields;
 use super::names::{Named, Names};
 use super::network::{Network, Pod};
 use super::objects::beside;
+use super::{datapath, fields};
 
 /// When the first stimulus happens: late enough for programs that subtract a time-out from the time.
 const START: Duration = Duration::from_secs(3600);
@@ -39,6 +39,8 @@ pub(super) struct Steps<'a> {
     pub source: &'a Arc<Source>,
     pub network: &'a Network,
     pub names: Names,
+    /// The object that is the datapath, if one is.
+    pub datapath: Option<&'a ObjectName>,
 }
 
 /// Stimuli, each with its expectation.
@@ -76,10 +78,12 @@ impl Steps<'_> {
         for (index, step) in steps.iter().enumerate() {
             let pause = if index == 0 { Duration::ZERO } else { PAUSE };
             now += step.after.map_or(pause, |delay| delay.0);
-            if step.change.is_some() {
-                self.changes_alone(step)?;
+            if step.change.is_some() || step.collect {
+                self.acts_alone(step)?;
+                let changed = step.change.as_ref().and_then(|_| changes.next());
+                let collected = step.collect.then(|| self.collects(step)).transpose()?;
                 let line = self.source.line(step.span().start);
-                for kind in changes.next().into_iter().flatten() {
+                for kind in changed.or(collected).into_iter().flatten() {
                     let expected = Expectation {
                         line,
                         ..Expectation::default()
@@ -130,9 +134,23 @@ impl Steps<'_> {
         Ok((stimuli, expectations))
     }
 
-    /// A step that changes the cluster says nothing of packets.
-    fn changes_alone(&self, step: &Located<Step>) -> Result<(), ScenarioError> {
+    /// The collection of what has expired, on each node.
+    fn collects(&self, step: &Located<Step>) -> Result<Vec<StimulusKind>, ScenarioError> {
+        let datapath = self
+            .datapath
+            .ok_or_else(|| datapath::no_datapath(self.source, step.span()))?;
+        let nodes = self.network.nodes.iter();
+        let collect = nodes.map(|node| StimulusKind::Collect {
+            node: node.name.clone(),
+            object: datapath.clone(),
+        });
+        Ok(collect.collect())
+    }
+
+    /// A step in which user space acts says nothing of packets.
+    fn acts_alone(&self, step: &Located<Step>) -> Result<(), ScenarioError> {
         let others = [
+            step.change.is_some() && step.collect,
             step.send.is_some(),
             step.send_hex.is_some(),
             step.replay.is_some(),
@@ -149,7 +167,7 @@ impl Steps<'_> {
         }
         let problem = Problem::new(
             "a step does one thing",
-            "expected `change` and nothing else",
+            "expected `change` or `collect`, and nothing else",
         );
         Err(problem.at(self.source, step.span()))
     }
