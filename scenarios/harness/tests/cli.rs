@@ -258,6 +258,7 @@ fn wrong_objects_are_told_and_end_with_2() {
     let plain = || vec![("o.o", std::fs::read(PLAIN).unwrap())];
     let object = || vec![("o.o", hooks.clone()), ("c.pcap", truncated_pcap())];
     let untyped = with("strange", &[]);
+    let for_entries = with("to_device", &[]);
     let no_packets = with("entry", &["--type", "sk_msg"]);
     let no_type = with("entry", &["--type", "xpd"]);
     let no_global = with("entry", &["--set", "offset_of_cuont=1"]);
@@ -286,6 +287,7 @@ fn wrong_objects_are_told_and_end_with_2() {
         ),
         ("of no known type", plain(), &untyped),
         ("of a type without packets", object(), &no_packets),
+        ("for the entries of a map", plain(), &for_entries),
         ("of a type that is none", object(), &no_type),
         ("a variable that is not there", object(), &no_global),
         ("a number too large", object(), &wide),

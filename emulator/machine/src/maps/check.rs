@@ -98,7 +98,10 @@ fn general(def: &MapDef) -> Result<(), Refusal> {
 }
 
 fn no_entries(def: &MapDef) -> Result<(), Refusal> {
-    invalid(def.max_entries == 0, "the number of entries is 0")
+    invalid(
+        def.max_entries == 0,
+        "the number of entries is 0, and no other is given",
+    )
 }
 
 fn no_value(def: &MapDef) -> Result<(), Refusal> {

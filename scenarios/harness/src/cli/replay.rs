@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use twinpath_machine::{Object, ProgramType};
+use twinpath_machine::{AttachType, Object, ProgramType};
 use twinpath_pcaps::{AtomicFile, Capture, Frame, InterfaceId, PcapNgWriter, Timestamp};
 
 use twinpath_control::Names;
@@ -99,6 +99,13 @@ fn emulated(args: &ReplayArgs, setup: &Setup, test_run: bool) -> Result<Emulated
 fn kind(args: &ReplayArgs, object: &Object) -> Result<ProgramType, CliError> {
     let found = object::program(object, &args.object, &args.program)?;
     let what = || format!("program `{}` of {}", args.program, args.object.display());
+    if let Some(attach @ (AttachType::XdpDevmap | AttachType::XdpCpumap)) = found.attach {
+        return Err(CliError::Input(format!(
+            "{} is for entries of maps ({attach}), and Linux runs it nowhere else: expected a program that redirects to \
+             them, in a scenario",
+            what()
+        )));
+    }
     match args.kind.unwrap_or(found.kind) {
         ProgramType::Unspecified => Err(CliError::Input(format!(
             "{} is in section `{}`, whose name tells no type: expected --type",

@@ -19,4 +19,10 @@ int strange(void *ctx)
 	return 0;
 }
 
+SEC("xdp/devmap")
+int to_device(struct context *ctx)
+{
+	return 2;
+}
+
 static const char terms[] SEC("license") = "GPL";
