@@ -593,7 +593,7 @@ fn dynptrs_of_records_are_given_back_even_when_there_was_no_room() {
 }
 
 #[test]
-fn storage_needs_an_environment() {
+fn storage_and_kernel_variables_need_an_environment() {
     let insns = with_value(HASH, H::SK_STORAGE_GET);
     let fault = run(insns).unwrap_err();
     assert!(
@@ -603,7 +603,9 @@ fn storage_needs_an_environment() {
     for helper in [H::PER_CPU_PTR, H::THIS_CPU_PTR] {
         assert_eq!(
             run(program(&[&[call(helper)]])),
-            Err(format!("{helper} is not supported by the emulator"))
+            Err(format!(
+                "argument 1 of {helper}: it is not the address of a kernel variable"
+            ))
         );
     }
 }
