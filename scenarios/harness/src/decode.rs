@@ -1,8 +1,9 @@
 //! Map entries and events in words: the datapath's own by their types, others as bytes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use twinpath_control::abi::map;
+use twinpath_control::abi::{CAPTURE_LEN, map};
 use twinpath_control::{Names, describe, event};
 
 use crate::plan::{NodeName, ObjectName};
@@ -57,6 +58,13 @@ impl Decoder {
     pub fn event_line(&self, event: &Event) -> String {
         self.event_text(event)
             .unwrap_or_else(|| format!("{}: {}", event.map, hex(&event.bytes)))
+    }
+
+    /// Where in an event's record the head of a packet stands, if it is one of the datapath's.
+    pub fn packet_at(&self, event: &Event) -> Option<Range<usize>> {
+        let len = self.own(event)?.packet().len();
+        let start = event.bytes.len().checked_sub(CAPTURE_LEN)?;
+        Some(start..start + len)
     }
 
     /// The reason of an event that tells of a drop.

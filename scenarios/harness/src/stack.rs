@@ -14,9 +14,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodeName, NodePlan, Plan};
+use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodeName, NodePlan, Plan, RouteConfig};
 use crate::recording::End;
-use twinpath_node::RouteKind;
+use twinpath_node::{RouteKind, RuleAction};
 
 /// A packet that a stack took in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,8 +84,16 @@ fn is_own(node: &NodePlan, address: IpAddr) -> bool {
     let mut own = devices.flat_map(|device| &device.addresses);
     let mut routes = node.routes.iter();
     own.any(|own| own.addr() == address)
-        || routes.any(|route| route.kind == RouteKind::Local && route.to.contains(address))
+        || routes.any(|route| is_local(node, route) && route.to.contains(address))
         || node.settings.loopback && address.is_loopback()
+}
+
+/// Whether a route delivers to the node itself; not one of a table that a rule leads to, as that depends on more than the
+/// destination.
+fn is_local(node: &NodePlan, route: &RouteConfig) -> bool {
+    let by_rule = RuleAction::Table(route.table);
+    let mut rules = node.rules.iter();
+    route.kind == RouteKind::Local && rules.all(|rule| rule.action != by_rule)
 }
 
 fn has_tunnel(node: &NodePlan, port: u16) -> bool {

@@ -1,7 +1,10 @@
 //! Two journeys of the same packet, hop by hop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::offset_of;
 use std::net::SocketAddr;
+
+use twinpath_control::abi::NotifyHead;
 
 use crate::decode::Decoder;
 use crate::describe;
@@ -9,6 +12,7 @@ use crate::frame;
 use crate::recording::{Answer, End, Event, Hop, Journey};
 use crate::socket::without_chosen_port;
 
+use super::chosen::Chosen;
 use super::difference::{Difference, Values};
 use super::record;
 use super::rule::{Leeway, Rule};
@@ -55,7 +59,7 @@ pub(super) fn compare(
         });
     }
     for (index, pair) in pairs(&left.events, &right.events).enumerate() {
-        walk.step(event(index + 1, pair, decoder), || {
+        walk.step(event(index + 1, pair, decoder, leeway, rules), || {
             left.events
                 .get(index)
                 .map(|event| decoder.event_line(event))
@@ -207,13 +211,20 @@ fn end(number: usize, pair: Pair<'_, &End>, frames: Frames<'_>) -> Option<Differ
 
 /// In what the records for user space differ.
 pub(crate) fn events(left: &[Event], right: &[Event], decoder: &Decoder) -> Vec<Difference> {
+    let (leeway, mut rules) = (Leeway::default(), BTreeSet::new());
     let pairs = pairs(left, right).enumerate();
     pairs
-        .filter_map(|(index, pair)| event(index + 1, pair, decoder))
+        .filter_map(|(index, pair)| event(index + 1, pair, decoder, &leeway, &mut rules))
         .collect()
 }
 
-fn event(number: usize, pair: Pair<'_, Event>, decoder: &Decoder) -> Option<Difference> {
+fn event(
+    number: usize,
+    pair: Pair<'_, Event>,
+    decoder: &Decoder,
+    leeway: &Leeway,
+    rules: &mut BTreeSet<Rule>,
+) -> Option<Difference> {
     let place = format!("event {number}");
     match pair {
         Pair::Left(event) => one(place, Values::only_left("event", decoder.event_line(event))),
@@ -223,10 +234,18 @@ fn event(number: usize, pair: Pair<'_, Event>, decoder: &Decoder) -> Option<Diff
         ),
         Pair::Both(left, right) if left == right => None,
         Pair::Both(left, right) => {
+            let pair = (left.clone(), right.clone());
+            let (left, right) = leeway.apply(pair, |chosen, left, right| {
+                let left = blanked(left, chosen, decoder, rules);
+                (left, blanked(right, chosen, decoder, rules))
+            });
+            if left == right {
+                return None;
+            }
             let map = Values::unequal("map", &left.map, &right.map);
             let fields = record::compare(
-                (&decoder.event(left), &left.bytes),
-                (&decoder.event(right), &right.bytes),
+                (&decoder.event(&left), &left.bytes),
+                (&decoder.event(&right), &right.bytes),
             );
             Difference::of(
                 format!("{place}, {}", left.map),
@@ -234,6 +253,28 @@ fn event(number: usize, pair: Pair<'_, Event>, decoder: &Decoder) -> Option<Diff
             )
         }
     }
+}
+
+/// A record with blanks where a stack chose a number of the packet in it, and the flow's hash blank that takes such a
+/// number in.
+fn blanked(
+    mut event: Event,
+    chosen: &Chosen,
+    decoder: &Decoder,
+    rules: &mut BTreeSet<Rule>,
+) -> Event {
+    const HASH: usize = offset_of!(NotifyHead, hash);
+    let Some(packet) = decoder.packet_at(&event) else {
+        return event;
+    };
+    let mut used = BTreeSet::new();
+    let frame = chosen.blank(&event.bytes[packet.clone()], &mut used);
+    event.bytes[packet].copy_from_slice(&frame);
+    if used.contains(&Rule::TunnelPort) {
+        event.bytes[HASH..HASH + size_of::<u32>()].fill(0);
+    }
+    rules.extend(used);
+    event
 }
 
 fn one(place: String, values: Values) -> Option<Difference> {

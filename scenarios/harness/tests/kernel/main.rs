@@ -4,6 +4,7 @@
 
 mod events;
 mod journeys;
+mod laws;
 mod machine;
 mod maps;
 mod mistakes;

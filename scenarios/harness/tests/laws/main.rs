@@ -1,191 +1,21 @@
 //! Laws of the datapath, whatever the network, the policies and the packets: checksums stay right, each drop is told of
 //! once and counted, and no packet leaves twice.
 //!
-//! `TWINPATH_CASES` says how many networks (60, of up to [`traffic::PACKETS`] packets each), `TWINPATH_SEED` which.
+//! `TWINPATH_CASES` says how many networks (60, of up to [`traffic::PACKETS`] packets each), `TWINPATH_SEED` which. The
+//! kernel's tests hold some networks to the same.
 
 mod checksums;
+mod hold;
 mod traffic;
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use etherparse::{SlicedPacket, TransportSlice};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
 use twinpath::arm::Arm;
 use twinpath::emulated::Engine;
-use twinpath::plan::{NodeName, StimulusKind};
-use twinpath::recording::{End, Hop, Journey, Recording};
-use twinpath::scenario::Scenario;
-use twinpath_control::Event;
-use twinpath_control::abi::{DropReason, FromBytes as _, Ifindex, MetricsKey, MetricsValue, map};
 
 const NETWORKS: u32 = 60;
-
-/// What a run has seen, so that nobody takes an empty one for a proof.
-#[derive(Debug, Default)]
-struct Counts {
-    packets: usize,
-    hops: usize,
-    left: usize,
-    dropped: usize,
-    checksums: usize,
-}
-
-/// Drops by node, reason and device.
-type Drops = BTreeMap<(NodeName, u8, Ifindex), u64>;
+const SHRINKING: u32 = 500;
 
 #[test]
 fn the_datapath_keeps_its_laws() {
-    let variable = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    let seed = variable("TWINPATH_SEED").unwrap_or(1);
-    let mut runner = TestRunner::new(Config {
-        cases: variable("TWINPATH_CASES").unwrap_or(NETWORKS),
-        rng_seed: RngSeed::Fixed(seed.into()),
-        failure_persistence: None,
-        max_shrink_iters: 500,
-        ..Config::default()
-    });
-    let counts = RefCell::new(Counts::default());
-    let result = runner.run(&traffic::scenarios(), |text| {
-        check(&text, &mut counts.borrow_mut())
-    });
-    result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-    let counts = counts.into_inner();
-    println!("{counts:?} of seed {seed}");
-    assert!(counts.left > 0 && counts.dropped > 0 && counts.checksums > 0);
-}
-
-fn check(text: &str, counts: &mut Counts) -> Result<(), TestCaseError> {
-    let scenario = Scenario::parse(Path::new("laws.toml"), text.to_owned());
-    let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
-    let case = scenario.case().unwrap_or_else(|error| panic!("{error}"));
-    let arm = Arm::Emulator(Engine::Checked);
-    let recording = arm
-        .run(&case.plan)
-        .unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let mut told = Drops::new();
-    for (stimulus, journey) in case.plan.stimuli.iter().zip(&recording.journeys) {
-        let StimulusKind::Frame { bytes, .. } = &stimulus.kind else {
-            unreachable!("packets are all that there is")
-        };
-        let place = || {
-            format!(
-                "{}\n{}\n{text}",
-                twinpath::report::arrival(stimulus),
-                tale(journey)
-            )
-        };
-        counts.packets += 1;
-        counts.hops += journey.hops.len();
-        let dropped = tell(journey, &mut told);
-        counts.dropped += dropped;
-        let verdicts = journey.hops.iter().filter(|hop| drops(hop)).count();
-        prop_assert_eq!(verdicts, dropped, "events of drops: {}", place());
-        let left = leaves(bytes, journey);
-        counts.left += left;
-        prop_assert!(left <= 1, "left {} times: {}", left, place());
-        prop_assert!(dropped == 0 || left == 0, "left and dropped: {}", place());
-        if !checksums::wrong(bytes).is_empty() {
-            continue;
-        }
-        for frame in frames(journey) {
-            counts.checksums += 1;
-            let wrong = checksums::wrong(frame);
-            prop_assert!(wrong.is_empty(), "{:?} wrong: {}", wrong, place());
-        }
-    }
-    prop_assert_eq!(counted(&recording), told, "{}", text);
-    Ok(())
-}
-
-/// The packet as it was behind each program, and whatever came out. What a stack answers may lack its checksum until it
-/// leaves.
-fn frames(journey: &Journey) -> impl Iterator<Item = &[u8]> {
-    let hops = journey.hops.iter().map(|hop| hop.bytes.as_slice());
-    let hops = hops.filter(|frame| traffic::token(frame).is_some());
-    hops.chain(journey.ends.iter().filter_map(End::bytes))
-}
-
-/// A journey in words.
-fn tale(journey: &Journey) -> String {
-    let hops = journey.hops.iter();
-    let hops = hops.map(|hop| {
-        let at = hop.node.with(&hop.hook).to_string();
-        let frame = twinpath::decode::hex(&hop.bytes);
-        format!("{at} {}: {}, {frame}", hop.program, hop.outcome())
-    });
-    let ends = journey.ends.iter();
-    let ends = ends.map(|end| {
-        let frame = end.bytes().map(twinpath::decode::hex).unwrap_or_default();
-        format!("{} {frame}", twinpath::describe::way(end))
-    });
-    let lines: Vec<_> = hops.chain(ends).collect();
-    lines.join("\n")
-}
-
-fn drops(hop: &Hop) -> bool {
-    let verdict = hop.verdict.as_ref().map(|verdict| verdict.name());
-    matches!(verdict.as_deref(), Ok("TC_ACT_SHOT" | "XDP_DROP"))
-}
-
-/// Notes the drops that a journey's events tell of; returns how many there are.
-fn tell(journey: &Journey, told: &mut Drops) -> usize {
-    let mut count = 0;
-    for event in &journey.events {
-        if let Ok(Event::Drop(record)) = Event::parse(&event.bytes) {
-            let notify = record.notify;
-            let key = (event.map.node.clone(), notify.head.subtype, notify.ifindex);
-            *told.entry(key).or_default() += 1;
-            count += 1;
-        }
-    }
-    count
-}
-
-/// The drops that the metrics count, in both directions.
-fn counted(recording: &Recording) -> Drops {
-    let mut counted = Drops::new();
-    let metrics = recording
-        .maps
-        .iter()
-        .filter(|(at, _)| at.map == map::METRICS);
-    for (at, contents) in metrics {
-        for (key, values) in &contents.entries {
-            let key = MetricsKey::read_from_bytes(key).expect("a key");
-            let values = values.iter();
-            let values = values.map(|value| MetricsValue::read_from_bytes(value).expect("a value"));
-            let sum: u64 = values.map(|value| value.count).sum();
-            if DropReason::from_code(key.reason).is_some() && sum > 0 {
-                *counted
-                    .entry((at.node.clone(), key.reason, key.ifindex))
-                    .or_default() += sum;
-            }
-        }
-    }
-    counted
-}
-
-/// How often the packet itself left: known by its payload, and not quoted by an error about it.
-fn leaves(input: &[u8], journey: &Journey) -> usize {
-    let Some(token) = traffic::token(input) else {
-        return 0;
-    };
-    let ends = journey.ends.iter();
-    let left = ends.filter(|end| matches!(end, End::Left { .. }));
-    let left = left.filter_map(End::bytes);
-    left.filter(|frame| traffic::token(frame) == Some(token))
-        .filter(|frame| is_error(input) || !is_error(frame))
-        .count()
-}
-
-/// Whether it is an ICMP error.
-fn is_error(frame: &[u8]) -> bool {
-    let sliced = SlicedPacket::from_ethernet(frame);
-    match sliced.ok().and_then(|sliced| sliced.transport) {
-        Some(TransportSlice::Icmpv4(icmp)) => checksums::quotes4(icmp.type_u8()),
-        Some(TransportSlice::Icmpv6(icmp)) => checksums::quotes6(icmp.type_u8()),
-        _ => false,
-    }
+    let seen = hold::hold(NETWORKS, &[Arm::Emulator(Engine::Checked)], SHRINKING);
+    println!("{seen}");
 }

@@ -1,0 +1,25 @@
+//! The datapath's programs carry random packets over random networks in the kernel as in the emulator, and keep their laws
+//! there, too.
+//!
+//! `TWINPATH_CASES` says how many networks (2, as verifying the programs takes seconds), `TWINPATH_SEED` which.
+
+use twinpath::arm::Arm;
+use twinpath::emulated::Engine;
+
+use crate::needs_kernel;
+
+#[path = "../laws/checksums.rs"]
+mod checksums;
+#[path = "../laws/hold.rs"]
+mod hold;
+#[path = "../laws/traffic.rs"]
+mod traffic;
+
+const NETWORKS: u32 = 2;
+
+#[test]
+fn the_datapath_keeps_its_laws_in_the_kernel() {
+    needs_kernel!();
+    let arms = [Arm::Emulator(Engine::Checked), Arm::Kernel];
+    println!("{}", hold::hold(NETWORKS, &arms, 0));
+}
