@@ -114,7 +114,7 @@ impl CtFlags {
 impl CtTuple {
     /// The key of a packet's own direction.
     #[inline(always)]
-    pub const fn new(flow: &FlowTuple, family: Family, flags: CtTupleFlags) -> Self {
+    pub const fn new(flow: &FlowTuple, flags: CtTupleFlags) -> Self {
         Self {
             daddr: flow.daddr,
             saddr: flow.saddr,
@@ -122,7 +122,7 @@ impl CtTuple {
             sport: flow.sport,
             nexthdr: flow.proto,
             flags,
-            family,
+            family: flow.family,
             reserved: 0,
         }
     }

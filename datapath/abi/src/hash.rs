@@ -2,28 +2,58 @@
 //!
 //! It is ours to compute, unlike the kernel's `skb->hash`, so two runs pick the same backend.
 
-use crate::{Address, Port, Protocol};
+use crate::{Address, Family, Port, Protocol, records, sizes};
 
 /// The initial value that the kernel adds (`JHASH_INITVAL`).
 const INITIAL: u32 = 0xdead_beef;
 
-/// What makes a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FlowTuple {
-    /// Source address.
-    pub saddr: Address,
-    /// Destination address.
-    pub daddr: Address,
-    /// Source port, 0 if the protocol has none.
-    pub sport: Port,
-    /// Destination port, 0 if the protocol has none.
-    pub dport: Port,
-    /// Protocol.
-    pub proto: Protocol,
+records! {
+    /// What makes a flow.
+    pub struct FlowTuple {
+        /// Source address.
+        pub saddr: Address,
+        /// Destination address.
+        pub daddr: Address,
+        /// Source port, 0 if the protocol has none.
+        pub sport: Port,
+        /// Destination port, 0 if the protocol has none.
+        pub dport: Port,
+        /// Protocol.
+        pub proto: Protocol,
+        /// Which kind of addresses they are; none, as long as nothing is known of a flow.
+        pub family: Family,
+        /// Always 0.
+        pub reserved: u16,
+    }
 }
 
+sizes!(FlowTuple = 40);
+
 impl FlowTuple {
-    /// The flow's hash.
+    /// Nothing is known.
+    pub const UNKNOWN: Self = Self {
+        saddr: Address::UNSPECIFIED,
+        daddr: Address::UNSPECIFIED,
+        sport: Port::new(0),
+        dport: Port::new(0),
+        proto: Protocol::ANY,
+        family: Family::NONE,
+        reserved: 0,
+    };
+
+    /// The flow of the answers.
+    #[inline(always)]
+    pub const fn reversed(&self) -> Self {
+        Self {
+            saddr: self.daddr,
+            daddr: self.saddr,
+            sport: self.dport,
+            dport: self.sport,
+            ..*self
+        }
+    }
+
+    /// The hash of its addresses, ports and protocol.
     #[inline(always)]
     pub const fn hash(&self, seed: u32) -> u32 {
         let [s0, s1, s2, s3] = self.saddr.words();

@@ -124,6 +124,8 @@ fn a_flow_is_all_of_its_five_values() {
         sport: Port::new(1234),
         dport: Port::new(80),
         proto: Protocol::TCP,
+        family: Family::V4,
+        reserved: 0,
     };
     let others = [
         FlowTuple {
@@ -234,11 +236,14 @@ fn a_connection_reversed_twice_is_itself() {
         sport: Port::new(1234),
         dport: Port::new(80),
         proto: Protocol::TCP,
+        family: Family::V4,
+        reserved: 0,
     };
-    let tuple = CtTuple::new(&flow, Family::V4, CtTupleFlags::IN);
+    let tuple = CtTuple::new(&flow, CtTupleFlags::IN);
     let reversed = tuple.reversed();
     assert_eq!((reversed.saddr, reversed.sport), (flow.daddr, flow.dport));
     assert_eq!(reversed.reversed(), tuple);
+    assert_eq!(CtTuple::new(&flow.reversed(), tuple.flags), reversed);
 }
 
 #[test]

@@ -130,8 +130,10 @@ mod tests {
             sport: Port::new(from.1),
             dport: Port::new(to.1),
             proto: Protocol::TCP,
+            family: Family::of(ip(from.0)),
+            reserved: 0,
         };
-        CtTuple::new(&flow, Family::of(ip(from.0)), flags)
+        CtTuple::new(&flow, flags)
     }
 
     impl Maps {

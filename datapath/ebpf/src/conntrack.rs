@@ -9,20 +9,25 @@
     reason = "entries are changed in place, where programs on other CPUs see them"
 )]
 
+use core::mem::swap;
+
 use twinpath_abi::{
-    CtEntry, CtFlags, CtTuple, CtTupleFlags, Direction, Family, FlowTuple, Identity, Port,
-    Protocol, RevNatIndex, TraceReason, lifetime,
+    CtEntry, CtFlags, CtTuple, CtTupleFlags, Direction, FlowTuple, Identity, Port, Protocol,
+    RevNatIndex, TraceReason, lifetime,
 };
 
+use crate::apart::{answer, apart, plain};
 use crate::context::Context as _;
 use crate::drops::{Drop, drop_packet};
-use crate::parse::{L3, L4};
+use crate::events::Flow;
+use crate::layers::L4;
 use crate::tc::Tc;
 use crate::wire::tcp_flag::{FIN, RST, SYN};
 use crate::{atomic, config, icmp, maps, seam};
 
 /// What conntrack knows of a packet.
 #[derive(Clone, Copy)]
+#[repr(u8)]
 pub enum State {
     New,
     Established,
@@ -32,15 +37,18 @@ pub enum State {
     Related,
 }
 
-/// A packet's connection.
-#[derive(Clone, Copy)]
-pub struct Connection {
-    pub state: State,
-    /// It has not been told of for a while, or there is something new about it.
-    pub report: bool,
-    /// The proxy that it goes through; 0 for none.
-    pub proxy_port: Port,
+plain! {
+    /// A packet's connection.
+    pub struct Connection {
+        pub state: State,
+        /// It has not been told of for a while, or there is something new about it.
+        pub report: bool,
+        /// The proxy that it goes through; 0 for none.
+        pub proxy_port: Port,
+    }
 }
+
+answer!(Connection);
 
 impl State {
     #[inline(always)]
@@ -54,14 +62,28 @@ impl State {
     }
 }
 
-/// The key of a packet that goes in a direction, as seen by the endpoint.
+/// Who keeps the entry of a packet that opens a connection in a direction.
 #[inline(always)]
-fn key(flow: &FlowTuple, family: Family, direction: Direction) -> CtTuple {
-    let flags = match direction {
+fn own(direction: Direction) -> CtTupleFlags {
+    match direction {
         Direction::Egress => CtTupleFlags::OUT,
         Direction::Ingress => CtTupleFlags::IN,
-    };
-    CtTuple::new(flow, family, flags)
+    }
+}
+
+/// The key of a packet that goes in a direction, as seen by the endpoint.
+#[inline(always)]
+fn key(flow: &FlowTuple, direction: Direction) -> CtTuple {
+    CtTuple::new(flow, own(direction))
+}
+
+/// Makes the key of an answer that of a packet in its own direction, where it is: a copy would be another one on the
+/// stack.
+#[inline(always)]
+fn turn(key: &mut CtTuple, direction: Direction) {
+    swap(&mut key.saddr, &mut key.daddr);
+    swap(&mut key.sport, &mut key.dport);
+    key.flags = own(direction);
 }
 
 #[inline(always)]
@@ -69,18 +91,6 @@ fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Egress => Direction::Ingress,
         Direction::Ingress => Direction::Egress,
-    }
-}
-
-/// The flow of the answers.
-#[inline(always)]
-fn reversed(flow: &FlowTuple) -> FlowTuple {
-    FlowTuple {
-        saddr: flow.daddr,
-        daddr: flow.saddr,
-        sport: flow.dport,
-        dport: flow.sport,
-        proto: flow.proto,
     }
 }
 
@@ -93,34 +103,62 @@ fn find(key: &CtTuple, now: u32) -> Option<*mut CtEntry> {
     (lifetime >= now).then_some(entry)
 }
 
-/// Looks a packet's connection up and notes the packet in it.
-///
-/// A function of its own, as the keys would not fit on the caller's stack.
-#[inline(never)]
-pub fn lookup(ctx: &Tc, l3: &L3, l4: &L4, direction: Direction) -> Connection {
-    let now = seam::seconds();
-    if icmp::is_error(l3, l4) {
-        return related(ctx, l3, l4, direction, now);
+apart! {
+    /// Looks a packet's connection up and notes the packet in it.
+    pub fn lookup as conntrack_lookup(
+        ctx: &Tc,
+        flow: &Flow,
+        l4: &L4,
+        direction: Direction,
+    ) -> Connection {
+        let now = seam::seconds();
+        let mut key = key(&flow.tuple.reversed(), opposite(direction));
+        let (entry, is_reply) = match find(&key, now) {
+            Some(entry) => (entry, true),
+            None => {
+                turn(&mut key, direction);
+                match find(&key, now) {
+                    Some(entry) => (entry, false),
+                    None => return Connection::NEW,
+                }
+            }
+        };
+        let (reopened, report) = note(entry, l4, direction, ctx.len(), now);
+        Connection {
+            state: match (is_reply, reopened) {
+                (true, _) => State::Reply,
+                (false, true) => State::Reopened,
+                (false, false) => State::Established,
+            },
+            report,
+            // SAFETY: as in `find`.
+            proxy_port: unsafe { (*entry).proxy_port },
+        }
     }
-    let flow = l4.flow(l3);
-    let answer = find(&key(&reversed(&flow), l3.family, opposite(direction)), now);
-    let (entry, is_reply) = match answer {
-        Some(entry) => (entry, true),
-        None => match find(&key(&flow, l3.family, direction), now) {
-            Some(entry) => (entry, false),
-            None => return Connection::NEW,
-        },
-    };
-    let (reopened, report) = note(entry, l4, direction, ctx.len(), now);
-    Connection {
-        state: match (is_reply, reopened) {
-            (true, _) => State::Reply,
-            (false, true) => State::Reopened,
-            (false, false) => State::Established,
-        },
-        report,
-        // SAFETY: as in `find`.
-        proxy_port: unsafe { (*entry).proxy_port },
+}
+
+apart! {
+    /// The connection of an ICMP error: that of the packet which it quotes, and which went the other way.
+    pub fn related as conntrack_related(
+        ctx: &Tc,
+        flow: &Flow,
+        l4: &L4,
+        direction: Direction,
+    ) -> Connection {
+        let now = seam::seconds();
+        let Some(quoted) = icmp::quoted(ctx, flow.tuple.family, l4) else {
+            return Connection::NEW;
+        };
+        let mut key = key(&quoted, opposite(direction));
+        let mut known = find(&key, now).is_some();
+        if !known {
+            turn(&mut key, direction);
+            known = find(&key, now).is_some();
+        }
+        Connection {
+            state: if known { State::Related } else { State::New },
+            ..Connection::NEW
+        }
     }
 }
 
@@ -130,21 +168,6 @@ impl Connection {
         report: true,
         proxy_port: Port::new(0),
     };
-}
-
-/// The connection of an error: that of the packet which it quotes, and which went the other way.
-#[inline(always)]
-fn related(ctx: &Tc, l3: &L3, l4: &L4, direction: Direction, now: u32) -> Connection {
-    let Some(flow) = icmp::quoted(ctx, l3, l4) else {
-        return Connection::NEW;
-    };
-    let before = opposite(direction);
-    let known = find(&key(&flow, l3.family, before), now).is_some()
-        || find(&key(&reversed(&flow), l3.family, direction), now).is_some();
-    Connection {
-        state: if known { State::Related } else { State::New },
-        ..Connection::NEW
-    }
 }
 
 /// Notes a packet: counts it, moves the lifetime, and follows TCP's opening and closing. Tells whether the
@@ -224,55 +247,60 @@ fn report(entry: &mut CtEntry, tcp_flags: u8, direction: Direction, now: u32) ->
     report
 }
 
-/// What conntrack is told of a new connection.
-pub struct Opening {
-    pub direction: Direction,
-    /// Identity of who opens it.
-    pub source: Identity,
-    /// The proxy that it goes through; 0 for none.
-    pub proxy_port: Port,
+plain! {
+    /// What conntrack is told of a new connection.
+    pub struct Opening {
+        pub direction: Direction,
+        pub unused: u8,
+        /// The proxy that it goes through; 0 for none.
+        pub proxy_port: Port,
+        /// Identity of who opens it.
+        pub source: Identity,
+    }
 }
 
-/// Makes a connection known that a packet opens. A function of its own for the same reason.
-#[inline(never)]
-pub fn create(ctx: &Tc, l3: &L3, l4: &L4, opening: &Opening) -> Result<(), Drop> {
-    let now = seam::seconds();
-    let Opening {
-        direction,
-        source,
-        proxy_port,
-    } = *opening;
-    let is_tcp = l4.protocol == Protocol::TCP;
-    let mut flags = CtFlags::default();
-    if is_tcp && l4.tcp_flags & SYN == 0 {
-        flags = flags.with(CtFlags::SEEN_NON_SYN);
+apart! {
+    /// Makes a connection known that a packet opens.
+    pub fn create as conntrack_create(
+        ctx: &Tc,
+        flow: &Flow,
+        l4: &L4,
+        opening: &Opening,
+    ) -> Result<(), Drop> {
+        let now = seam::seconds();
+        let Opening { direction, source, proxy_port, .. } = *opening;
+        let is_tcp = l4.protocol == Protocol::TCP;
+        let mut flags = CtFlags::default();
+        if is_tcp && l4.tcp_flags & SYN == 0 {
+            flags = flags.with(CtFlags::SEEN_NON_SYN);
+        }
+        if proxy_port.get() != 0 {
+            flags = flags.with(CtFlags::PROXY_REDIRECT);
+        }
+        let (tx, rx) = match direction {
+            Direction::Egress => (l4.tcp_flags, 0),
+            Direction::Ingress => (0, l4.tcp_flags),
+        };
+        let (last_tx, last_rx) = match direction {
+            Direction::Egress => (now, 0),
+            Direction::Ingress => (0, now),
+        };
+        let entry = CtEntry {
+            reserved: 0,
+            backend_id: 0,
+            packets: 1,
+            bytes: u64::from(ctx.len()),
+            lifetime: now + lifetime(l4.protocol, flags),
+            flags,
+            rev_nat_index: RevNatIndex(0),
+            proxy_port,
+            tx_flags_seen: tx,
+            rx_flags_seen: rx,
+            src_sec_id: source,
+            last_tx_report: last_tx,
+            last_rx_report: last_rx,
+        };
+        let key = key(&flow.tuple, direction);
+        maps::add_connection(&key, &entry).map_err(|_| drop_packet!(Conntrack, CtCreateFailed))
     }
-    if proxy_port.get() != 0 {
-        flags = flags.with(CtFlags::PROXY_REDIRECT);
-    }
-    let (tx, rx) = match direction {
-        Direction::Egress => (l4.tcp_flags, 0),
-        Direction::Ingress => (0, l4.tcp_flags),
-    };
-    let (last_tx, last_rx) = match direction {
-        Direction::Egress => (now, 0),
-        Direction::Ingress => (0, now),
-    };
-    let entry = CtEntry {
-        reserved: 0,
-        backend_id: 0,
-        packets: 1,
-        bytes: u64::from(ctx.len()),
-        lifetime: now + lifetime(l4.protocol, flags),
-        flags,
-        rev_nat_index: RevNatIndex(0),
-        proxy_port,
-        tx_flags_seen: tx,
-        rx_flags_seen: rx,
-        src_sec_id: source,
-        last_tx_report: last_tx,
-        last_rx_report: last_rx,
-    };
-    let key = key(&l4.flow(l3), l3.family, direction);
-    maps::add_connection(&key, &entry).map_err(|_| drop_packet!(Conntrack, CtCreateFailed))
 }

@@ -6,15 +6,32 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::programs::XdpContext;
-use twinpath_abi::{CAPTURE_LEN, Ifindex};
+use twinpath_abi::{CAPTURE_LEN, Ifindex, MetricsKey};
 
+use crate::drops::Drop;
+use crate::events::{self, Flow};
+use crate::maps;
 use crate::opaque::opaque;
 use crate::packet::Packet;
 
 /// A packet's context at any hook.
-pub trait Context {
+pub trait Context: Sized {
+    /// What the kernel hands over.
+    type Raw;
+
+    fn of(raw: Self::Raw) -> Self;
+
+    fn raw(&self) -> Self::Raw;
+
+    /// Counts the packet.
+    fn count(&self, key: &MetricsKey);
+
+    /// Tells of a packet that is dropped.
+    fn tell_drop(&self, flow: &Flow, drop: Drop);
+
     /// The packet's length in bytes, Ethernet header included.
     fn len(&self) -> u32;
 
@@ -56,14 +73,29 @@ pub trait Context {
 /// The context of an XDP program.
 pub struct Xdp(XdpContext);
 
-impl Xdp {
-    #[inline(always)]
-    pub fn new(ctx: XdpContext) -> Self {
-        Self(ctx)
-    }
-}
-
 impl Context for Xdp {
+    type Raw = *mut xdp_md;
+
+    #[inline(always)]
+    fn of(raw: *mut xdp_md) -> Self {
+        Self(XdpContext::new(raw))
+    }
+
+    #[inline(always)]
+    fn raw(&self) -> *mut xdp_md {
+        self.0.ctx
+    }
+
+    #[inline(always)]
+    fn count(&self, key: &MetricsKey) {
+        maps::count(*key, self.len());
+    }
+
+    #[inline(always)]
+    fn tell_drop(&self, flow: &Flow, drop: Drop) {
+        events::dropped_at_xdp(self, flow, drop);
+    }
+
     #[inline(always)]
     fn len(&self) -> u32 {
         // The verifier allows the difference of two packet pointers in 64 bits only.

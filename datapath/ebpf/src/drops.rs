@@ -3,15 +3,21 @@
 use twinpath_abi::{Direction, DropReason, SourceFile};
 
 use crate::context::Context;
-use crate::events::{self, Flow};
+use crate::events::Flow;
 use crate::metrics;
 
 /// Why a packet is dropped and where that was decided.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Drop {
     pub reason: DropReason,
     pub file: SourceFile,
     pub line: u16,
+}
+
+impl Drop {
+    /// The first byte of none is lower.
+    pub const LOWEST: u8 = DropReason::InvalidSourceMac as u8;
 }
 
 /// A [`Drop`] decided on this line of the file with this name in [`SourceFile`].
@@ -30,5 +36,5 @@ pub(crate) use drop_packet;
 #[inline(always)]
 pub fn report<C: Context>(ctx: &C, flow: &Flow, drop: Drop, direction: Direction) {
     metrics::dropped(ctx, drop, direction);
-    events::dropped(ctx, flow, drop);
+    ctx.tell_drop(flow, drop);
 }

@@ -7,6 +7,7 @@ use core::mem::zeroed;
 use aya_ebpf::bindings::{BPF_F_TUNINFO_IPV6, BPF_F_ZERO_CSUM_TX, bpf_tunnel_key};
 use twinpath_abi::{Address, DebugPoint, Identity, Mark, RemoteEndpoint, RemoteFlags};
 
+use crate::apart::apart;
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow};
 use crate::tc::{Tc, WriteError};
@@ -20,33 +21,32 @@ pub fn is_behind_tunnel(remote: &RemoteEndpoint) -> bool {
     remote.flags.has(RemoteFlags::HAS_TUNNEL) && !remote.flags.has(RemoteFlags::SKIP_TUNNEL)
 }
 
-/// Says where the tunnel ends, and who sends. The node itself is another node to the one that it ends at.
-///
-/// A function of its own, as the key would not fit on the caller's stack.
-#[inline(never)]
-pub fn set(ctx: &Tc, flow: &Flow, remote: &RemoteEndpoint) -> Result<(), Drop> {
-    let identity = match flow.src_label {
-        Identity::HOST => Identity::REMOTE_NODE,
-        identity => identity,
-    };
-    // SAFETY: a structure of numbers, all of which may be 0.
-    let mut key: bpf_tunnel_key = unsafe { zeroed() };
-    key.tunnel_id = identity.0;
-    key.tunnel_ttl = TTL;
-    let words = remote.tunnel_endpoint.words();
-    let flags = if remote.flags.has(RemoteFlags::IPV6_TUNNEL) {
-        key.__bindgen_anon_1.remote_ipv6 = words;
-        BPF_F_TUNINFO_IPV6
-    } else {
-        // The helper takes IPv4 addresses in the machine's byte order.
-        key.__bindgen_anon_1.remote_ipv4 = u32::from_be(first(remote.tunnel_endpoint));
-        BPF_F_ZERO_CSUM_TX
-    };
-    ctx.set_tunnel_key(&mut key, u64::from(flags))
-        .map_err(|WriteError| drop_packet!(Encap, WriteError))?;
-    ctx.set_mark(Mark::overlay(identity));
-    events::debug(flow, DebugPoint::Encap, words[0], identity.0, 0);
-    Ok(())
+apart! {
+    /// Says where the tunnel ends, and who sends. The node itself is another node to the one that it ends at.
+    pub fn set as encap_set(ctx: &Tc, flow: &Flow, remote: &RemoteEndpoint) -> Result<(), Drop> {
+        let identity = match flow.src_label {
+            Identity::HOST => Identity::REMOTE_NODE,
+            identity => identity,
+        };
+        // SAFETY: a structure of numbers, all of which may be 0.
+        let mut key: bpf_tunnel_key = unsafe { zeroed() };
+        key.tunnel_id = identity.0;
+        key.tunnel_ttl = TTL;
+        let words = remote.tunnel_endpoint.words();
+        let flags = if remote.flags.has(RemoteFlags::IPV6_TUNNEL) {
+            key.__bindgen_anon_1.remote_ipv6 = words;
+            BPF_F_TUNINFO_IPV6
+        } else {
+            // The helper takes IPv4 addresses in the machine's byte order.
+            key.__bindgen_anon_1.remote_ipv4 = u32::from_be(first(remote.tunnel_endpoint));
+            BPF_F_ZERO_CSUM_TX
+        };
+        ctx.set_tunnel_key(&mut key, u64::from(flags))
+            .map_err(|WriteError| drop_packet!(Encap, WriteError))?;
+        ctx.set_mark(Mark::overlay(identity));
+        events::debug(flow, DebugPoint::Encap, words[0], identity.0, 0);
+        Ok(())
+    }
 }
 
 #[inline(always)]
@@ -55,22 +55,24 @@ fn first(address: Address) -> u32 {
     first
 }
 
-/// Who has sent what comes out of the tunnel. No node sends as itself, to others.
-#[inline(never)]
-pub fn identity(ctx: &Tc) -> Result<Identity, Drop> {
-    let key = ctx
-        .tunnel_key()
-        .map_err(|WriteError| drop_packet!(Encap, NoTunnelKey))?;
-    let identity = Identity(key.tunnel_id);
-    if identity == Identity::HOST {
-        return Err(drop_packet!(Encap, InvalidIdentity));
+apart! {
+    /// Who has sent what comes out of the tunnel. No node sends as itself, to others.
+    pub fn sender as encap_sender(ctx: &Tc, sender: &mut Identity) -> Result<(), Drop> {
+        let key = ctx
+            .tunnel_key()
+            .map_err(|WriteError| drop_packet!(Encap, NoTunnelKey))?;
+        let identity = Identity(key.tunnel_id);
+        if identity == Identity::HOST {
+            return Err(drop_packet!(Encap, InvalidIdentity));
+        }
+        events::debug(
+            &Flow::UNKNOWN,
+            DebugPoint::Decap,
+            identity.0,
+            key.tunnel_id,
+            0,
+        );
+        *sender = identity;
+        Ok(())
     }
-    events::debug(
-        &Flow::UNKNOWN,
-        DebugPoint::Decap,
-        identity.0,
-        key.tunnel_id,
-        0,
-    );
-    Ok(identity)
 }

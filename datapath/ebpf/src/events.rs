@@ -12,41 +12,59 @@ use twinpath_abi::{
     TraceNotify, TracePoint, TraceReason, TraceRecord, VerdictFlags, VerdictNotify, VerdictRecord,
 };
 
-use crate::context::Context;
+use crate::apart::{apart, plain};
+use crate::context::{Context, Xdp};
 use crate::drops::Drop;
-use crate::parse::L4;
+use crate::layers::L4;
 use crate::policy::{Subject, Verdict};
+use crate::tc::Tc;
 use crate::{config, maps, seam};
 
-/// What is known of a packet's flow so far.
-pub struct Flow {
-    pub tuple: Option<FlowTuple>,
-    pub source: EndpointId,
-    pub src_label: Identity,
-    pub dst_label: Identity,
-    pub dst_id: EndpointId,
-    pub family: Family,
+plain! {
+    /// What is known of a packet's flow so far.
+    pub struct Flow {
+        pub tuple: FlowTuple,
+        pub src_label: Identity,
+        pub dst_label: Identity,
+        pub source: EndpointId,
+        pub dst_id: EndpointId,
+    }
 }
 
-/// Where a packet is traced, and what is known of its connection.
-#[derive(Clone, Copy)]
-pub struct Trace {
-    pub point: TracePoint,
-    pub reason: TraceReason,
-    /// It is told of even if known connections are left out.
-    pub report: bool,
-    /// The device that it goes to.
-    pub ifindex: Ifindex,
+plain! {
+    /// Where a packet is traced, and what is known of its connection.
+    pub struct Trace {
+        pub point: TracePoint,
+        pub reason: TraceReason,
+        /// It is told of even if known connections are left out.
+        pub report: bool,
+        pub unused: u8,
+        /// The device that it goes to.
+        pub ifindex: Ifindex,
+    }
+}
+
+impl Trace {
+    /// Of a packet of which conntrack knows nothing so far, and which goes to no device that is known.
+    #[inline(always)]
+    pub fn at(point: TracePoint) -> Self {
+        Self {
+            point,
+            reason: TraceReason::Unknown,
+            report: false,
+            unused: 0,
+            ifindex: Ifindex(0),
+        }
+    }
 }
 
 impl Flow {
     pub const UNKNOWN: Self = Self {
-        tuple: None,
-        source: EndpointId(0),
+        tuple: FlowTuple::UNKNOWN,
         src_label: Identity::UNKNOWN,
         dst_label: Identity::UNKNOWN,
-        dst_id: EndpointId(0),
-        family: Family::NONE,
+        source: EndpointId::NONE,
+        dst_id: EndpointId::NONE,
     };
 
     #[inline(always)]
@@ -55,16 +73,16 @@ impl Flow {
             r#type: kind as u8,
             subtype,
             source: self.source,
-            hash: match &self.tuple {
-                Some(tuple) => tuple.hash(config::hash_seed()),
-                None => 0,
+            hash: match self.tuple.family {
+                Family::NONE => 0,
+                _ => self.tuple.hash(config::hash_seed()),
             },
         }
     }
 
     #[inline(always)]
     fn flags(&self) -> NotifyFlags {
-        match self.family {
+        match self.tuple.family {
             Family::V6 => NotifyFlags::IS_IPV6,
             _ => NotifyFlags(0),
         }
@@ -95,9 +113,22 @@ macro_rules! write_record {
     }};
 }
 
-/// Reports a dropped packet.
-#[inline(never)]
-pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
+apart! {
+    /// Reports a packet dropped at tc.
+    pub fn dropped_at_tc as tell_drop_at_tc(ctx: &Tc, flow: &Flow, drop: Drop) -> () {
+        write_drop(ctx, flow, drop);
+    }
+}
+
+apart! {
+    /// Reports a packet dropped at XDP.
+    pub fn dropped_at_xdp as tell_drop_at_xdp(ctx: &Xdp, flow: &Flow, drop: Drop) -> () {
+        write_drop(ctx, flow, drop);
+    }
+}
+
+#[inline(always)]
+fn write_drop<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
     write_record!(ctx, DropRecord, DropNotify::VERSION, |capture| DropNotify {
         head: flow.head(NotifyType::Drop, drop.reason.code()),
         capture,
@@ -117,7 +148,7 @@ pub fn dropped<C: Context>(ctx: &C, flow: &Flow, drop: Drop) {
 
 /// Reports where a packet is, if that is wanted.
 #[inline(always)]
-pub fn trace<C: Context>(ctx: &C, flow: &Flow, trace: Trace) {
+pub fn trace(ctx: &Tc, flow: &Flow, trace: Trace) {
     if !config::traces() {
         return;
     }
@@ -130,10 +161,9 @@ pub fn trace<C: Context>(ctx: &C, flow: &Flow, trace: Trace) {
     write_trace(ctx, flow, &trace);
 }
 
-#[inline(never)]
-fn write_trace<C: Context>(ctx: &C, flow: &Flow, trace: &Trace) {
-    write_record!(ctx, TraceRecord, TraceNotify::VERSION, |capture| {
-        TraceNotify {
+apart! {
+    pub fn write_trace as tell_trace(ctx: &Tc, flow: &Flow, trace: &Trace) -> () {
+        write_record!(ctx, TraceRecord, TraceNotify::VERSION, |capture| TraceNotify {
             head: flow.head(NotifyType::Trace, trace.point as u8),
             capture,
             src_label: flow.src_label,
@@ -144,34 +174,33 @@ fn write_trace<C: Context>(ctx: &C, flow: &Flow, trace: &Trace) {
             ifindex: trace.ifindex,
             orig_ip: Address::UNSPECIFIED,
             timestamp: seam::now(),
-        }
-    });
+        });
+    }
 }
 
 /// Reports what a policy says, if that is wanted.
 #[inline(always)]
-pub fn policy_verdict<C: Context>(
-    ctx: &C,
-    flow: &Flow,
-    l4: &L4,
-    subject: &Subject,
-    verdict: &Verdict,
-) {
+pub fn policy_verdict(ctx: &Tc, flow: &Flow, l4: &L4, subject: &Subject, verdict: &Verdict) {
     if config::tells_verdicts() {
         write_verdict(ctx, flow, l4, subject, verdict);
     }
 }
 
-#[inline(never)]
-fn write_verdict<C: Context>(ctx: &C, flow: &Flow, l4: &L4, subject: &Subject, verdict: &Verdict) {
-    let (code, audited) = match verdict.denial {
-        None => (i32::from(verdict.proxy_port.get()), false),
-        Some(_) if subject.audits() => (0, true),
-        Some(reason) => (-i32::from(reason.code()), false),
-    };
-    let ipv6 = flow.family == Family::V6;
-    write_record!(ctx, VerdictRecord, VerdictNotify::VERSION, |capture| {
-        VerdictNotify {
+apart! {
+    pub fn write_verdict as tell_verdict(
+        ctx: &Tc,
+        flow: &Flow,
+        l4: &L4,
+        subject: &Subject,
+        verdict: &Verdict,
+    ) -> () {
+        let (code, audited) = match verdict.denial {
+            None => (i32::from(verdict.proxy_port.get()), false),
+            Some(_) if subject.audits() => (0, true),
+            Some(reason) => (-i32::from(reason.code()), false),
+        };
+        let ipv6 = flow.tuple.family == Family::V6;
+        write_record!(ctx, VerdictRecord, VerdictNotify::VERSION, |capture| VerdictNotify {
             head: NotifyHead {
                 source: subject.endpoint,
                 ..flow.head(NotifyType::PolicyVerdict, 0)
@@ -186,24 +215,35 @@ fn write_verdict<C: Context>(ctx: &C, flow: &Flow, l4: &L4, subject: &Subject, v
             reserved: [0; 3],
             cookie: verdict.cookie,
             reserved2: 0,
-        }
-    });
+        });
+    }
 }
 
 /// Tells what a program is doing, if that is wanted.
 #[inline(always)]
 pub fn debug(flow: &Flow, point: DebugPoint, arg1: u32, arg2: u32, arg3: u32) {
-    if !config::debugs() {
-        return;
+    if config::debugs() {
+        write_debug(flow, point, arg1, arg2, arg3);
     }
-    let Some(mut entry) = maps::reserve_event::<DebugNotify>() else {
-        return;
-    };
-    entry.write(DebugNotify {
-        head: flow.head(NotifyType::Debug, point as u8),
-        arg1,
-        arg2,
-        arg3,
-    });
-    entry.submit(0);
+}
+
+apart! {
+    fn write_debug as tell_debug(
+        flow: &Flow,
+        point: DebugPoint,
+        arg1: u32,
+        arg2: u32,
+        arg3: u32,
+    ) -> () {
+        let Some(mut entry) = maps::reserve_event::<DebugNotify>() else {
+            return;
+        };
+        entry.write(DebugNotify {
+            head: flow.head(NotifyType::Debug, point as u8),
+            arg1,
+            arg2,
+            arg3,
+        });
+        entry.submit(0);
+    }
 }

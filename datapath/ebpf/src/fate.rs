@@ -1,8 +1,9 @@
 //! What becomes of a packet at tc: it is counted, told of if it is dropped, and goes where it shall.
 
-use aya_ebpf::bindings::{TC_ACT_OK, TC_ACT_SHOT};
+use aya_ebpf::bindings::{__sk_buff, TC_ACT_OK, TC_ACT_SHOT};
 use twinpath_abi::{Direction, Ifindex, TailCall, Verdict};
 
+use crate::context::Context as _;
 use crate::drops::{self, Drop, drop_packet};
 use crate::events::Flow;
 use crate::metrics;
@@ -24,9 +25,21 @@ pub enum Fate {
     Program(TailCall),
 }
 
-/// Sees to what was decided; returns the tc action.
+/// Decides about a packet, and sees to that; returns the tc action.
 #[inline(always)]
-pub fn conclude(ctx: &Tc, flow: &Flow, fate: Result<Fate, Drop>, direction: Direction) -> i32 {
+pub fn of(
+    ctx: *mut __sk_buff,
+    direction: Direction,
+    decide: impl FnOnce(&Tc, &mut Flow) -> Result<Fate, Drop>,
+) -> i32 {
+    let ctx = Tc::of(ctx);
+    let mut flow = Flow::UNKNOWN;
+    let fate = decide(&ctx, &mut flow);
+    conclude(&ctx, &flow, fate, direction)
+}
+
+#[inline(always)]
+fn conclude(ctx: &Tc, flow: &Flow, fate: Result<Fate, Drop>, direction: Direction) -> i32 {
     let redirect = || metrics::forwarded(ctx, Verdict::Redirect, direction);
     let drop = match fate {
         Ok(Fate::Pass) => {

@@ -7,40 +7,31 @@
 //! | the node has no way, the packet does not fit, its hops end | marked with the sender's identity, pass |
 //! | all, where the stack routes | marked with the sender's identity, pass |
 
-use twinpath_abi::{
-    DebugPoint, Direction, EndpointId, Identity, Ifindex, Mac, Mark, RemoteEndpoint, TracePoint,
-};
+use twinpath_abi::{DebugPoint, Identity, Ifindex, Mac, Mark, RemoteEndpoint, TracePoint};
 
-use crate::context::Context as _;
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
-use crate::fate::{self, Fate};
-use crate::fib::{self, Way};
-use crate::parse::L3;
+use crate::fate::Fate;
+use crate::fib::{self, Found, Way};
+use crate::layers::{L3, L4};
 use crate::tc::{Cb, Tc, WriteError};
 use crate::wire::at;
-use crate::{config, encap, headers, ipcache, maps};
+use crate::{config, encap, endpoint, headers, ipcache, maps};
 
-/// Decides about a packet; returns the tc action.
+/// Decides about a packet.
 #[inline(always)]
-pub fn run(ctx: &Tc) -> i32 {
-    let mut flow = Flow::UNKNOWN;
-    let fate = decide(ctx, &mut flow);
-    fate::conclude(ctx, &flow, fate, Direction::Egress)
-}
-
-#[inline(always)]
-fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
+pub fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
+    // What the node sends comes from no endpoint.
+    let _ = endpoint::sender(ctx, flow);
     flow.src_label = Identity(ctx.cb(Cb::SourceIdentity));
-    flow.source = match maps::sender(ctx.ifindex()) {
-        Some(sender) => sender.lxc_id,
-        None => EndpointId(0),
-    };
-    let l3 = headers::ip(ctx, flow)?.ok_or(drop_packet!(Forward, UnsupportedL3))?;
-    headers::l4(ctx, &l3, flow)?;
-    flow.dst_label = ipcache::identity(l3.daddr, l3.family);
+    let (mut l3, mut l4) = (L3::UNKNOWN, L4::UNKNOWN);
+    if !headers::ip(ctx, flow, &mut l3)? {
+        return Err(drop_packet!(Forward, UnsupportedL3));
+    }
+    headers::transport(ctx, flow, &l3, &mut l4)?;
+    flow.dst_label = ipcache::identity(&flow.tuple.daddr, l3.family);
     if let Some(tunnel) = config::tunnel()
-        && let Some(remote) = maps::remote(l3.daddr, l3.family)
+        && let Some(remote) = maps::remote(flow.tuple.daddr, l3.family)
         && encap::is_behind_tunnel(remote)
     {
         return encapsulated(ctx, flow, remote, tunnel);
@@ -66,13 +57,14 @@ fn encapsulated(
 #[inline(always)]
 fn routed(ctx: &Tc, flow: &Flow, l3: &L3) -> Result<Fate, Drop> {
     let failed = |WriteError| drop_packet!(Forward, WriteError);
-    let fate = match fib::way(ctx, l3, ctx.ifindex()) {
-        Way::Stack => return Ok(to_stack(ctx, flow)),
-        Way::Known { device, to, from } => {
-            address(ctx, to, from).map_err(failed)?;
-            Fate::Device(device)
+    let mut way = Way::NONE;
+    let fate = match fib::find(ctx, flow, l3, &mut way)? {
+        Found::Stack => return Ok(to_stack(ctx, flow)),
+        Found::Known => {
+            address(ctx, way.to, way.from).map_err(failed)?;
+            Fate::Device(way.device)
         }
-        Way::Unknown(device) => Fate::Neighbour(device),
+        Found::Unknown => Fate::Neighbour(way.device),
     };
     l3.write_hop(ctx, l3.ttl - 1).map_err(failed)?;
     ctx.set_mark(Mark::identity(flow.src_label));
@@ -99,10 +91,10 @@ fn to_stack(ctx: &Tc, flow: &Flow) -> Fate {
 fn trace(ctx: &Tc, flow: &Flow, point: TracePoint, ifindex: Ifindex) {
     let (reason, report) = ctx.reason();
     let trace = Trace {
-        point,
         reason,
         report,
         ifindex,
+        ..Trace::at(point)
     };
     events::trace(ctx, flow, trace);
 }

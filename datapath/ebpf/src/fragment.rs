@@ -1,39 +1,38 @@
 //! Fragments: the ports of a packet are in its first fragment alone, and the others follow it.
 
-use twinpath_abi::{FragmentKey, FragmentPorts};
+use twinpath_abi::{FlowTuple, FragmentKey, FragmentPorts};
 
 use crate::drops::{Drop, drop_packet};
+use crate::layers::{L3, L4, Transport};
 use crate::maps;
-use crate::parse::{self, L3, L4, Transport};
+use crate::parse;
 use crate::tc::Tc;
 use crate::wire::Part;
 
-/// The transport layer of a packet, or of the packet that it is a fragment of. A fragment that comes
-/// before the first one is dropped, as its ports are not known.
-///
-/// A function of its own, as the stack of a caller that reads headers in place would be too small.
-#[inline(never)]
-pub fn l4(ctx: &Tc, l3: &L3) -> Result<L4, Drop> {
+/// The transport layer of a packet, or of the packet that it is a fragment of. A fragment that comes before the
+/// first one is dropped, as its ports are not known.
+#[inline(always)]
+pub fn l4(ctx: &Tc, flow: &FlowTuple, l3: &L3) -> Result<L4, Drop> {
     let transport = parse::transport(ctx, l3)?;
     match transport.fragment.part {
         Part::Whole => parse::l4(ctx, l3, &transport),
         Part::First => {
             let l4 = parse::l4(ctx, l3, &transport)?;
-            remember(&key(l3, &transport), &l4);
+            remember(&key(flow, &transport), &l4);
             Ok(l4)
         }
-        Part::Later => recall(&key(l3, &transport), &transport),
+        Part::Later => recall(&key(flow, &transport), &transport),
     }
 }
 
 #[inline(always)]
-fn key(l3: &L3, transport: &Transport) -> FragmentKey {
+fn key(flow: &FlowTuple, transport: &Transport) -> FragmentKey {
     FragmentKey {
-        daddr: l3.daddr,
-        saddr: l3.saddr,
+        daddr: flow.daddr,
+        saddr: flow.saddr,
         id: transport.fragment.id,
         proto: transport.protocol,
-        family: l3.family,
+        family: flow.family,
         reserved: 0,
     }
 }

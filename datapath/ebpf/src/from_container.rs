@@ -17,32 +17,24 @@
 //! | ICMP echo request to the gateway | the answer, out again |
 //! | other | `policy_egress` |
 
-use twinpath_abi::{DeviceEndpoint, Direction, Ifindex, TailCall, TracePoint, TraceReason};
+use twinpath_abi::{DeviceEndpoint, TailCall, TracePoint};
 
 use crate::context::Context as _;
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
-use crate::fate::{self, Fate};
+use crate::fate::Fate;
+use crate::layers::{L2, L3, L4};
 use crate::neighbour::{self, Answer};
-use crate::parse::{self, L2, L3};
+use crate::parse;
 use crate::tc::Tc;
 use crate::wire::ethertype;
-use crate::{endpoint, fragment, icmp, maps};
+use crate::{endpoint, headers, icmp};
 
-/// Decides about a packet; returns the tc action.
+/// Decides about a packet.
 #[inline(always)]
-pub fn run(ctx: &Tc) -> i32 {
-    let mut flow = Flow::UNKNOWN;
-    let fate = decide(ctx, &mut flow);
-    fate::conclude(ctx, &flow, fate, Direction::Egress)
-}
-
-#[inline(always)]
-fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
+pub fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     let unknown = drop_packet!(FromContainer, UnknownSender);
-    let sender = maps::sender(ctx.ifindex()).ok_or(unknown)?;
-    flow.source = sender.lxc_id;
-    flow.src_label = sender.sec_id;
+    let sender = endpoint::sender(ctx, flow).ok_or(unknown)?;
 
     let packet = ctx.pull();
     let l2 = parse::l2(&packet)?;
@@ -56,19 +48,9 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     if l2.ethertype == ethertype::ARP {
         return Ok(answered(ctx, neighbour::arp(ctx, &l2, sender)?));
     }
-    let l3 = parse::l3(&packet, &l2)?.ok_or(drop_packet!(FromContainer, UnsupportedL3))?;
-    flow.family = l3.family;
-    flow.tuple = Some(l3.flow());
-    events::trace(
-        ctx,
-        flow,
-        Trace {
-            point: TracePoint::FromEndpoint,
-            reason: TraceReason::Unknown,
-            report: false,
-            ifindex: Ifindex(0),
-        },
-    );
+    let l3 = parse::l3(&packet, &l2, &mut flow.tuple)?
+        .ok_or(drop_packet!(FromContainer, UnsupportedL3))?;
+    events::trace(ctx, flow, Trace::at(TracePoint::FromEndpoint));
     ask_gateway(ctx, flow, &l2, &l3, sender)
 }
 
@@ -81,15 +63,15 @@ fn ask_gateway(
     l3: &L3,
     sender: &DeviceEndpoint,
 ) -> Result<Fate, Drop> {
-    let l4 = fragment::l4(ctx, l3)?;
-    flow.tuple = Some(l4.flow(l3));
+    let mut l4 = L4::UNKNOWN;
+    headers::transport(ctx, flow, l3, &mut l4)?;
     if neighbour::is_solicitation(&l4) {
-        let answer = neighbour::solicitation(ctx, l2, l3, &l4, sender)?;
+        let answer = neighbour::solicitation(ctx, l2, flow, &l4, sender)?;
         return Ok(answered(ctx, answer));
     }
-    endpoint::check_source(sender, l3)?;
-    if icmp::is_for_gateway(l3, &l4) {
-        icmp::answer(ctx, l2, l3, &l4)?;
+    endpoint::check_source(sender, &flow.tuple)?;
+    if icmp::is_for_gateway(&flow.tuple, &l4) {
+        icmp::answer(ctx, flow, l2, l3, &l4)?;
         return Ok(Fate::Device(ctx.ifindex()));
     }
     Ok(Fate::Program(TailCall::PolicyEgress))

@@ -2,14 +2,18 @@
 
 use twinpath_abi::{Address, Family, Identity};
 
+use crate::apart::{answer, apart};
 use crate::maps;
 
-/// The identity of an address: the world's, as long as nobody has told another.
-#[inline(always)]
-pub fn identity(ip: Address, family: Family) -> Identity {
-    match maps::remote(ip, family) {
-        Some(remote) => remote.sec_identity,
-        None => world(family),
+answer!(Identity);
+
+apart! {
+    /// The identity of an address: the world's, as long as nobody has told another.
+    pub fn identity as ipcache_identity(ip: &Address, family: Family) -> Identity {
+        match maps::remote(*ip, family) {
+            Some(remote) => remote.sec_identity,
+            None => world(family),
+        }
     }
 }
 

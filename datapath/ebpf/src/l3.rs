@@ -3,7 +3,7 @@
 use twinpath_abi::{Address, Family, Protocol};
 
 use crate::drops::{Drop, drop_packet};
-use crate::parse::L3;
+use crate::layers::L3;
 use crate::tc::{Tc, WriteError};
 use crate::wire::at;
 
@@ -42,11 +42,11 @@ impl L3 {
     #[inline(always)]
     pub fn write_hop(&self, ctx: &Tc, ttl: u8) -> Result<(), WriteError> {
         match self.family {
-            Family::V6 => ctx.store(self.offset + at::IPV6_HOP_LIMIT, &[ttl]),
+            Family::V6 => ctx.store(self.at(at::IPV6_HOP_LIMIT), &[ttl]),
             _ => {
                 let (from, to) = (word(self.ttl, self.protocol), word(ttl, self.protocol));
-                ctx.replace_l3_csum(self.offset + at::IPV4_CHECK, from, to)?;
-                ctx.store_balanced(self.offset + at::IPV4_TTL, &[ttl])
+                ctx.replace_l3_csum(self.at(at::IPV4_CHECK), from, to)?;
+                ctx.store_balanced(self.at(at::IPV4_TTL), &[ttl])
             }
         }
     }
@@ -62,12 +62,12 @@ impl L3 {
     ) -> Result<(), WriteError> {
         match self.family {
             Family::V6 => {
-                ctx.store(self.offset + at::IPV6_SRC, saddr.octets_ref())?;
-                ctx.store(self.offset + at::IPV6_DST, daddr.octets_ref())
+                ctx.store(self.at(at::IPV6_SRC), saddr.octets_ref())?;
+                ctx.store(self.at(at::IPV6_DST), daddr.octets_ref())
             }
             _ => {
-                ctx.store(self.offset + at::IPV4_SRC, v4(saddr))?;
-                ctx.store(self.offset + at::IPV4_DST, v4(daddr))
+                ctx.store(self.at(at::IPV4_SRC), v4(saddr))?;
+                ctx.store(self.at(at::IPV4_DST), v4(daddr))
             }
         }
     }

@@ -10,7 +10,7 @@
 //! | `arrival`, `departure` | the paths of packets that come to the node, and of those that its stack sends |
 //! | `context`, `tc` | what XDP and tc have in common; what tc has beyond it, and its helpers |
 //! | `packet`, `wire` | checked access to the packet; the headers as they stand in it |
-//! | `parse`, `fragment`, `headers` | Ethernet, VLAN, IPv4, IPv6, extension and transport headers; those of fragments; all of a packet's |
+//! | `layers`, `parse`, `fragment`, `headers` | what is known of a packet's layers; from Ethernet to the transport headers; those of fragments; all of a packet's |
 //! | `l3` | time to live and addresses of a packet that is sent on |
 //! | `csum`, `atomic` | incremental checksums; additions in shared memory |
 //! | `prefilter` | the CIDR deny list |
@@ -22,6 +22,7 @@
 //! | `admission` | whether a packet may pass an endpoint's end: `conntrack` and `policy` together |
 //! | `fate`, `drops`, `events`, `metrics` | what becomes of a packet, a drop with its reason and place, the events, the counters |
 //! | `maps`, `config`, `seam` | the maps; the load-time constants; the clock |
+//! | `apart` | functions that the verifier looks at by themselves |
 //! | `opaque` | a value hidden from the optimiser, for the verifier's sake |
 #![no_std]
 #![no_main]
@@ -33,6 +34,7 @@
 )]
 
 mod admission;
+mod apart;
 mod arrival;
 mod atomic;
 mod config;
@@ -53,6 +55,7 @@ mod headers;
 mod icmp;
 mod ipcache;
 mod l3;
+mod layers;
 mod maps;
 mod metrics;
 mod neighbour;
@@ -77,71 +80,68 @@ mod entry {
 
     use aya_ebpf::macros::{classifier, xdp};
     use aya_ebpf::programs::{TcContext, XdpContext};
+    use twinpath_abi::Direction::{Egress, Ingress};
 
-    use crate::context::Xdp;
-    use crate::tc::Tc;
-    use crate::{arrival, departure, forward as onwards};
-    use crate::{from_container as sent, xdp_entry as arrived};
-    use crate::{policy_egress as egress, policy_ingress as ingress};
+    use crate::{arrival, departure, fate};
 
     #[xdp]
     pub fn xdp_entry(ctx: XdpContext) -> u32 {
-        arrived::run(&Xdp::new(ctx))
+        crate::xdp_entry::run(ctx.ctx)
     }
 
     #[classifier]
     pub fn from_container(ctx: TcContext) -> i32 {
-        sent::run(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Egress, crate::from_container::decide)
     }
 
     #[classifier]
     pub fn policy_egress(ctx: TcContext) -> i32 {
-        egress::run(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Egress, crate::policy_egress::decide)
     }
 
     #[classifier]
     pub fn policy_ingress(ctx: TcContext) -> i32 {
-        ingress::run(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Ingress, crate::policy_ingress::decide)
     }
 
     #[classifier]
     pub fn forward(ctx: TcContext) -> i32 {
-        onwards::run(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Egress, crate::forward::decide)
     }
 
     #[classifier]
     pub fn to_container(ctx: TcContext) -> i32 {
-        departure::to_container(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Ingress, departure::to_container)
     }
 
     #[classifier]
     pub fn from_netdev(ctx: TcContext) -> i32 {
-        arrival::from_netdev(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Ingress, arrival::from_netdev)
     }
 
     #[classifier]
     pub fn to_netdev(ctx: TcContext) -> i32 {
-        departure::to_netdev(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Egress, departure::to_netdev)
     }
 
     #[classifier]
     pub fn from_host(ctx: TcContext) -> i32 {
-        arrival::from_host(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Egress, arrival::from_host)
     }
 
     #[classifier]
     pub fn to_host(ctx: TcContext) -> i32 {
-        departure::to_host(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Ingress, departure::to_host)
     }
 
     #[classifier]
     pub fn from_overlay(ctx: TcContext) -> i32 {
-        arrival::from_overlay(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Ingress, arrival::from_overlay)
     }
 
     #[classifier]
     pub fn to_overlay(ctx: TcContext) -> i32 {
-        departure::to_overlay(&Tc::new(ctx))
+        fate::of(ctx.skb.skb, Egress, departure::to_overlay)
     }
 
     /// Many helpers may only be called by programs under a licence that the kernel takes as GPL.

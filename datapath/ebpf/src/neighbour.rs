@@ -3,16 +3,19 @@
 
 use core::mem::MaybeUninit;
 
-use twinpath_abi::{Address, DeviceEndpoint, Family, Mac, Protocol};
+use twinpath_abi::{Address, DeviceEndpoint, Family, FlowTuple, Mac, Protocol};
 
+use crate::apart::{apart, small};
 use crate::config;
 use crate::drops::{Drop, drop_packet};
+use crate::events::Flow;
+use crate::layers::{L2, L4};
 use crate::packet::{Header, Source as _};
-use crate::parse::{L2, L3, L4};
 use crate::tc::{Tc, WriteError};
 use crate::wire::{Arp, Ethernet, NeighbourMessage, at, icmp_type};
 
 /// What becomes of a question.
+#[repr(u32)]
 pub enum Answer {
     /// The packet is the answer now.
     Given,
@@ -20,25 +23,28 @@ pub enum Answer {
     NotOurs,
 }
 
-/// Answers a request for the gateway's Ethernet address. Others are the stack's.
-#[inline(never)]
-pub fn arp(ctx: &Tc, l2: &L2, sender: &DeviceEndpoint) -> Result<Answer, Drop> {
-    let mut room = MaybeUninit::uninit();
-    let short = drop_packet!(Neighbour, InvalidPacket);
-    let arp: Header<Arp> = ctx.read(size_of::<Ethernet>(), &mut room).ok_or(short)?;
-    let target = arp.target_ip();
-    let ours = config::gateway(Family::V4).is_some_and(|gateway| gateway == target);
-    if !arp.is_request() || !ours {
-        return Ok(Answer::NotOurs);
+small!(Answer);
+
+apart! {
+    /// Answers a request for the gateway's Ethernet address. Others are the stack's.
+    pub fn arp as neighbour_arp(ctx: &Tc, l2: &L2, sender: &DeviceEndpoint) -> Result<Answer, Drop> {
+        let mut room = MaybeUninit::uninit();
+        let short = drop_packet!(Neighbour, InvalidPacket);
+        let arp: Header<Arp> = ctx.read(size_of::<Ethernet>(), &mut room).ok_or(short)?;
+        let target = arp.target_ip();
+        let ours = config::gateway(Family::V4).is_some_and(|gateway| gateway == target);
+        if !arp.is_request() || !ours {
+            return Ok(Answer::NotOurs);
+        }
+        let reply = Arp::reply(sender.node_mac, target, arp.sender_mac(), arp.sender_ip());
+        let write = || {
+            ctx.store(size_of::<Ethernet>(), &reply)?;
+            ctx.store_balanced(at::ETHERNET_DST, &l2.src.0)?;
+            ctx.store_balanced(at::ETHERNET_SRC, &sender.node_mac.0)
+        };
+        write().map_err(|WriteError| drop_packet!(Neighbour, WriteError))?;
+        Ok(Answer::Given)
     }
-    let reply = Arp::reply(sender.node_mac, target, arp.sender_mac(), arp.sender_ip());
-    let write = || {
-        ctx.store(size_of::<Ethernet>(), &reply)?;
-        ctx.store_balanced(at::ETHERNET_DST, &l2.src.0)?;
-        ctx.store_balanced(at::ETHERNET_SRC, &sender.node_mac.0)
-    };
-    write().map_err(|WriteError| drop_packet!(Neighbour, WriteError))?;
-    Ok(Answer::Given)
 }
 
 /// Whether somebody asks for a neighbour.
@@ -49,28 +55,29 @@ pub fn is_solicitation(l4: &L4) -> bool {
         && l4.icmp_type == icmp_type::V6_NEIGHBOUR_SOLICITATION
 }
 
-/// Answers a solicitation of the gateway. No other neighbour exists, where there is a gateway: whoever asks
-/// for one is told nothing.
-#[inline(never)]
-pub fn solicitation(
-    ctx: &Tc,
-    l2: &L2,
-    l3: &L3,
-    l4: &L4,
-    sender: &DeviceEndpoint,
-) -> Result<Answer, Drop> {
-    let Some(gateway) = config::gateway(Family::V6) else {
-        return Ok(Answer::NotOurs);
-    };
-    let mut room = MaybeUninit::uninit();
-    let short = drop_packet!(Neighbour, InvalidPacket);
-    let asked: Header<NeighbourMessage> = ctx.read(l4.at(0), &mut room).ok_or(short)?;
-    if asked.target() != gateway {
-        return Err(drop_packet!(Neighbour, UnknownTarget));
+apart! {
+    /// Answers a solicitation of the gateway. No other neighbour exists, where there is a gateway: whoever asks
+    /// for one is told nothing.
+    pub fn solicitation as neighbour_solicitation(
+        ctx: &Tc,
+        l2: &L2,
+        flow: &Flow,
+        l4: &L4,
+        sender: &DeviceEndpoint,
+    ) -> Result<Answer, Drop> {
+        let Some(gateway) = config::gateway(Family::V6) else {
+            return Ok(Answer::NotOurs);
+        };
+        let mut room = MaybeUninit::uninit();
+        let short = drop_packet!(Neighbour, InvalidPacket);
+        let asked: Header<NeighbourMessage> = ctx.read(l4.at(0), &mut room).ok_or(short)?;
+        if asked.target() != gateway {
+            return Err(drop_packet!(Neighbour, UnknownTarget));
+        }
+        advertise(ctx, l2, &flow.tuple, l4, &asked, &gateway, sender.node_mac)
+            .map_err(|WriteError| drop_packet!(Neighbour, WriteError))?;
+        Ok(Answer::Given)
     }
-    advertise(ctx, l2, l3, l4, &asked, &gateway, sender.node_mac)
-        .map_err(|WriteError| drop_packet!(Neighbour, WriteError))?;
-    Ok(Answer::Given)
 }
 
 /// Makes the solicitation an advertisement: of the message, the type, the flags and the option with the
@@ -79,7 +86,7 @@ pub fn solicitation(
 fn advertise(
     ctx: &Tc,
     l2: &L2,
-    l3: &L3,
+    flow: &FlowTuple,
     l4: &L4,
     asked: &Header<NeighbourMessage>,
     gateway: &Address,
@@ -94,13 +101,13 @@ fn advertise(
     let to = NeighbourMessage::target_option(mac);
     ctx.replace_l4_bytes(check, &ctx.bytes(option)?, &to)?;
     // The sender's address was the source and is the destination, so it makes no difference.
-    ctx.replace_l4_pseudo(check, l3.daddr.octets_ref(), gateway.octets_ref())?;
+    ctx.replace_l4_pseudo(check, flow.daddr.octets_ref(), gateway.octets_ref())?;
     ctx.store_balanced(l4.at(0), &[kind])?;
     let flags = NeighbourMessage::SOLICITED.to_ne_bytes();
     ctx.store_balanced(l4.at(at::NEIGHBOUR_FLAGS), &flags)?;
     ctx.store_balanced(option, &to)?;
-    ctx.store(l3.offset + at::IPV6_SRC, gateway.octets_ref())?;
-    ctx.store(l3.offset + at::IPV6_DST, l3.saddr.octets_ref())?;
+    ctx.store(usize::from(l2.end) + at::IPV6_SRC, gateway.octets_ref())?;
+    ctx.store(usize::from(l2.end) + at::IPV6_DST, flow.saddr.octets_ref())?;
     ctx.store_balanced(at::ETHERNET_DST, &l2.src.0)?;
     ctx.store_balanced(at::ETHERNET_SRC, &mac.0)
 }

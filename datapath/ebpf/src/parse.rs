@@ -2,9 +2,10 @@
 
 use core::mem::MaybeUninit;
 
-use twinpath_abi::{Address, Family, FlowTuple, Mac, Port, Protocol};
+use twinpath_abi::{Family, FlowTuple, Port, Protocol};
 
 use crate::drops::{Drop, drop_packet};
+use crate::layers::{L2, L3, L4, Transport, is_vlan};
 use crate::packet::{Header, Packet, Source};
 use crate::wire::{
     Ethernet, Extension, Fragment, Icmp, Ipv4, Ipv6, Ports, Tcp, Udp, Vlan, ethertype, extension,
@@ -17,149 +18,6 @@ const MAX_VLAN_TAGS: usize = 2;
 /// How many IPv6 extension headers are looked behind (Cilium's `IPV6_MAX_HEADERS`).
 const MAX_EXTENSIONS: usize = 4;
 
-/// The link layer.
-pub struct L2 {
-    pub header: Header<Ethernet>,
-    pub dst: Mac,
-    pub src: Mac,
-    /// The innermost ethertype. A VLAN's, if there are more tags than we look behind.
-    pub ethertype: u16,
-    /// Where the next header begins.
-    pub end: usize,
-}
-
-/// The network layer.
-#[derive(Clone, Copy)]
-pub struct L3 {
-    pub family: Family,
-    pub saddr: Address,
-    pub daddr: Address,
-    /// IPv4's protocol, or IPv6's first next header.
-    pub protocol: Protocol,
-    pub ttl: u8,
-    /// Where the header begins.
-    pub offset: usize,
-    /// Where the fixed header and IPv4's options end.
-    pub header_end: usize,
-    /// Where the packet ends, by its own length; what follows is padding.
-    pub end: usize,
-    /// Which part of a larger packet this is by IPv4's header.
-    pub fragment: Fragment,
-}
-
-/// Where the transport layer begins.
-#[derive(Clone, Copy)]
-pub struct Transport {
-    pub protocol: Protocol,
-    pub offset: usize,
-    /// Which part of a larger packet this is.
-    pub fragment: Fragment,
-}
-
-/// The transport layer.
-#[derive(Clone, Copy)]
-pub struct L4 {
-    pub protocol: Protocol,
-    /// 0 where the protocol has none; of an ICMP echo request, its identifier.
-    pub sport: Port,
-    /// 0 where the protocol has none; of an ICMP echo reply, its identifier.
-    pub dport: Port,
-    /// The checksum in the packet.
-    pub check: u16,
-    /// Of TCP.
-    pub tcp_flags: u8,
-    /// Of ICMP and ICMPv6.
-    pub icmp_type: u8,
-    /// The header is in this packet, and not in another fragment.
-    pub has_header: bool,
-    /// Where the header begins.
-    pub offset: u32,
-    #[expect(
-        dead_code,
-        reason = "the compiler copies padding, too, which nobody has written"
-    )]
-    pub unused: [u8; 2],
-}
-
-const _: () = assert!(size_of::<L4>() == 16);
-
-impl L2 {
-    /// Whether the frame is for more than one receiver.
-    #[inline(always)]
-    pub fn is_multicast(&self) -> bool {
-        self.dst.0[0] & 1 != 0
-    }
-
-    /// Whether a VLAN tag stands in the frame.
-    #[inline(always)]
-    pub fn is_tagged(&self) -> bool {
-        self.end != size_of::<Ethernet>() || is_vlan(self.ethertype)
-    }
-}
-
-impl L3 {
-    /// The flow as far as the network layer knows it.
-    #[inline(always)]
-    pub fn flow(&self) -> FlowTuple {
-        FlowTuple {
-            saddr: self.saddr,
-            daddr: self.daddr,
-            sport: Port::new(0),
-            dport: Port::new(0),
-            proto: self.protocol,
-        }
-    }
-}
-
-impl L4 {
-    /// Nothing but the protocol.
-    #[inline(always)]
-    pub fn without_header(transport: &Transport) -> Self {
-        Self {
-            protocol: transport.protocol,
-            sport: Port::new(0),
-            dport: Port::new(0),
-            check: 0,
-            tcp_flags: 0,
-            icmp_type: 0,
-            has_header: false,
-            offset: transport.offset as u32,
-            unused: [0; 2],
-        }
-    }
-
-    /// Where the header begins, or what stands there that a helper changes.
-    #[inline(always)]
-    pub fn at(&self, field: usize) -> usize {
-        self.offset as usize + field
-    }
-
-    /// What policies call the port: the receiver's, or the type of an ICMP message.
-    #[inline(always)]
-    pub fn policy_port(&self) -> Port {
-        match self.protocol {
-            Protocol::ICMP | Protocol::ICMPV6 => Port::new(u16::from(self.icmp_type)),
-            _ => self.dport,
-        }
-    }
-
-    /// The flow, with ports.
-    #[inline(always)]
-    pub fn flow(&self, l3: &L3) -> FlowTuple {
-        FlowTuple {
-            sport: self.sport,
-            dport: self.dport,
-            proto: self.protocol,
-            ..l3.flow()
-        }
-    }
-}
-
-#[inline(always)]
-fn is_vlan(ethertype: u16) -> bool {
-    matches!(ethertype, ethertype::VLAN | ethertype::QINQ)
-}
-
 /// Ethernet and its VLAN tags.
 #[inline(always)]
 pub fn l2(packet: &Packet) -> Result<L2, Drop> {
@@ -169,33 +27,33 @@ pub fn l2(packet: &Packet) -> Result<L2, Drop> {
         dst: header.dst(),
         src: header.src(),
         ethertype: header.ethertype(),
-        header,
-        end: size_of::<Ethernet>(),
+        end: size_of::<Ethernet>() as u16,
     };
     for _ in 0..MAX_VLAN_TAGS {
         if !is_vlan(l2.ethertype) {
             break;
         }
         let short = drop_packet!(Parse, InvalidPacket);
-        let vlan: Header<Vlan> = packet.header(l2.end).ok_or(short)?;
+        let vlan: Header<Vlan> = packet.header(usize::from(l2.end)).ok_or(short)?;
         l2.ethertype = vlan.ethertype();
-        l2.end += size_of::<Vlan>();
+        l2.end += size_of::<Vlan>() as u16;
     }
     Ok(l2)
 }
 
-/// IPv4 or IPv6; `None` if it is neither.
+/// IPv4 or IPv6, and its flow as far as the network layer knows it; `None` if it is neither.
 #[inline(always)]
-pub fn l3(packet: &Packet, l2: &L2) -> Result<Option<L3>, Drop> {
+pub fn l3(packet: &Packet, l2: &L2, flow: &mut FlowTuple) -> Result<Option<L3>, Drop> {
     match l2.ethertype {
-        ethertype::IPV4 => ipv4(packet, l2.end).map(Some),
-        ethertype::IPV6 => ipv6(packet, l2.end).map(Some),
+        ethertype::IPV4 => ipv4(packet, l2.end, flow).map(Some),
+        ethertype::IPV6 => ipv6(packet, l2.end, flow).map(Some),
         _ => Ok(None),
     }
 }
 
 #[inline(always)]
-fn ipv4(packet: &Packet, offset: usize) -> Result<L3, Drop> {
+fn ipv4(packet: &Packet, begin: u16, flow: &mut FlowTuple) -> Result<L3, Drop> {
+    let offset = usize::from(begin);
     let short = drop_packet!(Parse, InvalidPacket);
     let ip: Header<Ipv4> = packet.header(offset).ok_or(short)?;
     let header_len = ip.header_len();
@@ -206,41 +64,53 @@ fn ipv4(packet: &Packet, offset: usize) -> Result<L3, Drop> {
     if total_len < header_len || offset + total_len > packet.len() {
         return Err(drop_packet!(Parse, InvalidPacket));
     }
-    Ok(L3 {
-        family: Family::V4,
+    *flow = FlowTuple {
         saddr: ip.src(),
         daddr: ip.dst(),
+        proto: ip.protocol(),
+        family: Family::V4,
+        ..FlowTuple::UNKNOWN
+    };
+    Ok(L3 {
+        family: Family::V4,
         protocol: ip.protocol(),
         ttl: ip.ttl(),
-        offset,
-        header_end: offset + header_len,
-        end: offset + total_len,
+        offset: begin,
+        header_end: begin + header_len as u16,
+        end: (offset + total_len) as u32,
         fragment: ip.fragment(),
+        unused: 0,
     })
 }
 
 #[inline(always)]
-fn ipv6(packet: &Packet, offset: usize) -> Result<L3, Drop> {
+fn ipv6(packet: &Packet, begin: u16, flow: &mut FlowTuple) -> Result<L3, Drop> {
+    let offset = usize::from(begin);
     let short = drop_packet!(Parse, InvalidPacket);
     let ip: Header<Ipv6> = packet.header(offset).ok_or(short)?;
     if ip.version() != 6 {
         return Err(drop_packet!(Parse, InvalidPacket));
     }
-    let header_end = offset + size_of::<Ipv6>();
-    let end = header_end + ip.payload_len();
+    let end = offset + size_of::<Ipv6>() + ip.payload_len();
     if end > packet.len() {
         return Err(drop_packet!(Parse, InvalidPacket));
     }
-    Ok(L3 {
-        family: Family::V6,
+    *flow = FlowTuple {
         saddr: ip.src(),
         daddr: ip.dst(),
+        proto: ip.next_header(),
+        family: Family::V6,
+        ..FlowTuple::UNKNOWN
+    };
+    Ok(L3 {
+        family: Family::V6,
         protocol: ip.next_header(),
         ttl: ip.hop_limit(),
-        offset,
-        header_end,
-        end,
+        offset: begin,
+        header_end: begin + size_of::<Ipv6>() as u16,
+        end: end as u32,
         fragment: Fragment::NONE,
+        unused: 0,
     })
 }
 
@@ -251,7 +121,7 @@ pub fn transport<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
         Family::V6 => extensions(source, l3),
         _ => Ok(Transport {
             protocol: l3.protocol,
-            offset: l3.header_end,
+            offset: usize::from(l3.header_end),
             fragment: l3.fragment,
         }),
     }
@@ -261,7 +131,7 @@ pub fn transport<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
 fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
     let mut transport = Transport {
         protocol: l3.protocol,
-        offset: l3.header_end,
+        offset: usize::from(l3.header_end),
         fragment: Fragment::NONE,
     };
     for _ in 0..MAX_EXTENSIONS {
@@ -276,7 +146,7 @@ fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
             extension::AUTH => (header.len() + 2) * 4,
             _ => (header.len() + 1) * 8,
         };
-        if transport.offset > l3.end {
+        if transport.offset > l3.end() {
             return Err(drop_packet!(Parse, InvalidExtensionHeader));
         }
         if transport.protocol.0 == extension::FRAGMENT {
@@ -326,7 +196,7 @@ fn tcp<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Drop
     let short = drop_packet!(Parse, CtInvalidHeader);
     let tcp: Header<Tcp> = source.read(transport.offset, &mut room).ok_or(short)?;
     let header_len = tcp.header_len();
-    if header_len < size_of::<Tcp>() || transport.offset + header_len > l3.end {
+    if header_len < size_of::<Tcp>() || transport.offset + header_len > l3.end() {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }
     Ok(L4 {
@@ -346,7 +216,7 @@ fn udp<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Drop
     let udp: Header<Udp> = source.read(transport.offset, &mut room).ok_or(short)?;
     let len = udp.len();
     // The length is that of the whole packet, which a fragment does not have.
-    let too_long = transport.fragment.is_whole() && transport.offset + len > l3.end;
+    let too_long = transport.fragment.is_whole() && transport.offset + len > l3.end();
     if len < size_of::<Udp>() || too_long {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }
@@ -379,7 +249,7 @@ fn icmp<S: Source>(source: &S, l3: &L3, transport: &Transport) -> Result<L4, Dro
     let mut room = MaybeUninit::uninit();
     let short = drop_packet!(Parse, CtInvalidHeader);
     let icmp: Header<Icmp> = source.read(transport.offset, &mut room).ok_or(short)?;
-    if transport.offset + size_of::<Icmp>() > l3.end {
+    if transport.offset + size_of::<Icmp>() > l3.end() {
         return Err(drop_packet!(Parse, CtInvalidHeader));
     }
     let (sport, dport) = echo_ports(l3.family, &icmp);

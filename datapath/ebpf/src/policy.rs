@@ -7,34 +7,38 @@ use twinpath_abi::{
     Port,
 };
 
+use crate::apart::plain;
 use crate::config;
+use crate::layers::L4;
 use crate::maps;
-use crate::parse::L4;
 
 /// Bits of protocol and port that an entry counts which has a protocol and no port.
 const PROTOCOL_BITS: u8 = 8;
 
-/// Whose policy is asked, and about whom.
-#[derive(Clone, Copy)]
-pub struct Subject {
-    pub endpoint: EndpointId,
-    /// What the policy denies goes on all the same.
-    pub audit: bool,
-    pub direction: Direction,
-    /// The other end.
-    pub remote: Identity,
+plain! {
+    /// Whose policy is asked, and about whom.
+    pub struct Subject {
+        pub endpoint: EndpointId,
+        /// What the policy denies goes on all the same.
+        pub audit: bool,
+        pub direction: Direction,
+        /// The other end.
+        pub remote: Identity,
+    }
 }
 
-/// What a policy says of a packet.
-#[derive(Clone, Copy)]
-pub struct Verdict {
-    /// Why not.
-    pub denial: Option<DropReason>,
-    /// The port of a proxy; 0 for none.
-    pub proxy_port: Port,
-    pub found: PolicyMatch,
-    pub cookie: u32,
-    pub auth_type: u8,
+plain! {
+    /// What a policy says of a packet.
+    pub struct Verdict {
+        /// Why not.
+        pub denial: Option<DropReason>,
+        pub found: PolicyMatch,
+        /// The port of a proxy; 0 for none.
+        pub proxy_port: Port,
+        pub cookie: u32,
+        pub auth_type: u8,
+        pub unused: [u8; 3],
+    }
 }
 
 impl Subject {
@@ -48,33 +52,37 @@ impl Subject {
 /// Asks the policy.
 #[inline(always)]
 pub fn check(subject: &Subject, l4: &L4) -> Verdict {
-    let find = |identity| {
-        maps::policy(PolicyData::new(
-            subject.endpoint,
-            subject.direction,
-            identity,
-            l4.protocol,
-            l4.policy_port(),
-        ))
-    };
-    let own = find(subject.remote);
+    let own = find(subject, subject.remote, l4);
     if let Some(own) = own
         && denies(own)
     {
         return decide(own, true);
     }
-    match (own, find(Identity::UNKNOWN)) {
+    match (own, find(subject, Identity::UNKNOWN, l4)) {
         (None, None) => Verdict {
             denial: Some(DropReason::PolicyDenied),
-            proxy_port: Port::new(0),
             found: PolicyMatch::None,
+            proxy_port: Port::new(0),
             cookie: 0,
             auth_type: 0,
+            unused: [0; 3],
         },
         (None, Some(any)) => decide(any, false),
         (Some(own), Some(any)) if goes_before(any, own) => decide(any, false),
         (Some(own), _) => decide(own, true),
     }
+}
+
+/// The narrowest entry for an identity.
+#[inline(always)]
+fn find(subject: &Subject, identity: Identity, l4: &L4) -> Option<&'static PolicyEntry> {
+    maps::policy(PolicyData::new(
+        subject.endpoint,
+        subject.direction,
+        identity,
+        l4.protocol,
+        l4.policy_port(),
+    ))
 }
 
 #[inline(always)]
@@ -113,5 +121,6 @@ fn decide(entry: &PolicyEntry, for_identity: bool) -> Verdict {
         found,
         cookie: entry.cookie,
         auth_type: entry.auth_type,
+        unused: [0; 3],
     }
 }

@@ -9,38 +9,29 @@
 //! | to somewhere else | the same; `forward`, if the programs see to the way |
 
 use twinpath_abi::{
-    DebugPoint, DeviceEndpoint, Direction, EndpointFlags, Ifindex, Mark, TailCall, TracePoint,
-    Verdict,
+    DebugPoint, DeviceEndpoint, Direction, EndpointFlags, Mark, TailCall, TracePoint, Verdict,
 };
 
 use crate::admission::{self, Admitted};
-use crate::context::Context as _;
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
-use crate::fate::{self, Fate};
-use crate::parse::L3;
+use crate::fate::Fate;
+use crate::layers::{L3, L4};
 use crate::policy::Subject;
 use crate::tc::{Cb, Delivery, Tc};
-use crate::{config, endpoint, headers, ipcache, maps, metrics};
+use crate::{config, endpoint, headers, ipcache, metrics};
 
-/// Decides about a packet; returns the tc action.
+/// Decides about a packet.
 #[inline(always)]
-pub fn run(ctx: &Tc) -> i32 {
-    let mut flow = Flow::UNKNOWN;
-    let fate = decide(ctx, &mut flow);
-    fate::conclude(ctx, &flow, fate, Direction::Egress)
-}
-
-#[inline(always)]
-fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
+pub fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     let unknown = drop_packet!(PolicyEgress, UnknownSender);
-    let sender = maps::sender(ctx.ifindex()).ok_or(unknown)?;
-    flow.source = sender.lxc_id;
-    flow.src_label = sender.sec_id;
-
-    let l3 = headers::ip(ctx, flow)?.ok_or(drop_packet!(PolicyEgress, UnsupportedL3))?;
-    let l4 = headers::l4(ctx, &l3, flow)?;
-    flow.dst_label = ipcache::identity(l3.daddr, l3.family);
+    let sender = endpoint::sender(ctx, flow).ok_or(unknown)?;
+    let (mut l3, mut l4) = (L3::UNKNOWN, L4::UNKNOWN);
+    if !headers::ip(ctx, flow, &mut l3)? {
+        return Err(drop_packet!(PolicyEgress, UnsupportedL3));
+    }
+    headers::transport(ctx, flow, &l3, &mut l4)?;
+    flow.dst_label = ipcache::identity(&flow.tuple.daddr, l3.family);
 
     let subject = Subject {
         endpoint: sender.lxc_id,
@@ -48,13 +39,13 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         direction: Direction::Egress,
         remote: flow.dst_label,
     };
-    let admitted = admission::admit(ctx, flow, &l3, &l4, &subject, sender.sec_id)?;
-    route(ctx, flow, &l3, &admitted)
+    let admitted = admission::admit(ctx, flow, &l4, &subject)?;
+    route(ctx, flow, &admitted)
 }
 
 /// Where an admitted packet goes.
 #[inline(always)]
-fn route(ctx: &Tc, flow: &mut Flow, l3: &L3, admitted: &Admitted) -> Result<Fate, Drop> {
+fn route(ctx: &Tc, flow: &Flow, admitted: &Admitted) -> Result<Fate, Drop> {
     if admitted.proxy_port.get() != 0 {
         return Ok(to_stack(
             ctx,
@@ -65,7 +56,7 @@ fn route(ctx: &Tc, flow: &mut Flow, l3: &L3, admitted: &Admitted) -> Result<Fate
         ));
     }
     let identity = Mark::identity(flow.src_label);
-    match endpoint::destination(l3) {
+    match endpoint::destination(&flow.tuple) {
         Some(endpoint) if endpoint.flags.has(EndpointFlags::HOST) => {
             Ok(to_stack(ctx, flow, admitted, TracePoint::ToHost, identity))
         }
@@ -93,10 +84,9 @@ fn to_stack(ctx: &Tc, flow: &Flow, admitted: &Admitted, point: TracePoint, mark:
         ctx,
         flow,
         Trace {
-            point,
             reason: admitted.reason,
             report: admitted.report,
-            ifindex: Ifindex(0),
+            ..Trace::at(point)
         },
     );
     events::debug(flow, DebugPoint::ToStack, mark.0, 0, 0);

@@ -13,27 +13,24 @@ use twinpath_abi::{DebugPoint, Direction, EndpointFlags, Identity, Mark, TracePo
 
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
-use crate::fate::{self, Fate};
+use crate::fate::Fate;
+use crate::layers::{L3, L4};
 use crate::policy::Subject;
 use crate::tc::{Cb, Delivery, Tc, WriteError};
 use crate::wire::at;
 use crate::{admission, config, endpoint, headers};
 
-/// Decides about a packet; returns the tc action.
+/// Decides about a packet.
 #[inline(always)]
-pub fn run(ctx: &Tc) -> i32 {
-    let mut flow = Flow::UNKNOWN;
-    let fate = decide(ctx, &mut flow);
-    fate::conclude(ctx, &flow, fate, Direction::Ingress)
-}
-
-#[inline(always)]
-fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
+pub fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     flow.src_label = Identity(ctx.cb(Cb::SourceIdentity));
-    let l3 = headers::ip(ctx, flow)?.ok_or(drop_packet!(PolicyIngress, UnsupportedL3))?;
-    let l4 = headers::l4(ctx, &l3, flow)?;
+    let (mut l3, mut l4) = (L3::UNKNOWN, L4::UNKNOWN);
+    if !headers::ip(ctx, flow, &mut l3)? {
+        return Err(drop_packet!(PolicyIngress, UnsupportedL3));
+    }
+    headers::transport(ctx, flow, &l3, &mut l4)?;
     let gone = drop_packet!(PolicyIngress, Unroutable);
-    let endpoint = endpoint::destination(&l3).ok_or(gone)?;
+    let endpoint = endpoint::destination(&flow.tuple).ok_or(gone)?;
     flow.dst_label = endpoint.sec_id;
     flow.dst_id = endpoint.lxc_id;
 
@@ -43,12 +40,12 @@ fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         direction: Direction::Ingress,
         remote: flow.src_label,
     };
-    let admitted = admission::admit(ctx, flow, &l3, &l4, &subject, flow.src_label)?;
+    let admitted = admission::admit(ctx, flow, &l4, &subject)?;
     let mut trace = Trace {
-        point: TracePoint::ToEndpoint,
         reason: admitted.reason,
         report: admitted.report,
         ifindex: endpoint.ifindex,
+        ..Trace::at(TracePoint::ToEndpoint)
     };
     if admitted.proxy_port.get() != 0 {
         ctx.set_mark(Mark::to_proxy(admitted.proxy_port));

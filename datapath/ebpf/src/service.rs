@@ -3,16 +3,17 @@
 //! The choice is stateless: a hash of the flow into the service's Maglev table, so every node and
 //! every run chooses alike. Replies are the backend's own affair.
 
-use twinpath_abi::{Backend, Family, MAGLEV_SIZE, Protocol, ServiceKey, ServiceValue};
+use twinpath_abi::{Backend, Family, FlowTuple, MAGLEV_SIZE, Protocol, ServiceKey, ServiceValue};
 
 use crate::csum::Difference;
 use crate::drops::{Drop, drop_packet};
 use crate::l3::Hop;
+use crate::layers::{L2, L3, L4};
 use crate::maps;
 use crate::opaque::opaque;
 use crate::packet::{Header, Packet};
-use crate::parse::{self, L2, L3, L4};
-use crate::wire::{Ipv4, Ipv6, Tcp, Udp};
+use crate::parse;
+use crate::wire::{Ethernet, Ipv4, Ipv6, Tcp, Udp};
 
 /// The transport header of a packet that may be for a service; `None` for ICMP, which is for none. What
 /// cannot be read is a drop, if the packet is for a virtual IP.
@@ -34,22 +35,22 @@ pub fn transport(packet: &Packet, l3: &L3) -> Result<Option<L4>, Drop> {
 
 /// The service whose frontend the packet is for.
 #[inline(always)]
-pub fn lookup(l3: &L3, l4: &L4) -> Option<&'static ServiceValue> {
+pub fn lookup(flow: &FlowTuple) -> Option<&'static ServiceValue> {
     maps::service(ServiceKey::from_parts(
-        l3.daddr,
-        l3.family,
-        l4.dport,
-        l4.protocol,
+        flow.daddr,
+        flow.family,
+        flow.dport,
+        flow.proto,
     ))
 }
 
 /// Whether the destination address is a virtual IP, whatever the port.
 #[inline(always)]
-pub fn is_virtual_ip(l3: &L3) -> bool {
+pub fn is_virtual_ip(flow: &FlowTuple) -> bool {
     let any = twinpath_abi::Port::new(0);
     maps::service(ServiceKey::from_parts(
-        l3.daddr,
-        l3.family,
+        flow.daddr,
+        flow.family,
         any,
         Protocol::ANY,
     ))
@@ -75,17 +76,25 @@ pub fn backend(service: &ServiceValue, hash: u32) -> Result<&'static Backend, Dr
 
 /// Rewrites the packet to go to the backend, as a router would send it on.
 #[inline(always)]
-pub fn dnat(packet: &Packet, l2: &L2, l3: &L3, l4: &L4, backend: &Backend) -> Result<(), Drop> {
+pub fn dnat(
+    packet: &Packet,
+    flow: &FlowTuple,
+    l2: &L2,
+    l3: &L3,
+    l4: &L4,
+    backend: &Backend,
+) -> Result<(), Drop> {
     let hop = Hop::after(l3)?;
-    let address = Difference::default().address(l3.daddr, backend.address);
+    let address = Difference::default().address(flow.daddr, backend.address);
     rewrite_l4(packet, l4, address, backend)?;
     rewrite_l3(packet, l3, address, backend, hop)?;
-    l2.header.set_dst(if backend.mac.is_none() {
+    let ethernet: Header<Ethernet> = packet.header(0).ok_or(drop_packet!(Service, WriteError))?;
+    ethernet.set_dst(if backend.mac.is_none() {
         l2.src
     } else {
         backend.mac
     });
-    l2.header.set_src(l2.dst);
+    ethernet.set_src(l2.dst);
     Ok(())
 }
 
@@ -124,14 +133,14 @@ fn rewrite_l3(
     match l3.family {
         Family::V6 => {
             let ip: Header<Ipv6> = packet
-                .header(l3.offset)
+                .header(l3.at(0))
                 .ok_or(drop_packet!(Service, WriteError))?;
             ip.set_dst(to.address);
             ip.set_hop_limit(hop.ttl);
         }
         _ => {
             let ip: Header<Ipv4> = packet
-                .header(l3.offset)
+                .header(l3.at(0))
                 .ok_or(drop_packet!(Service, WriteError))?;
             ip.set_dst(to.address);
             ip.set_ttl(hop.ttl);

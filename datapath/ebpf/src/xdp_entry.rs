@@ -13,18 +13,21 @@
 //! | to a service | destination address and port, MACs and TTL rewritten, out again |
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
+use aya_ebpf::bindings::xdp_md;
 use twinpath_abi::{Direction, Verdict};
 
 use crate::context::{Context, Xdp};
 use crate::drops::{self, Drop};
 use crate::events::Flow;
+use crate::layers::{L2, L3};
 use crate::packet::Packet;
-use crate::parse::{self, L2, L3};
+use crate::parse;
 use crate::{config, metrics, prefilter, service};
 
 /// Decides about a packet; returns the XDP action.
 #[inline(always)]
-pub fn run(ctx: &Xdp) -> u32 {
+pub fn run(ctx: *mut xdp_md) -> u32 {
+    let ctx = &Xdp::of(ctx);
     let mut flow = Flow::UNKNOWN;
     match decide(ctx, &mut flow) {
         Ok(verdict) => {
@@ -45,12 +48,10 @@ pub fn run(ctx: &Xdp) -> u32 {
 fn decide(ctx: &Xdp, flow: &mut Flow) -> Result<Verdict, Drop> {
     let packet = ctx.packet();
     let l2 = parse::l2(&packet)?;
-    let Some(l3) = parse::l3(&packet, &l2)? else {
+    let Some(l3) = parse::l3(&packet, &l2, &mut flow.tuple)? else {
         return Ok(Verdict::Pass);
     };
-    flow.family = l3.family;
-    flow.tuple = Some(l3.flow());
-    prefilter::check(&l3)?;
+    prefilter::check(&flow.tuple)?;
     if l2.is_multicast() {
         return Ok(Verdict::Pass);
     }
@@ -63,15 +64,14 @@ fn balance(packet: &Packet, l2: &L2, l3: &L3, flow: &mut Flow) -> Result<Verdict
     let l4 = match service::transport(packet, l3) {
         Ok(Some(l4)) => l4,
         Ok(None) => return Ok(Verdict::Pass),
-        Err(drop) if service::is_virtual_ip(l3) => return Err(drop),
+        Err(drop) if service::is_virtual_ip(&flow.tuple) => return Err(drop),
         Err(_) => return Ok(Verdict::Pass),
     };
-    let Some(service) = service::lookup(l3, &l4) else {
+    l4.tell(&mut flow.tuple);
+    let Some(service) = service::lookup(&flow.tuple) else {
         return Ok(Verdict::Pass);
     };
-    let tuple = l4.flow(l3);
-    flow.tuple = Some(tuple);
-    let backend = service::backend(service, tuple.hash(config::hash_seed()))?;
-    service::dnat(packet, l2, l3, &l4, backend)?;
+    let backend = service::backend(service, flow.tuple.hash(config::hash_seed()))?;
+    service::dnat(packet, &flow.tuple, l2, l3, &l4, backend)?;
     Ok(Verdict::Transmit)
 }
