@@ -25,6 +25,7 @@ use super::time::Delay;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ScenarioFile {
     /// What the scenario shows, in a sentence or two.
+    #[serde(default)]
     pub description: String,
     /// The first Linux that has what the scenario is about, `6.6`; on an older one the kernel is left out. Any, if left
     /// out.
