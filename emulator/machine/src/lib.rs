@@ -16,6 +16,7 @@ mod load;
 mod machine;
 mod program;
 mod references;
+mod uapi;
 mod variables;
 
 pub use clock::{Clock, Random};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::isa::{Decoded, Insn};
 use crate::object::AttachType;
+use crate::uapi::uapi_enum;
 
 /// A program of a machine, by order of loading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,69 +55,42 @@ pub struct Function {
     pub name: String,
 }
 
-macro_rules! program_types {
-    ($($number:literal $name:ident $text:literal,)*) => {
-        /// The type of a program (`enum bpf_prog_type`).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(missing_docs)]
-        pub enum ProgramType { $($name = $number,)* }
-
-        impl ProgramType {
-            /// The type of that number.
-            pub const fn from_number(number: u32) -> Option<Self> {
-                Some(match number {
-                    $($number => Self::$name,)*
-                    _ => return None,
-                })
-            }
-
-            /// The kernel's name without `BPF_PROG_TYPE_`, in lower case.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-        }
-    };
-}
-
-program_types! {
-    0 Unspecified "unspec",
-    1 SocketFilter "socket_filter",
-    2 Kprobe "kprobe",
-    3 SchedCls "sched_cls",
-    4 SchedAct "sched_act",
-    5 Tracepoint "tracepoint",
-    6 Xdp "xdp",
-    7 PerfEvent "perf_event",
-    8 CgroupSkb "cgroup_skb",
-    9 CgroupSock "cgroup_sock",
-    10 LwtIn "lwt_in",
-    11 LwtOut "lwt_out",
-    12 LwtXmit "lwt_xmit",
-    13 SockOps "sock_ops",
-    14 SkSkb "sk_skb",
-    15 CgroupDevice "cgroup_device",
-    16 SkMsg "sk_msg",
-    17 RawTracepoint "raw_tracepoint",
-    18 CgroupSockAddr "cgroup_sock_addr",
-    19 LwtSeg6Local "lwt_seg6local",
-    20 LircMode2 "lirc_mode2",
-    21 SkReusePort "sk_reuseport",
-    22 FlowDissector "flow_dissector",
-    23 CgroupSysctl "cgroup_sysctl",
-    24 RawTracepointWritable "raw_tracepoint_writable",
-    25 CgroupSockopt "cgroup_sockopt",
-    26 Tracing "tracing",
-    27 StructOps "struct_ops",
-    28 Ext "ext",
-    29 Lsm "lsm",
-    30 SkLookup "sk_lookup",
-    31 Syscall "syscall",
-    32 Netfilter "netfilter",
-}
-
-impl std::fmt::Display for ProgramType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
+uapi_enum! {
+    /// The type of a program (`enum bpf_prog_type`).
+    ProgramType {
+        0 Unspecified "unspec",
+        1 SocketFilter "socket_filter",
+        2 Kprobe "kprobe",
+        3 SchedCls "sched_cls",
+        4 SchedAct "sched_act",
+        5 Tracepoint "tracepoint",
+        6 Xdp "xdp",
+        7 PerfEvent "perf_event",
+        8 CgroupSkb "cgroup_skb",
+        9 CgroupSock "cgroup_sock",
+        10 LwtIn "lwt_in",
+        11 LwtOut "lwt_out",
+        12 LwtXmit "lwt_xmit",
+        13 SockOps "sock_ops",
+        14 SkSkb "sk_skb",
+        15 CgroupDevice "cgroup_device",
+        16 SkMsg "sk_msg",
+        17 RawTracepoint "raw_tracepoint",
+        18 CgroupSockAddr "cgroup_sock_addr",
+        19 LwtSeg6Local "lwt_seg6local",
+        20 LircMode2 "lirc_mode2",
+        21 SkReusePort "sk_reuseport",
+        22 FlowDissector "flow_dissector",
+        23 CgroupSysctl "cgroup_sysctl",
+        24 RawTracepointWritable "raw_tracepoint_writable",
+        25 CgroupSockopt "cgroup_sockopt",
+        26 Tracing "tracing",
+        27 StructOps "struct_ops",
+        28 Ext "ext",
+        29 Lsm "lsm",
+        30 SkLookup "sk_lookup",
+        31 Syscall "syscall",
+        32 Netfilter "netfilter",
     }
 }
 

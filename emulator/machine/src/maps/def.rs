@@ -1,6 +1,6 @@
 //! What a map is made from.
 
-use std::fmt;
+use crate::uapi::uapi_enum;
 
 /// The definition of a map (`union bpf_attr` of `BPF_MAP_CREATE`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,64 +99,43 @@ impl MapFlags {
     }
 }
 
-macro_rules! map_types {
-    ($($number:literal $name:ident $text:literal,)*) => {
-        /// The type of a map (`enum bpf_map_type`).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(missing_docs)]
-        pub enum MapType { $($name = $number,)* }
-
-        impl MapType {
-            /// The type of that number.
-            pub const fn from_number(number: u32) -> Option<Self> {
-                Some(match number {
-                    $($number => Self::$name,)*
-                    _ => return None,
-                })
-            }
-
-            /// The kernel's name without `BPF_MAP_TYPE_`, in lower case.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-        }
-    };
-}
-
-map_types! {
-    1 Hash "hash",
-    2 Array "array",
-    3 ProgArray "prog_array",
-    4 PerfEventArray "perf_event_array",
-    5 PerCpuHash "percpu_hash",
-    6 PerCpuArray "percpu_array",
-    7 StackTrace "stack_trace",
-    8 CgroupArray "cgroup_array",
-    9 LruHash "lru_hash",
-    10 LruPerCpuHash "lru_percpu_hash",
-    11 LpmTrie "lpm_trie",
-    12 ArrayOfMaps "array_of_maps",
-    13 HashOfMaps "hash_of_maps",
-    14 DevMap "devmap",
-    15 SockMap "sockmap",
-    16 CpuMap "cpumap",
-    17 XskMap "xskmap",
-    18 SockHash "sockhash",
-    19 CgroupStorage "cgroup_storage",
-    20 ReusePortSockArray "reuseport_sockarray",
-    21 PerCpuCgroupStorage "percpu_cgroup_storage",
-    22 Queue "queue",
-    23 Stack "stack",
-    24 SkStorage "sk_storage",
-    25 DevMapHash "devmap_hash",
-    26 StructOps "struct_ops",
-    27 RingBuf "ringbuf",
-    28 InodeStorage "inode_storage",
-    29 TaskStorage "task_storage",
-    30 BloomFilter "bloom_filter",
-    31 UserRingBuf "user_ringbuf",
-    32 CgrpStorage "cgrp_storage",
-    33 Arena "arena",
+uapi_enum! {
+    /// The type of a map (`enum bpf_map_type`).
+    MapType {
+        1 Hash "hash",
+        2 Array "array",
+        3 ProgArray "prog_array",
+        4 PerfEventArray "perf_event_array",
+        5 PerCpuHash "percpu_hash",
+        6 PerCpuArray "percpu_array",
+        7 StackTrace "stack_trace",
+        8 CgroupArray "cgroup_array",
+        9 LruHash "lru_hash",
+        10 LruPerCpuHash "lru_percpu_hash",
+        11 LpmTrie "lpm_trie",
+        12 ArrayOfMaps "array_of_maps",
+        13 HashOfMaps "hash_of_maps",
+        14 DevMap "devmap",
+        15 SockMap "sockmap",
+        16 CpuMap "cpumap",
+        17 XskMap "xskmap",
+        18 SockHash "sockhash",
+        19 CgroupStorage "cgroup_storage",
+        20 ReusePortSockArray "reuseport_sockarray",
+        21 PerCpuCgroupStorage "percpu_cgroup_storage",
+        22 Queue "queue",
+        23 Stack "stack",
+        24 SkStorage "sk_storage",
+        25 DevMapHash "devmap_hash",
+        26 StructOps "struct_ops",
+        27 RingBuf "ringbuf",
+        28 InodeStorage "inode_storage",
+        29 TaskStorage "task_storage",
+        30 BloomFilter "bloom_filter",
+        31 UserRingBuf "user_ringbuf",
+        32 CgrpStorage "cgrp_storage",
+        33 Arena "arena",
+    }
 }
 
 impl MapType {
@@ -166,11 +145,5 @@ impl MapType {
             self,
             Self::PerCpuHash | Self::PerCpuArray | Self::LruPerCpuHash | Self::PerCpuCgroupStorage
         )
-    }
-}
-
-impl fmt::Display for MapType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }

@@ -1,94 +1,68 @@
 //! What a section's name says about the programs in it (`section_defs` in `tools/lib/bpf/libbpf.c`).
 
 use crate::program::ProgramType;
+use crate::uapi::uapi_enum;
 
-macro_rules! attach_types {
-    ($($number:literal $name:ident $text:literal,)*) => {
-        /// The place that a program expects to be attached to (`enum bpf_attach_type`).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(missing_docs)]
-        pub enum AttachType { $($name = $number,)* }
-
-        impl AttachType {
-            /// The type of that number.
-            pub const fn from_number(number: u32) -> Option<Self> {
-                Some(match number {
-                    $($number => Self::$name,)*
-                    _ => return None,
-                })
-            }
-
-            /// The kernel's name without `BPF_`, in lower case.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-        }
-    };
-}
-
-attach_types! {
-    0 CgroupInetIngress "cgroup_inet_ingress",
-    1 CgroupInetEgress "cgroup_inet_egress",
-    2 CgroupInetSockCreate "cgroup_inet_sock_create",
-    3 CgroupSockOps "cgroup_sock_ops",
-    4 SkSkbStreamParser "sk_skb_stream_parser",
-    5 SkSkbStreamVerdict "sk_skb_stream_verdict",
-    6 CgroupDevice "cgroup_device",
-    7 SkMsgVerdict "sk_msg_verdict",
-    8 CgroupInet4Bind "cgroup_inet4_bind",
-    9 CgroupInet6Bind "cgroup_inet6_bind",
-    10 CgroupInet4Connect "cgroup_inet4_connect",
-    11 CgroupInet6Connect "cgroup_inet6_connect",
-    12 CgroupInet4PostBind "cgroup_inet4_post_bind",
-    13 CgroupInet6PostBind "cgroup_inet6_post_bind",
-    14 CgroupUdp4Sendmsg "cgroup_udp4_sendmsg",
-    15 CgroupUdp6Sendmsg "cgroup_udp6_sendmsg",
-    16 LircMode2 "lirc_mode2",
-    17 FlowDissector "flow_dissector",
-    18 CgroupSysctl "cgroup_sysctl",
-    19 CgroupUdp4Recvmsg "cgroup_udp4_recvmsg",
-    20 CgroupUdp6Recvmsg "cgroup_udp6_recvmsg",
-    21 CgroupGetsockopt "cgroup_getsockopt",
-    22 CgroupSetsockopt "cgroup_setsockopt",
-    23 TraceRawTp "trace_raw_tp",
-    24 TraceFentry "trace_fentry",
-    25 TraceFexit "trace_fexit",
-    26 ModifyReturn "modify_return",
-    27 LsmMac "lsm_mac",
-    28 TraceIter "trace_iter",
-    29 CgroupInet4Getpeername "cgroup_inet4_getpeername",
-    30 CgroupInet6Getpeername "cgroup_inet6_getpeername",
-    31 CgroupInet4Getsockname "cgroup_inet4_getsockname",
-    32 CgroupInet6Getsockname "cgroup_inet6_getsockname",
-    33 XdpDevmap "xdp_devmap",
-    34 CgroupInetSockRelease "cgroup_inet_sock_release",
-    35 XdpCpumap "xdp_cpumap",
-    36 SkLookup "sk_lookup",
-    37 Xdp "xdp",
-    38 SkSkbVerdict "sk_skb_verdict",
-    39 SkReuseportSelect "sk_reuseport_select",
-    40 SkReuseportSelectOrMigrate "sk_reuseport_select_or_migrate",
-    41 PerfEvent "perf_event",
-    42 TraceKprobeMulti "trace_kprobe_multi",
-    43 LsmCgroup "lsm_cgroup",
-    44 StructOps "struct_ops",
-    45 Netfilter "netfilter",
-    46 TcxIngress "tcx_ingress",
-    47 TcxEgress "tcx_egress",
-    48 TraceUprobeMulti "trace_uprobe_multi",
-    49 CgroupUnixConnect "cgroup_unix_connect",
-    50 CgroupUnixSendmsg "cgroup_unix_sendmsg",
-    51 CgroupUnixRecvmsg "cgroup_unix_recvmsg",
-    52 CgroupUnixGetpeername "cgroup_unix_getpeername",
-    53 CgroupUnixGetsockname "cgroup_unix_getsockname",
-    54 NetkitPrimary "netkit_primary",
-    55 NetkitPeer "netkit_peer",
-    56 TraceKprobeSession "trace_kprobe_session",
-}
-
-impl std::fmt::Display for AttachType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
+uapi_enum! {
+    /// The place that a program expects to be attached to (`enum bpf_attach_type`).
+    AttachType {
+        0 CgroupInetIngress "cgroup_inet_ingress",
+        1 CgroupInetEgress "cgroup_inet_egress",
+        2 CgroupInetSockCreate "cgroup_inet_sock_create",
+        3 CgroupSockOps "cgroup_sock_ops",
+        4 SkSkbStreamParser "sk_skb_stream_parser",
+        5 SkSkbStreamVerdict "sk_skb_stream_verdict",
+        6 CgroupDevice "cgroup_device",
+        7 SkMsgVerdict "sk_msg_verdict",
+        8 CgroupInet4Bind "cgroup_inet4_bind",
+        9 CgroupInet6Bind "cgroup_inet6_bind",
+        10 CgroupInet4Connect "cgroup_inet4_connect",
+        11 CgroupInet6Connect "cgroup_inet6_connect",
+        12 CgroupInet4PostBind "cgroup_inet4_post_bind",
+        13 CgroupInet6PostBind "cgroup_inet6_post_bind",
+        14 CgroupUdp4Sendmsg "cgroup_udp4_sendmsg",
+        15 CgroupUdp6Sendmsg "cgroup_udp6_sendmsg",
+        16 LircMode2 "lirc_mode2",
+        17 FlowDissector "flow_dissector",
+        18 CgroupSysctl "cgroup_sysctl",
+        19 CgroupUdp4Recvmsg "cgroup_udp4_recvmsg",
+        20 CgroupUdp6Recvmsg "cgroup_udp6_recvmsg",
+        21 CgroupGetsockopt "cgroup_getsockopt",
+        22 CgroupSetsockopt "cgroup_setsockopt",
+        23 TraceRawTp "trace_raw_tp",
+        24 TraceFentry "trace_fentry",
+        25 TraceFexit "trace_fexit",
+        26 ModifyReturn "modify_return",
+        27 LsmMac "lsm_mac",
+        28 TraceIter "trace_iter",
+        29 CgroupInet4Getpeername "cgroup_inet4_getpeername",
+        30 CgroupInet6Getpeername "cgroup_inet6_getpeername",
+        31 CgroupInet4Getsockname "cgroup_inet4_getsockname",
+        32 CgroupInet6Getsockname "cgroup_inet6_getsockname",
+        33 XdpDevmap "xdp_devmap",
+        34 CgroupInetSockRelease "cgroup_inet_sock_release",
+        35 XdpCpumap "xdp_cpumap",
+        36 SkLookup "sk_lookup",
+        37 Xdp "xdp",
+        38 SkSkbVerdict "sk_skb_verdict",
+        39 SkReuseportSelect "sk_reuseport_select",
+        40 SkReuseportSelectOrMigrate "sk_reuseport_select_or_migrate",
+        41 PerfEvent "perf_event",
+        42 TraceKprobeMulti "trace_kprobe_multi",
+        43 LsmCgroup "lsm_cgroup",
+        44 StructOps "struct_ops",
+        45 Netfilter "netfilter",
+        46 TcxIngress "tcx_ingress",
+        47 TcxEgress "tcx_egress",
+        48 TraceUprobeMulti "trace_uprobe_multi",
+        49 CgroupUnixConnect "cgroup_unix_connect",
+        50 CgroupUnixSendmsg "cgroup_unix_sendmsg",
+        51 CgroupUnixRecvmsg "cgroup_unix_recvmsg",
+        52 CgroupUnixGetpeername "cgroup_unix_getpeername",
+        53 CgroupUnixGetsockname "cgroup_unix_getsockname",
+        54 NetkitPrimary "netkit_primary",
+        55 NetkitPeer "netkit_peer",
+        56 TraceKprobeSession "trace_kprobe_session",
     }
 }
 
