@@ -8,3 +8,4 @@ mod maps;
 mod nodes;
 mod oracle;
 mod random;
+mod spoilt;

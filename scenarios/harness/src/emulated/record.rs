@@ -26,11 +26,16 @@ impl Emulation {
             .iter()
             .map(|hop| self.hop(hop, journey))
             .collect::<Result<_, _>>()?;
-        let mut ends = journey
-            .ends
-            .iter()
-            .filter_map(|end| self.end(end, journey).transpose())
-            .collect::<Result<_, _>>()?;
+        let recorded = |waiting: bool| {
+            let ends = journey.ends.iter();
+            let ends = ends.filter(move |end| (end.kind == EndKind::Waiting) == waiting);
+            ends.filter_map(|end| self.end(end, journey).transpose())
+        };
+        let mut ends: Vec<End> = recorded(false).collect::<Result<_, _>>()?;
+        // Of a packet that waits for a neighbour, what is seen is the question for that; if it is not, the packet is gone.
+        if ends.is_empty() {
+            ends = recorded(true).collect::<Result<_, _>>()?;
+        }
         let intakes = journey
             .intakes
             .iter()
@@ -97,7 +102,7 @@ impl Emulation {
             EndKind::Dropped(reason) => reason,
             // That the stack took it is known already.
             EndKind::Stack | EndKind::Swallowed => return Ok(None),
-            // Seen from outside it is gone, too, until the neighbour answers.
+            // Until the neighbour answers.
             EndKind::Waiting => DropReason::NoNeighbour,
         };
         let Some(site) = end.met else {

@@ -18,6 +18,8 @@ const DIGITS: usize = 6;
 struct Network {
     way: Way,
     gateway: bool,
+    /// It has a device between its stack and the pods.
+    host: bool,
     redirect_peer: bool,
     audit: bool,
     trace: bool,
@@ -48,6 +50,8 @@ struct Sent {
     kind: Kind,
     clauses: &'static str,
     spoofed: bool,
+    /// What happens before.
+    before: &'static str,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,18 +104,19 @@ fn network() -> impl Strategy<Value = Network> {
         Way::Overlay,
     ]);
     let rules = prop::collection::vec(rule(), 0..6);
-    let flags = [any::<bool>(), any::<bool>(), any::<bool>()];
+    let flags = [any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()];
     let audit = prop::bool::weighted(0.1);
-    (way, flags, audit, rules).prop_map(|(way, [gateway, redirect_peer, trace], audit, rules)| {
-        Network {
+    (way, flags, audit, rules).prop_map(
+        |(way, [gateway, host, redirect_peer, trace], audit, rules)| Network {
             way,
             gateway,
+            host,
             redirect_peer,
             audit,
             trace,
             rules,
-        }
-    })
+        },
+    )
 }
 
 /// An entry of some endpoint's policy.
@@ -173,16 +178,24 @@ fn sent() -> impl Strategy<Value = Sent> {
         ]),
     ];
     let spoofed = prop::bool::weighted(0.05);
-    (from, any::<bool>(), to, kind, clauses, spoofed).prop_map(
-        |(from, v6, to, kind, clauses, spoofed)| Sent {
+    let before = prop_oneof![
+        12 => Just(""),
+        1 => Just("after = \"61s\"\n"),
+        1 => Just("after = \"7h\"\n"),
+        1 => Just("collect = true\n\n[[step]]\n"),
+    ];
+    let what = (kind, clauses, spoofed, before);
+    (from, any::<bool>(), to, what).prop_map(|(from, v6, to, (kind, clauses, spoofed, before))| {
+        Sent {
             from,
             v6,
             to,
             kind,
             clauses,
             spoofed,
-        },
-    )
+            before,
+        }
+    })
 }
 
 fn text(network: &Network, packets: &[Sent]) -> String {
@@ -212,13 +225,16 @@ fn text(network: &Network, packets: &[Sent]) -> String {
         }
         _ => "",
     };
-    let nodes = if alone { 1 } else { 2 };
+    let (nodes, host) = (if alone { 1 } else { 2 }, network.host);
     let _ = write!(
         text,
-        "[topology]\nnodes = {nodes}\npods = 2\n{overlay}{PROGRAMS}"
+        "[topology]\nnodes = {nodes}\npods = 2\nhost = {host}\n{overlay}{PROGRAMS}"
     );
     if network.way == Way::Overlay {
         text += "overlay = { tc-ingress = \"from_overlay\", tc-egress = \"to_overlay\" }\n";
+    }
+    if host {
+        text += "host = { tc-egress = \"from_host\" }\nnet = { tc-ingress = \"to_host\" }\n";
     }
     for pod in 0..2 * nodes {
         text += &endpoint(pod);
@@ -313,7 +329,8 @@ fn step(sent: &Sent, alone: bool, number: usize) -> String {
         To::Service => either(v6, ["192.0.2.80", "2001:db8:1::80"]),
     };
     let packet = packet(sent, &source, &destination, number);
-    format!("[[step]]\n{arrival}\nsend = '{packet}'\n")
+    let before = sent.before;
+    format!("[[step]]\n{before}{arrival}\nsend = '{packet}'\n")
 }
 
 fn packet(sent: &Sent, source: &str, destination: &str, number: usize) -> String {

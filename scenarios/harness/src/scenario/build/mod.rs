@@ -3,6 +3,7 @@
 mod calls;
 mod changes;
 mod datapath;
+mod expectations;
 mod fields;
 mod manifests;
 mod maps;
