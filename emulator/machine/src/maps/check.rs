@@ -294,8 +294,9 @@ fn socket_storage(def: &MapDef) -> Result<(), Refusal> {
     refuse(large, Errno::E2BIG, "the value is too large")
 }
 
-/// `BPF_LOCAL_STORAGE_MAX_VALUE_SIZE`
-const MAX_LOCAL_VALUE: u32 = 65_472;
+/// `BPF_LOCAL_STORAGE_MAX_VALUE_SIZE`: a value and its `struct bpf_local_storage_elem` of 128 bytes have a length of
+/// 16 bits.
+const MAX_LOCAL_VALUE: u32 = 65_407;
 
 fn cgroup_storage(def: &MapDef) -> Result<(), Refusal> {
     let key = def.key_size != 8 && def.key_size != 16;
@@ -325,16 +326,17 @@ fn lock(def: &MapDef) -> Result<(), Refusal> {
         def.kind,
         T::Hash | T::Array | T::CgroupStorage | T::SkStorage
     );
+    // Those of devices are made read-only for programs.
+    let devices = matches!(def.kind, T::DevMap | T::DevMapHash);
+    refuse(
+        devices || def.flags.0 & PROGRAMS != 0,
+        Errno::EACCES,
+        "a bpf_spin_lock that programs may not read and write",
+    )?;
     refuse(
         !allowed,
         Errno::EOPNOTSUPP,
         "values of this type have no bpf_spin_lock",
-    )?;
-    let access = def.flags.0 & PROGRAMS != 0;
-    refuse(
-        access,
-        Errno::EACCES,
-        "a bpf_spin_lock that programs may not read and write",
     )?;
     let inside =
         lock.is_multiple_of(4) && lock.checked_add(4).is_some_and(|end| end <= def.value_size);

@@ -77,8 +77,8 @@ fn size() -> impl Strategy<Value = u32> {
         1 => Just(4097),
         1 => Just(32_768),
         1 => Just(32_769),
-        1 => Just(65_472),
-        1 => Just(65_473),
+        1 => Just(65_407),
+        1 => Just(65_408),
         1 => Just((1 << 22) - 48),
         1 => Just((1 << 22) - 300),
         1 => Just(1 << 22),
@@ -97,11 +97,16 @@ pub fn def() -> impl Strategy<Value = MapDef> {
     let inner = prop::sample::select(TYPES.to_vec());
     (kind, size(), size(), entries(), flags(), extra, lock, inner).prop_map(
         |(kind, key, value, entries, flags, extra, lock, inner)| {
-            // Large values are for the limits, not to fill the machine.
-            let entries = if value > 65_536 {
+            // Large keys and values are for the limits, not to fill the machine.
+            let entries = if key.max(value) > 65_536 {
                 entries.min(2)
             } else {
                 entries
+            };
+            // The kernel ends at the CPUs that it was built for.
+            let entries = match kind {
+                MapType::CpuMap => entries.min(3),
+                _ => entries,
             };
             let mut def = MapDef::new(kind, key, value, entries);
             def.flags = MapFlags(flags);
