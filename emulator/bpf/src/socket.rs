@@ -233,6 +233,32 @@ impl Socket {
         check(unsafe { libc::shutdown(self.0.as_raw_fd(), how) }).map(|_| ())
     }
 
+    /// Waits until the other end has acknowledged that this one sends no more, which it puts off for up to 40 ms
+    /// (`tcp_send_delayed_ack`); a second at most. The socket is in `TCP_FIN_WAIT1` until then.
+    pub fn wait_for_end(&self) {
+        const FIN_WAIT1: u8 = 4;
+        let start = std::time::Instant::now();
+        while self.tcp_state() == Some(FIN_WAIT1) && start.elapsed().as_secs() == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
+    /// The state of a TCP socket, the first byte of `struct tcp_info`.
+    fn tcp_state(&self) -> Option<u8> {
+        let (mut state, mut len) = (0u8, 1);
+        // SAFETY: `len` is the size of `state`, and both outlive the call.
+        let done = check(unsafe {
+            libc::getsockopt(
+                self.0.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                (&raw mut state).cast(),
+                &raw mut len,
+            )
+        });
+        done.is_ok().then_some(state)
+    }
+
     /// `getsockname()`
     ///
     /// # Errors

@@ -201,7 +201,12 @@ pub fn kernel_step(sockets: &mut BTreeMap<Slot, Socket>, ports: &mut Ports, step
         Step::Receive(_) => done(socket.receive(), |(from, bytes)| {
             show_received(from, &bytes, ports)
         }),
-        Step::Shutdown(_, how) => done(socket.shutdown(how as i32), |()| "done".to_owned()),
+        Step::Shutdown(_, how) => {
+            let shut = socket.shutdown(how as i32);
+            // In the emulator the other end acknowledges at once.
+            socket.wait_for_end();
+            done(shut, |()| "done".to_owned())
+        }
         Step::LocalName(_) => done(socket.local_name(), |name| ports.show_address(name)),
         Step::PeerName(_) => done(socket.peer_name(), |name| ports.show_address(name)),
         Step::Accept(_, to) => match socket.accept() {

@@ -132,7 +132,11 @@ impl Sockets {
                 received: Some(bytes),
                 ..done(())
             }),
-            SocketCall::Shutdown(how) => socket.shutdown(*how as i32).map(done),
+            SocketCall::Shutdown(how) => {
+                let shut = socket.shutdown(*how as i32);
+                socket.wait_for_end();
+                shut.map(done)
+            }
             SocketCall::LocalName => socket.local_name().map(told),
             SocketCall::PeerName => socket.peer_name().map(told),
             SocketCall::Close => {
