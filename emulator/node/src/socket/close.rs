@@ -130,6 +130,7 @@ impl SocketCalls<'_> {
     /// `EBADF`, or the fault of a program.
     pub fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        self.refuse_end(id)?;
         let hook = AttachType::CgroupInetSockRelease;
         let asked = self.run_cgroup(id, hook, None);
         self.machine.maps.unlink_socket(id);

@@ -63,10 +63,11 @@ impl SocketCalls<'_> {
     /// ends a connection, or stops listening (`tcp_disconnect`).
     ///
     /// # Errors
-    /// `EBADF`
+    /// `EBADF`, or that programs would meet a segment.
     pub fn disconnect(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.protocol != Protocol::Udp {
+            self.refuse_end(id)?;
             self.disconnect_tcp(id);
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use twinpath_machine::{AttachType, Errno, SocketId};
 
 use super::calls::SocketCalls;
-use super::filter::Passage;
+use super::filter::{Marks, Passage};
 use super::lookup::Query;
 use super::namespace::AddressType;
 use super::socket::{Datagram, Socket};
@@ -50,6 +50,7 @@ impl SocketCalls<'_> {
         if socket.protocol != Protocol::Udp {
             return Err(Errno::EOPNOTSUPP.into());
         }
+        let marks = Marks::of(socket);
         self.autobind(id)?;
         let way = self.way(id, to, bytes.len() > MAX_LEN)?;
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
@@ -68,8 +69,8 @@ impl SocketCalls<'_> {
         };
         if sent.local {
             let hook = AttachType::CgroupInetEgress;
-            match self.filter(id, hook, (sent.from, sent.to), id, bytes)? {
-                Passage::Goes => sent.received_by = self.deliver(id, &sent, bytes)?,
+            match self.filter(id, hook, (sent.from, sent.to), marks, bytes)? {
+                Passage::Goes => sent.received_by = self.deliver(id, &sent, marks, bytes)?,
                 Passage::Lost(Some(errno)) => return Err(errno.into()),
                 Passage::Lost(None) => {}
             }
@@ -198,6 +199,7 @@ impl SocketCalls<'_> {
         &mut self,
         sender: SocketId,
         sent: &Sent,
+        marks: Marks,
         bytes: &[u8],
     ) -> Result<Option<SocketId>, SocketError> {
         let socket = self.net.sockets.get(sender).ok_or(Errno::EBADF)?;
@@ -210,7 +212,7 @@ impl SocketCalls<'_> {
             return Ok(None);
         };
         let hook = AttachType::CgroupInetIngress;
-        let passage = self.filter(found, hook, (sent.from, sent.to), sender, bytes)?;
+        let passage = self.filter(found, hook, (sent.from, sent.to), marks, bytes)?;
         if passage != Passage::Goes {
             return Ok(None);
         }

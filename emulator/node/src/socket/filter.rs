@@ -12,7 +12,8 @@ use super::calls::SocketCalls;
 use super::cgroup::Attached;
 use super::hook::Recorded;
 use super::pointer::View;
-use super::types::SocketError;
+use super::socket::Socket;
+use super::types::{Protocol, SocketError, State};
 use crate::context;
 use crate::net::Subject;
 use crate::packet::{Checksum, EtherType, Frame, Owner, Skb, Sum};
@@ -21,6 +22,29 @@ use crate::types::Ifindex;
 /// Bytes before a packet.
 const HEADROOM: u32 = 64;
 const UDP: u8 = 17;
+
+/// What a datagram takes of its socket when the call begins, before programs are asked (`ipcm_init_sk`,
+/// `ipcm6_init_sk`).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Marks {
+    sender: SocketId,
+    mark: u32,
+    priority: u32,
+    tos: u8,
+    class: u8,
+}
+
+impl Marks {
+    pub(super) fn of(socket: &Socket) -> Self {
+        Self {
+            sender: socket.id,
+            mark: socket.options.mark,
+            priority: socket.options.priority,
+            tos: socket.options.tos,
+            class: socket.options.traffic_class,
+        }
+    }
+}
 
 /// What programs make of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +74,39 @@ impl SocketCalls<'_> {
         }
     }
 
+    /// The same for segments between a socket and the other end of its connection.
+    pub(super) fn refuse_segments(&self, id: SocketId) -> Result<(), SocketError> {
+        let peer = self.net.sockets.get(id).and_then(|socket| socket.peer);
+        let mut ends = std::iter::once(id).chain(peer);
+        ends.try_for_each(|id| self.refuse_filters(id, "a segment of TCP"))
+    }
+
+    /// The same for what the end of a socket sends: the end of the connection, or a reset.
+    pub(super) fn refuse_end(&self, id: SocketId) -> Result<(), SocketError> {
+        let socket = self.net.sockets.get(id);
+        let Some(socket) = socket.filter(|socket| socket.protocol == Protocol::Tcp) else {
+            return Ok(());
+        };
+        match socket.state {
+            State::Established | State::SynReceived | State::CloseWait => self.refuse_segments(id),
+            State::FinWait1 | State::FinWait2 if !socket.stream.is_empty() => {
+                self.refuse_segments(id)
+            }
+            State::Listen => {
+                let mut waiting = socket.accepted.iter();
+                waiting.try_for_each(|child| self.refuse_segments(*child))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the programs of a socket's cgroup about a datagram that it sends or gets.
     pub(super) fn filter(
         &mut self,
         id: SocketId,
         hook: AttachType,
         (from, to): (SocketAddr, SocketAddr),
-        sender: SocketId,
+        marks: Marks,
         bytes: &[u8],
     ) -> Result<Passage, SocketError> {
         let Some(socket) = self.net.sockets.get(id) else {
@@ -70,7 +120,7 @@ impl SocketCalls<'_> {
         if programs.is_empty() {
             return Ok(Passage::Goes);
         }
-        let mut skb = self.datagram(sender, (from, to), bytes)?;
+        let mut skb = self.datagram(marks, (from, to), bytes)?;
         let memory = &mut self.machine.memory;
         let Some(socket) = self.net.sockets.get(id) else {
             return Ok(Passage::Goes);
@@ -131,19 +181,18 @@ impl SocketCalls<'_> {
     /// The packet of a datagram on the loopback device.
     fn datagram(
         &mut self,
-        sender: SocketId,
+        marks: Marks,
         (from, to): (SocketAddr, SocketAddr),
         payload: &[u8],
     ) -> Result<Skb, SocketError> {
-        let socket = self.net.sockets.get(sender).ok_or(Errno::EBADF)?;
-        let (node, mark, priority) = (socket.node(), socket.options.mark, socket.options.priority);
-        let (tos, class) = (socket.options.tos, socket.options.traffic_class);
+        let socket = self.net.sockets.get(marks.sender).ok_or(Errno::EBADF)?;
+        let node = socket.node();
         let device = self.net.find(node, Ifindex::LOOPBACK.get());
         let device = device.ok_or(Errno::ENODEV)?;
         let len = 8 + payload.len();
         let (mut packet, pseudo, protocol) = match (from.ip(), to.ip()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => ipv4(from, to, tos, len),
-            (IpAddr::V6(from), IpAddr::V6(to)) => ipv6(from, to, class, len),
+            (IpAddr::V4(from), IpAddr::V4(to)) => ipv4(from, to, marks.tos, len),
+            (IpAddr::V6(from), IpAddr::V6(to)) => ipv6(from, to, marks.class, len),
             _ => return Err(Errno::EINVAL.into()),
         };
         let header = packet.len() as u32;
@@ -158,7 +207,7 @@ impl SocketCalls<'_> {
         let start = skb.network_header + header;
         skb.transport_header = Some(start);
         skb.checksum = Checksum::Partial { start, offset: 6 };
-        (skb.protocol, skb.mark, skb.priority) = (protocol, mark, priority);
+        (skb.protocol, skb.mark, skb.priority) = (protocol, marks.mark, marks.priority);
         skb.at_ingress = false;
         self.net.place(&mut skb, device);
         Ok(skb)

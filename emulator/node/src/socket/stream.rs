@@ -49,7 +49,7 @@ impl SocketCalls<'_> {
         if socket.protocol != Protocol::Tcp {
             return Err(Errno::EOPNOTSUPP.into());
         }
-        self.refuse_filters(id, "a segment of TCP")?;
+        self.refuse_segments(id)?;
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         match socket.state {
             State::Established | State::CloseWait => {}
@@ -128,6 +128,10 @@ impl SocketCalls<'_> {
     /// # Errors
     /// `ENOTCONN` when the socket is not connected.
     pub fn shutdown(&mut self, id: SocketId, how: Shutdown) -> Result<(), SocketError> {
+        if how.send() || self.net.sockets.get(id).map(|socket| socket.state) == Some(State::Listen)
+        {
+            self.refuse_end(id)?;
+        }
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.phase == Phase::Connecting {
             socket.phase = match socket.state {

@@ -177,6 +177,31 @@ pub fn filters() -> Vec<(&'static str, Script)> {
         cases.push((name, Script::new(vec![sees(out, parts)], steps.clone())));
         cases.push((name, Script::new(vec![sees(into, parts)], steps)));
     }
+    // What a program sets while a datagram is on its way is for the next one.
+    for (hook, sets, steps, parts) in [
+        (
+            A::CgroupUdp4Sendmsg,
+            [(1, 12, 5), (1, 36, 9), (0, 1, 0x10)],
+            v4(),
+            V4_PARTS,
+        ),
+        (
+            A::CgroupUdp6Sendmsg,
+            [(1, 12, 5), (1, 36, 9), (41, 67, 0x20)],
+            v6(),
+            V6_PARTS,
+        ),
+    ] {
+        for (level, name, value) in sets {
+            let setter = Recorder::new(hook).does(Action::Set(level, name, value));
+            let programs = vec![setter, sees(out, parts)];
+            let twice = steps.iter().chain(&steps[2..]).copied().collect();
+            cases.push((
+                "filter: options set meanwhile",
+                Script::new(programs, twice),
+            ));
+        }
+    }
     for program in [
         Recorder::new(out),
         Recorder::new(into),

@@ -8,6 +8,8 @@ use twinpath_node::Family::{V4, V6};
 use twinpath_node::Protocol::{Tcp, Udp};
 use twinpath_node::{Family, Protocol, Shutdown};
 
+use super::asm::Width;
+use super::hooks::{Field, Kind};
 use super::place::{Cgroup, in_namespace, skip};
 use super::recorder::{Action, Recorder};
 use super::script::{Script, Setting, Slot, Step};
@@ -214,6 +216,9 @@ impl Generator {
         for _ in 0..self.below(3) {
             recorder = recorder.does(self.helper(hook, family));
         }
+        for _ in 0..if sock_addr { self.below(4) } else { 0 } {
+            recorder = recorder.does(self.narrow(hook));
+        }
         let always = name.contains("recvmsg") || name.contains("name");
         if !always && self.chance(5) {
             // Linux 6.18 takes a positive number at `socket()` for success, has no socket, and crashes at
@@ -234,6 +239,38 @@ impl Generator {
 }
 
 impl Generator {
+    /// A read of a part of a field, or of two words of an address at once.
+    fn narrow(&mut self, hook: A) -> Action {
+        let ports_of_callers =
+            !hook.to_string().contains("recvmsg") && !hook.to_string().contains("name");
+        let fields = super::hooks::context(hook);
+        let may_be_read = |field: &&Field| match field.kind {
+            Kind::Ip4 | Kind::Word => true,
+            // Others are drawn by the kernel.
+            Kind::NetworkPort => ports_of_callers,
+            _ => false,
+        };
+        let fields: Vec<Field> = fields.iter().filter(may_be_read).copied().collect();
+        let field = self.pick(&fields);
+        match self.below(4) {
+            0 => Action::Read(Width::B, field.offset + self.below(4) as i16),
+            1 => Action::Read(Width::H, field.offset + 2 * self.below(2) as i16),
+            2 if field.kind == Kind::Word && field.offset % 8 == 0 && field.offset != 56 => {
+                Action::Read(Width::D, field.offset)
+            }
+            2 => Action::Read(Width::W, field.offset),
+            _ if self.chance(3) => {
+                // Of these the kernel gives the first bytes alone.
+                let width = self.pick(&[Width::B, Width::H]);
+                Action::ReadSocket(width, self.pick(SOCKET_NUMBERS))
+            }
+            _ => match (self.pick(SOCKET_ADDRESSES), self.chance(2)) {
+                (word, true) => Action::ReadSocket(Width::B, word + self.below(4) as i16),
+                (word, false) => Action::ReadSocket(Width::H, word + 2 * self.below(2) as i16),
+            },
+        }
+    }
+
     /// Programs that are told of TCP sockets, in some scripts.
     fn callbacks(&mut self) -> Vec<Recorder> {
         let number = if self.chance(3) { 1 + self.below(2) } else { 0 };
@@ -311,6 +348,9 @@ const OPTIONS: &[(i32, i32)] = &[
     (2, 1),
 ];
 const VALUES: &[i32] = &[0, 1, 2, 3, 10, 11, 100, 300, 5000, 70_000, -1, i32::MAX];
+/// What of `struct bpf_sock` can be read in parts: family, type, protocol, state; and the words of addresses.
+const SOCKET_NUMBERS: &[i16] = &[4, 8, 12, 72];
+const SOCKET_ADDRESSES: &[i16] = &[24, 28, 32, 36, 40, 52, 56, 60, 64, 68];
 const LOOKUPS: &[HelperId] = &[
     HelperId::SK_LOOKUP_TCP,
     HelperId::SK_LOOKUP_UDP,
