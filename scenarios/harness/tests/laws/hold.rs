@@ -105,11 +105,13 @@ fn check(plan: &Plan, recording: &Recording, counts: &mut Counts) -> Result<(), 
 }
 
 /// The packet as it was behind each program, and whatever came out. What a stack answers may lack its checksum until it
-/// leaves.
+/// leaves, and also where an error quotes it.
 fn frames(journey: &Journey) -> impl Iterator<Item = &[u8]> {
+    let of_packet = |frame: &&[u8]| traffic::token(frame).is_some();
     let hops = journey.hops.iter().map(|hop| hop.bytes.as_slice());
-    let hops = hops.filter(|frame| traffic::token(frame).is_some());
-    hops.chain(journey.ends.iter().filter_map(End::bytes))
+    let ends = journey.ends.iter().filter_map(End::bytes);
+    let ends = ends.filter(move |frame| of_packet(frame) || !is_error(frame));
+    hops.filter(of_packet).chain(ends)
 }
 
 /// A journey in words.
