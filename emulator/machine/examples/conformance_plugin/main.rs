@@ -11,6 +11,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It is a command.
 
 #[cfg(test)]
+#[path = "../../tests/isa/asm.rs"]
+#[allow(dead_code)] // The tests of the instruction set use all of it.
+mod asm;
+#[cfg(test)]
 mod tests;
 
 use std::io::Read;

@@ -1,6 +1,8 @@
 //! The protocol: what runners give and what they read.
 #![allow(clippy::unwrap_used)] // A test that cannot set itself up has failed.
 
+mod edges;
+
 use super::{Options, run};
 
 /// r0 = 1; exit
