@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
-use etherparse::{SlicedPacket, TransportSlice};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use twinpath::arm::Arm;
-use twinpath::plan::{NodeName, Plan, StimulusKind};
+use twinpath::plan::{DeviceName, NodeName, Plan, StimulusKind};
 use twinpath::recording::{End, Hop, Journey, Recording};
 use twinpath::report::{self, TextOptions};
 use twinpath::runner::{self, Status};
@@ -26,6 +27,8 @@ struct Counts {
     left: usize,
     dropped: usize,
     checksums: usize,
+    /// Of the world, to what pods have sent it.
+    answers: usize,
 }
 
 /// Drops by node, reason and device.
@@ -51,6 +54,7 @@ pub fn hold(networks: u32, arms: &[Arm], shrinking: u32) -> String {
     result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let counts = counts.into_inner();
     assert!(counts.left > 0 && counts.dropped > 0 && counts.checksums > 0);
+    assert!(counts.answers > 0);
     format!("{counts:?} of seed {seed}")
 }
 
@@ -77,31 +81,119 @@ fn run(text: &str, arms: &[Arm], counts: &mut Counts) -> Result<(), TestCaseErro
 fn check(plan: &Plan, recording: &Recording, counts: &mut Counts) -> Result<(), TestCaseError> {
     let mut told = Drops::new();
     for (stimulus, journey) in plan.stimuli.iter().zip(&recording.journeys) {
-        let StimulusKind::Frame { bytes, .. } = &stimulus.kind else {
+        let StimulusKind::Frame { bytes, device, .. } = &stimulus.kind else {
             continue;
         };
-        let place = || format!("{}\n{}", report::arrival(stimulus), tale(journey));
-        counts.packets += 1;
-        counts.hops += journey.hops.len();
-        let dropped = tell(journey, &mut told);
-        counts.dropped += dropped;
-        let verdicts = journey.hops.iter().filter(|hop| drops(hop)).count();
-        prop_assert_eq!(verdicts, dropped, "events of drops: {}", place());
-        let left = leaves(bytes, journey);
-        counts.left += left;
-        prop_assert!(left <= 1, "left {} times: {}", left, place());
-        prop_assert!(dropped == 0 || left == 0, "left and dropped: {}", place());
-        if !checksums::wrong(bytes).is_empty() {
-            continue;
+        let answers = journey.answers.iter();
+        let answers = answers.map(|answer| (answer.bytes.as_slice(), &answer.journey));
+        for (frame, journey) in [(bytes.as_slice(), journey)].into_iter().chain(answers) {
+            check_one(frame, journey, &mut told, counts).map_err(|error| {
+                TestCaseError::fail(format!("{}: {error}", report::arrival(stimulus)))
+            })?;
         }
-        for frame in frames(journey) {
-            counts.checksums += 1;
-            let wrong = checksums::wrong(frame);
-            prop_assert!(wrong.is_empty(), "{:?} wrong: {}", wrong, place());
+        if let (true, [answer]) = (is_pod(device), &journey.answers[..]) {
+            let heard = answer
+                .journey
+                .ends
+                .iter()
+                .filter(|end| is_pod(end.place().1));
+            for frame in heard
+                .filter_map(End::bytes)
+                .filter(|frame| !is_error(frame))
+            {
+                counts.answers += 1;
+                let (asked, heard) = (Flow::of(bytes), Flow::of(frame));
+                prop_assert_eq!(
+                    heard,
+                    asked.map(Flow::reversed),
+                    "{}",
+                    tale(&answer.journey)
+                );
+            }
         }
     }
     prop_assert_eq!(counted(recording), told);
     Ok(())
+}
+
+/// What holds of each frame that arrives anywhere.
+fn check_one(
+    bytes: &[u8],
+    journey: &Journey,
+    told: &mut Drops,
+    counts: &mut Counts,
+) -> Result<(), TestCaseError> {
+    counts.packets += 1;
+    counts.hops += journey.hops.len();
+    let dropped = tell(journey, told);
+    counts.dropped += dropped;
+    let verdicts = journey.hops.iter().filter(|hop| drops(hop)).count();
+    prop_assert_eq!(verdicts, dropped, "events of drops: {}", tale(journey));
+    let left = leaves(bytes, journey);
+    counts.left += left;
+    prop_assert!(left <= 1, "left {} times: {}", left, tale(journey));
+    prop_assert!(
+        dropped == 0 || left == 0,
+        "left and dropped: {}",
+        tale(journey)
+    );
+    if !checksums::wrong(bytes).is_empty() {
+        return Ok(());
+    }
+    for frame in frames(journey) {
+        counts.checksums += 1;
+        let wrong = checksums::wrong(frame);
+        prop_assert!(wrong.is_empty(), "{:?} wrong: {}", wrong, tale(journey));
+    }
+    Ok(())
+}
+
+/// Whether a device leads to a pod.
+fn is_pod(device: &DeviceName) -> bool {
+    device.as_str().starts_with("lxc-")
+}
+
+/// Who speaks with whom; for an echo, the identifier stands for both ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Flow {
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+}
+
+impl Flow {
+    fn of(frame: &[u8]) -> Option<Self> {
+        let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+        let [from, to]: [IpAddr; 2] = match sliced.net? {
+            NetSlice::Ipv4(ip) => [
+                ip.header().source_addr().into(),
+                ip.header().destination_addr().into(),
+            ],
+            NetSlice::Ipv6(ip) => [
+                ip.header().source_addr().into(),
+                ip.header().destination_addr().into(),
+            ],
+            NetSlice::Arp(_) => return None,
+        };
+        let identifier = |rest: [u8; 4]| u16::from_be_bytes([rest[0], rest[1]]);
+        let [source, destination] = match sliced.transport? {
+            TransportSlice::Tcp(tcp) => [tcp.source_port(), tcp.destination_port()],
+            TransportSlice::Udp(udp) => [udp.source_port(), udp.destination_port()],
+            TransportSlice::Icmpv4(icmp) => [identifier(icmp.bytes5to8()); 2],
+            TransportSlice::Icmpv6(icmp) => [identifier(icmp.bytes5to8()); 2],
+            TransportSlice::Igmp(_) => return None,
+        };
+        Some(Self {
+            from: (from, source),
+            to: (to, destination),
+        })
+    }
+
+    fn reversed(self) -> Self {
+        Self {
+            from: self.to,
+            to: self.from,
+        }
+    }
 }
 
 /// The packet as it was behind each program, and whatever came out. What a stack answers may lack its checksum until it

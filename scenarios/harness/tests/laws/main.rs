@@ -1,5 +1,5 @@
 //! Laws of the datapath, whatever the network, the policies and the packets: checksums stay right, each drop is told of
-//! once and counted, and no packet leaves twice.
+//! once and counted, no packet leaves twice, and an answer comes to who has asked from whom was asked.
 //!
 //! `TWINPATH_CASES` says how many networks (60, of up to [`traffic::PACKETS`] packets each), `TWINPATH_SEED` which. The
 //! kernel's tests hold some networks to the same.

@@ -23,6 +23,8 @@ struct Network {
     redirect_peer: bool,
     audit: bool,
     trace: bool,
+    /// The world sends back what it gets.
+    echo: bool,
     rules: Vec<String>,
 }
 
@@ -104,16 +106,23 @@ fn network() -> impl Strategy<Value = Network> {
         Way::Overlay,
     ]);
     let rules = prop::collection::vec(rule(), 0..6);
-    let flags = [any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()];
+    let flags = [
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    ];
     let audit = prop::bool::weighted(0.1);
     (way, flags, audit, rules).prop_map(
-        |(way, [gateway, host, redirect_peer, trace], audit, rules)| Network {
+        |(way, [gateway, host, redirect_peer, trace, echo], audit, rules)| Network {
             way,
             gateway,
             host,
             redirect_peer,
             audit,
             trace,
+            echo,
             rules,
         },
     )
@@ -199,9 +208,12 @@ fn sent() -> impl Strategy<Value = Sent> {
 }
 
 fn text(network: &Network, packets: &[Sent]) -> String {
-    let mut text =
-        String::from("description = \"Laws\"\ndeny = [\"198.51.100.0/24\"]\n[datapath]\n");
     let alone = matches!(network.way, Way::World | Way::WorldRouted);
+    let echo = alone && network.echo;
+    let world = if echo { "eth0 = \"echo\"" } else { "" };
+    let mut text = format!(
+        "description = \"Laws\"\ndeny = [\"198.51.100.0/24\"]\nresponders = {{ {world} }}\n[datapath]\n"
+    );
     let settings = [
         (
             "host-routing",
@@ -245,7 +257,7 @@ fn text(network: &Network, packets: &[Sent]) -> String {
         let _ = write!(text, "[[policy]]\n{rule}");
     }
     for (number, sent) in packets.iter().enumerate() {
-        text += &step(sent, alone, number);
+        text += &step(sent, alone, echo, number);
     }
     text
 }
@@ -302,7 +314,7 @@ fn world(v6: bool) -> String {
     either(v6, ["203.0.113.9", "2001:db8::9"])
 }
 
-fn step(sent: &Sent, alone: bool, number: usize) -> String {
+fn step(sent: &Sent, alone: bool, echo: bool, number: usize) -> String {
     let v6 = sent.v6;
     let on_node = |number: u8| if alone { number % 2 } else { number };
     let (arrival, source) = match sent.from {
@@ -321,6 +333,12 @@ fn step(sent: &Sent, alone: bool, number: usize) -> String {
         }
     };
     let destination = match sent.to {
+        // What comes back out into the world would go round for ever.
+        To::Gateway | To::Node(2..) | To::World | To::Service
+            if echo && matches!(sent.from, From::World) =>
+        {
+            pod(0, v6)
+        }
         To::Pod(number) => pod(on_node(number), v6),
         To::Gateway => either(v6, ["10.0.0.1", "fd00:a::1"]),
         To::Node(1) => either(v6, ["192.168.0.1", "fd00:c0::1"]),
