@@ -22,7 +22,7 @@ fn objects_as_text() {
         inspection.write_overview(&mut text).unwrap();
         insta::assert_snapshot!(format!("{name}_overview"), text);
     }
-    for name in ["globals", "kernel"] {
+    for name in ["globals", "kernel", "variables"] {
         let inspection = inspect(&object(name), &options, &Alone).unwrap();
         let listing: String = inspection.to_string().split("\n\n").last().unwrap().into();
         insta::assert_snapshot!(format!("{name}_listing"), listing);

@@ -69,6 +69,9 @@ fn name(object: &Object, surveyed: &Surveyed<'_>, slot: u32, insn: Insn) -> Opti
                 None => place,
             })
         }
+        Some(Reference::Extern(number)) => {
+            Some(format!("variable[{}]", object.externs()[*number].name))
+        }
         Some(_) => None,
         None => {
             let is_call = insn.code == crate::isa::CALL && insn.src == pseudo::CALL;
