@@ -2,27 +2,14 @@
 
 use serde::Deserialize;
 
-use crate::scenario::Bytes;
+use crate::scenario::{Bytes, EncodeError};
 
 /// Why a text is no value for a variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GlobalError {
-    /// A number that the variable has no room for.
-    #[error("{number} does not fit: expected a number of {size} bytes")]
-    Range {
-        /// The number.
-        number: String,
-        /// The variable's size in bytes.
-        size: usize,
-    },
-    /// Bytes of another number than the variable has.
-    #[error("the value has {found} bytes: expected {expected}")]
-    Size {
-        /// How many there are.
-        found: usize,
-        /// How many the variable has.
-        expected: usize,
-    },
+    /// Other bytes than the variable has.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     /// Something else.
     #[error(
         "`{text}` is no value: expected a number, or bytes such as '\"0a00\"', '{{ be16 = 80 }}' or a list of them"
@@ -40,28 +27,17 @@ pub enum GlobalError {
 pub fn global(text: &str, size: usize) -> Result<Vec<u8>, GlobalError> {
     let text = text.trim();
     if let Some(number) = number(text) {
-        return integer(number, size).ok_or_else(|| GlobalError::Range {
-            number: text.to_owned(),
-            size,
-        });
+        return Ok(Bytes::Number(number).encode(size, |_| None)?);
     }
     #[derive(Deserialize)]
     struct Value {
         value: Bytes,
     }
-    let wrong = || GlobalError::Text {
+    let wrong = |_| GlobalError::Text {
         text: text.to_owned(),
     };
-    let Value { value } = toml::from_str(&format!("value = {text}")).map_err(|_| wrong())?;
-    let bytes = value.encode(|_| None).map_err(|_| wrong())?;
-    if bytes.len() == size {
-        Ok(bytes)
-    } else {
-        Err(GlobalError::Size {
-            found: bytes.len(),
-            expected: size,
-        })
-    }
+    let Value { value } = toml::from_str(&format!("value = {text}")).map_err(wrong)?;
+    Ok(value.encode(size, |_| None)?)
 }
 
 fn number(text: &str) -> Option<i128> {
@@ -80,16 +56,6 @@ fn number(text: &str) -> Option<i128> {
     };
     let value = value.ok().filter(|value| *value >= 0)?;
     Some(if negative { -value } else { value })
-}
-
-/// Little-endian, if it can be read back as a number with a sign or as one without.
-fn integer(number: i128, size: usize) -> Option<Vec<u8>> {
-    let bits = u32::try_from(size).ok()?.checked_mul(8)?;
-    if !(1..=64).contains(&bits) {
-        return None;
-    }
-    let fits = (-(1i128 << (bits - 1))..1i128 << bits).contains(&number);
-    fits.then(|| number.to_le_bytes()[..size].to_vec())
 }
 
 #[cfg(test)]
@@ -120,7 +86,7 @@ mod tests {
             ("1", 12, "1 does not fit: expected a number of 12 bytes"),
             ("{ be16 = 80 }", 4, "the value has 2 bytes: expected 4"),
             ("seven", 4, "`seven` is no value: expected a number"),
-            ("{ device = \"eth0\" }", 4, "is no value"),
+            ("{ device = \"eth0\" }", 4, "no device is named `eth0`"),
             ("", 4, "`` is no value"),
         ] {
             let error = global(text, size).expect_err(text).to_string();

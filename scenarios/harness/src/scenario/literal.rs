@@ -12,9 +12,39 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, de};
 use twinpath_node::{Ifindex, Mac};
 
-/// A run of bytes: hex text, one literal (`{ be16 = 80 }`), or a list of both that is put together.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Bytes(Vec<Literal>);
+/// The bytes of a key, a value or a variable: a number that takes all of it, hex text, one literal (`{ be16 = 80 }`), or
+/// a list of literals and hex text that is put together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bytes {
+    /// As wide as the place that it is for, little-endian.
+    Number(i128),
+    /// One behind the other.
+    Parts(Vec<Literal>),
+}
+
+/// Why there are no bytes for a place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The place is too small for the number, or larger than a number.
+    #[error("{number} does not fit: expected a number of {size} bytes")]
+    Range {
+        /// The number.
+        number: i128,
+        /// Bytes of the place.
+        size: usize,
+    },
+    /// The bytes are too few or too many.
+    #[error("the value has {found} bytes: expected {expected}")]
+    Size {
+        /// How many there are.
+        found: usize,
+        /// Bytes of the place.
+        expected: usize,
+    },
+    /// There is no device of that name.
+    #[error("no device is named `{0}`")]
+    Device(String),
+}
 
 /// Bytes by meaning. Integers of more than one byte stand in little-endian order, as `bpfel` programs have them, unless `be` is said.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -55,17 +85,39 @@ pub enum Literal {
 }
 
 impl Bytes {
-    /// The bytes. `device` finds the interface index of a device.
+    /// The bytes for a place of `size` bytes. `device` finds the interface index of a device.
     ///
     /// # Errors
-    /// The name of a device that `device` does not find.
-    pub fn encode(&self, device: impl Fn(&str) -> Option<Ifindex>) -> Result<Vec<u8>, String> {
+    /// When they are not as many, or a device is not found.
+    pub fn encode(
+        &self,
+        size: usize,
+        device: impl Fn(&str) -> Option<Ifindex>,
+    ) -> Result<Vec<u8>, EncodeError> {
+        let parts = match self {
+            Self::Number(number) => return integer(*number, size),
+            Self::Parts(parts) => parts,
+        };
         let mut bytes = Vec::new();
-        for literal in &self.0 {
+        for literal in parts {
             literal.encode(&device, &mut bytes)?;
         }
-        Ok(bytes)
+        let found = bytes.len();
+        (found == size).then_some(bytes).ok_or(EncodeError::Size {
+            found,
+            expected: size,
+        })
     }
+}
+
+/// Little-endian, if it can be read back as a number with a sign or as one without.
+fn integer(number: i128, size: usize) -> Result<Vec<u8>, EncodeError> {
+    let bits = size * 8;
+    let fits =
+        (1..=64).contains(&bits) && (-(1i128 << (bits - 1))..1i128 << bits).contains(&number);
+    let bytes = number.to_le_bytes().into_iter().take(size);
+    fits.then(|| bytes.collect())
+        .ok_or(EncodeError::Range { number, size })
 }
 
 impl Literal {
@@ -73,7 +125,7 @@ impl Literal {
         &self,
         device: &impl Fn(&str) -> Option<Ifindex>,
         out: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ) -> Result<(), EncodeError> {
         match self {
             Self::U8(value) => out.push(*value),
             Self::U16(value) => out.extend(value.to_le_bytes()),
@@ -89,7 +141,7 @@ impl Literal {
             }
             Self::Mac(mac) => out.extend(mac.0),
             Self::Device(name) => {
-                let index = device(name).ok_or_else(|| name.clone())?;
+                let index = device(name).ok_or_else(|| EncodeError::Device(name.clone()))?;
                 out.extend(index.get().to_le_bytes());
             }
             Self::Text(text) => out.extend(text.bytes()),
@@ -170,25 +222,41 @@ impl<'de> Visitor<'de> for BytesVisitor {
     type Value = Bytes;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("hex digits, a literal such as { be16 = 80 }, or a list of them")
+        f.write_str("a number, hex digits, a literal such as { be16 = 80 }, or a list of these two")
+    }
+
+    fn visit_bool<E: de::Error>(self, is: bool) -> Result<Bytes, E> {
+        Ok(Bytes::Number(is.into()))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Bytes, E> {
+        Ok(Bytes::Number(number.into()))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
-        parse_hex(text).map(|bytes| Bytes(vec![Literal::Hex(bytes)])).ok_or_else(|| {
+        parse_hex(text).map(|bytes| Bytes::Parts(vec![Literal::Hex(bytes)])).ok_or_else(|| {
             E::custom("not hex; expected two hex digits for each byte, or a literal such as { be16 = 80 }")
         })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Bytes, A::Error> {
-        Literal::deserialize(MapAccessDeserializer::new(map)).map(|literal| Bytes(vec![literal]))
+        Literal::deserialize(MapAccessDeserializer::new(map))
+            .map(|literal| Bytes::Parts(vec![literal]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Bytes, A::Error> {
         let mut literals = Vec::new();
-        while let Some(Bytes(mut part)) = parts.next_element()? {
-            literals.append(&mut part);
+        while let Some(part) = parts.next_element()? {
+            match part {
+                Bytes::Parts(mut part) => literals.append(&mut part),
+                Bytes::Number(_) => {
+                    return Err(de::Error::custom(
+                        "a number in a list has no width; expected one such as { u32 = 5 }",
+                    ));
+                }
+            }
         }
-        Ok(Bytes(literals))
+        Ok(Bytes::Parts(literals))
     }
 }
 
@@ -207,8 +275,8 @@ impl JsonSchema for Bytes {
         let literal = generator.subschema_for::<Literal>();
         let bytes = generator.subschema_for::<Self>();
         json_schema!({
-            "description": "Hex digits, one literal such as { be16 = 80 }, or a list of both that is put together.",
-            "oneOf": [{ "type": "string" }, literal, { "type": "array", "items": bytes }],
+            "description": "A number, little-endian and as wide as its place; or hex digits, one literal such as { be16 = 80 }, or a list of these two that is put together.",
+            "oneOf": [{ "type": "integer" }, { "type": "boolean" }, { "type": "string" }, literal, { "type": "array", "items": bytes }],
         })
     }
 }
@@ -222,11 +290,12 @@ mod tests {
         value: Bytes,
     }
 
-    fn encode(text: &str) -> Result<Vec<u8>, String> {
+    fn encode(text: &str, size: usize) -> Result<Vec<u8>, String> {
         let file: File = toml::from_str(&format!("value = {text}"))
             .map_err(|error| error.message().to_owned())?;
-        file.value
-            .encode(|name| (name == "eth0").then(|| Ifindex::new(10)).flatten())
+        let device = |name: &str| (name == "eth0").then(|| Ifindex::new(10)).flatten();
+        let encoded = file.value.encode(size, device);
+        encoded.map_err(|error| error.to_string())
     }
 
     #[test]
@@ -251,12 +320,18 @@ mod tests {
             (r#"{ text = "ab" }"#, "6162"),
             (r#"{ hex = "ab" }"#, "ab"),
             ("{ zeros = 3 }", "000000"),
+            ("7", "07000000"),
+            ("0x1ff", "ff01"),
+            ("-1", "ffffffffffffffff"),
+            ("255", "ff"),
+            ("true", "01"),
             (
                 r#"[{ ip = "10.0.0.1" }, { be16 = 80 }, "ff"]"#,
                 "0a0000010050ff",
             ),
         ] {
-            assert_eq!(encode(text), Ok(parse_hex(hex).unwrap()), "{text}");
+            let bytes = parse_hex(hex).unwrap();
+            assert_eq!(encode(text, bytes.len()), Ok(bytes), "{text}");
         }
     }
 
@@ -267,10 +342,14 @@ mod tests {
             (r#""abc""#, "not hex"),
             ("{ u16 = 70000 }", "70000"),
             ("{ u12 = 5 }", "unknown variant `u12`"),
-            ("5", "hex digits, a literal"),
+            ("256", "256 does not fit: expected a number of 1 bytes"),
+            ("-129", "-129 does not fit"),
+            ("[5]", "a number in a list has no width"),
+            ("{ u16 = 5 }", "the value has 2 bytes: expected 1"),
+            ("5.0", "expected a number, hex digits"),
             (r#"{ mac = "02:00" }"#, "`02:00` is not a MAC address"),
         ] {
-            let error = encode(text).unwrap_err();
+            let error = encode(text, 1).unwrap_err();
             assert!(error.contains(message), "{text}: {error}");
         }
     }

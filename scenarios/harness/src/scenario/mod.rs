@@ -19,7 +19,7 @@ pub use error::{Mistake, Problem, ScenarioError};
 pub use expect::Budget;
 pub use format::ScenarioFile;
 pub use kernel::KernelVersion;
-pub use literal::Bytes;
+pub use literal::{Bytes, EncodeError};
 pub use parse::{Scenario, name};
 pub use schema::schema;
 pub use source::{Located, Source};

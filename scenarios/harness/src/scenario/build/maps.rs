@@ -14,7 +14,7 @@ use crate::scenario::source::{Located, Source};
 
 use super::fields;
 use super::network::Network;
-use super::objects::{Objects, unknown_device};
+use super::objects::{Objects, unfit};
 
 /// Turns entries of maps into bytes of the right size.
 pub(super) struct Maps<'a> {
@@ -184,17 +184,9 @@ impl Maps<'_> {
         size: usize,
         node: &NodeName,
     ) -> Result<Vec<u8>, ScenarioError> {
-        let at = |problem: Problem| problem.at(self.source, bytes.span());
-        let encoded = bytes
-            .encode(|name| self.network.index(node, name))
-            .map_err(|name| at(unknown_device(&name)))?;
-        if encoded.len() == size {
-            return Ok(encoded);
-        }
-        Err(at(Problem::new(
-            format!("this {part} has {} bytes", encoded.len()),
-            format!("expected {size}: the size of a {part} of map `{map}`"),
-        )))
+        let of = format!("a {part} of map `{map}`");
+        let encoded = bytes.encode(size, |name| self.network.index(node, name));
+        encoded.map_err(|error| unfit(&error, &of).at(self.source, bytes.span()))
     }
 }
 

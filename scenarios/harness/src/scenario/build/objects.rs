@@ -10,7 +10,7 @@ use crate::object::{Contents, MapShape, fits, is_for_sockets};
 use crate::plan::{HookKind, NodeName, ObjectName, ObjectPlan, SocketProgram};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ObjectEntry;
-use crate::scenario::literal::Bytes;
+use crate::scenario::literal::{Bytes, EncodeError};
 use crate::scenario::source::{Located, Source};
 
 use super::datapath;
@@ -141,13 +141,15 @@ impl Objects {
         value: &Located<Bytes>,
     ) -> Result<Vec<u8>, ScenarioError> {
         let at = |problem: Problem| problem.at(&self.source, value.span());
-        let bytes = value
-            .encode(|name| network.index(node, name))
-            .map_err(|name| at(unknown_device(&name)))?;
-        if let Some(contents) = self.loaded.get(object) {
-            check_global(contents, symbol, bytes.len()).map_err(at)?;
-        }
-        Ok(bytes)
+        let globals = self.loaded.get(object).map(|contents| &contents.globals);
+        let globals = globals.into_iter().flatten();
+        let size = globals.clone().find(|(name, _)| *name == symbol);
+        let Some((_, size)) = size else {
+            let known = globals.map(|(name, _)| name.as_str());
+            return Err(at(Problem::unknown("global variable", symbol, known)));
+        };
+        let encoded = value.encode(*size, |name| network.index(node, name));
+        encoded.map_err(|error| at(unfit(&error, &format!("the global variable `{symbol}`"))))
     }
 
     fn add(&mut self, plan: &ObjectPlan, span: Range<usize>) -> Result<(), ScenarioError> {
@@ -295,29 +297,23 @@ impl Objects {
 }
 
 /// Whether a global variable of this name can be set to so many bytes.
-fn check_global(contents: &Contents, name: &str, size: usize) -> Result<(), Problem> {
-    match contents.globals.get(name) {
-        Some(expected) if *expected == size => Ok(()),
-        Some(expected) => Err(Problem::new(
-            format!("this value has {size} bytes"),
-            format!("expected {expected}: the size of the global variable `{name}`"),
-        )),
-        None => {
-            let known = contents.globals.keys().map(String::as_str);
-            Err(Problem::unknown("global variable", name, known))
-        }
-    }
-}
-
 /// A path in a scenario file starts from that file's folder.
 pub(super) fn beside(file: &Path, path: &Path) -> std::path::PathBuf {
     file.parent().unwrap_or(Path::new("")).join(path)
 }
 
-/// The name in a `{ device = "..." }` literal that is no device.
-pub(super) fn unknown_device(name: &str) -> Problem {
-    Problem::new(
-        format!("no device is named `{name}`"),
-        "expected the name of a device of this scenario",
-    )
+/// Bytes that are not those of the place that they are for.
+pub(super) fn unfit(error: &EncodeError, place: &str) -> Problem {
+    let expected = match error {
+        EncodeError::Device(_) => "expected the name of a device of this scenario".to_owned(),
+        EncodeError::Size { expected: size, .. } | EncodeError::Range { size, .. } => {
+            format!("expected {size} bytes: the size of {place}")
+        }
+    };
+    let what = match error {
+        EncodeError::Size { found, .. } => format!("these are {found} bytes"),
+        EncodeError::Range { number, .. } => format!("{number} does not fit"),
+        EncodeError::Device(name) => format!("no device is named `{name}`"),
+    };
+    Problem::new(what, expected)
 }
