@@ -309,6 +309,13 @@ impl Address {
         zerocopy::transmute_ref!(self)
     }
 
+    /// The first four bytes, which are all of an IPv4 address.
+    #[inline(always)]
+    pub fn v4_ref(&self) -> &[u8; 4] {
+        let [first, ..]: &[[u8; 4]; 4] = zerocopy::transmute_ref!(self);
+        first
+    }
+
     /// The address, if `family` is one of the two that exist.
     pub fn to_ip(self, family: Family) -> Option<IpAddr> {
         let octets = self.octets();

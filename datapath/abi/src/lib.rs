@@ -37,8 +37,8 @@
 //! | [`policy_ingress`](program::POLICY_INGRESS) | `classifier` | tail call | conntrack and policy of the receiver, delivery |
 //! | [`forward`](program::FORWARD) | `classifier` | tail call | the overlay, or the node's routes |
 //! | [`to_container`](program::TO_CONTAINER) | `classifier` | tc egress of an endpoint's device | policy of what the stack delivers |
-//! | [`from_netdev`](program::FROM_NETDEV) | `classifier` | tc ingress of the uplink | identity by address, delivery to endpoints |
-//! | [`to_netdev`](program::TO_NETDEV) | `classifier` | tc egress of the uplink | tells what leaves |
+//! | [`from_netdev`](program::FROM_NETDEV) | `classifier` | tc ingress of the uplink | identity by address, back to who was masqueraded, delivery to endpoints |
+//! | [`to_netdev`](program::TO_NETDEV) | `classifier` | tc egress of the uplink | masquerades what leaves the cluster, tells what leaves |
 //! | [`from_host`](program::FROM_HOST) | `classifier` | tc egress of the node's device | delivery of what the node sends, here or by the overlay |
 //! | [`to_host`](program::TO_HOST) | `classifier` | tc ingress of its far end | tells what the node gets |
 //! | [`from_overlay`](program::FROM_OVERLAY) | `classifier` | tc ingress of the overlay's device | identity by tunnel key, delivery to endpoints |

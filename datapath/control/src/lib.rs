@@ -57,6 +57,7 @@ mod ipcache;
 pub mod kubernetes;
 pub mod labels;
 pub mod maglev;
+mod masquerade;
 mod model;
 pub mod names;
 mod node;

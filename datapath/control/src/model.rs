@@ -29,6 +29,10 @@ pub struct Cluster {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub deny: Vec<IpNet>,
+    /// Destinations outside the cluster that are reached without masquerading.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub masquerade_except: Vec<IpNet>,
 }
 
 /// An endpoint: a container behind a device of its own. One that has the name of a pod of the manifests is that

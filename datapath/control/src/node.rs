@@ -10,7 +10,7 @@ use crate::model::{Cluster, ModelError, Place, Problem};
 use crate::names::Names;
 use crate::policy::{Origins, PolicyMap, records};
 use crate::population::Population;
-use crate::{ipcache, prefilter, rules, services};
+use crate::{ipcache, masquerade, prefilter, rules, services};
 
 /// A node, as it knows itself.
 pub struct Here<'a> {
@@ -102,6 +102,7 @@ impl NodeState {
         }
         entries.extend(services::entries(&cluster.services)?);
         entries.extend(prefilter::entries(&cluster.deny)?);
+        entries.extend(masquerade::exceptions(&cluster.masquerade_except));
         fits(&entries)?;
         Ok(Self {
             addresses: here.addresses.clone(),

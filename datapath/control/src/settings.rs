@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use twinpath_abi::{self as abi, global};
@@ -27,6 +28,13 @@ pub struct Settings {
     pub host_routing: bool,
     /// What is for an endpoint goes to the endpoint's end of its device at once.
     pub redirect_peer: bool,
+    /// What leaves for the world gets the node's address.
+    pub masquerade: bool,
+    /// Destinations that are reached without that: addresses with their prefix lengths.
+    #[schemars(with = "Vec<String>")]
+    pub masquerade_except: Vec<IpNet>,
+    /// The lowest and the highest port that masquerading uses; 32768 and 65535, if left out.
+    pub snat_ports: Option<[u16; 2]>,
     /// All policies are in audit mode: what they deny is reported and goes on.
     pub audit: bool,
     /// Trace events are written.
@@ -76,6 +84,8 @@ impl Settings {
         let flags = [
             (global::HOST_ROUTING, self.host_routing),
             (global::REDIRECT_PEER, self.redirect_peer),
+            (global::MASQUERADE_IPV4, self.masquerade),
+            (global::MASQUERADE_IPV6, self.masquerade),
             (global::AUDIT, self.audit),
             (global::TRACE_NOTIFY, self.trace),
             (global::POLICY_VERDICT_NOTIFY, self.policy_verdicts),
@@ -96,6 +106,10 @@ impl Settings {
             node.addresses
                 .globals([global::NODE_IPV4, global::NODE_IPV6]),
         );
+        if let Some([lowest, highest]) = self.snat_ports {
+            globals.insert(global::SNAT_PORT_MIN, number(lowest.into()));
+            globals.insert(global::SNAT_PORT_MAX, number(highest.into()));
+        }
         if let Some(overlay) = node.overlay {
             globals.insert(global::TUNNEL_IFINDEX, number(overlay.ifindex.0));
         }

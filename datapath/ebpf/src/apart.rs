@@ -14,6 +14,7 @@ use core::mem::transmute;
 use twinpath_abi::{DebugPoint, Direction, Family, Ifindex, IntoBytes};
 
 use crate::drops::Drop;
+use crate::translate::Side;
 
 /// Memory without padding: the verifier demands that each byte of it is written.
 pub trait Plain {}
@@ -111,6 +112,7 @@ numbers! {
     Direction as u8,
     DebugPoint as u8,
     u32 as u32,
+    Side as u8,
 }
 
 /// What a function answers.

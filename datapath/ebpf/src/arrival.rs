@@ -6,6 +6,7 @@
 //! | out of the overlay without a tunnel key / with the node's identity | drop 147 / 171 |
 //! | neither IPv4 nor IPv6 | pass |
 //! | IP header truncated, or its lengths are wrong | drop 134 |
+//! | from the uplink, for the node, to what was masqueraded | for who sent that (`nat`) |
 //! | for an endpoint of this node | that one's policy (`policy_ingress`) |
 //! | from the node, for an endpoint behind the tunnel | `forward` |
 //! | other | pass; marked with the sender's identity, if that came out of the overlay |
@@ -15,10 +16,10 @@ use twinpath_abi::{EndpointFlags, Identity, Mark, TailCall, TracePoint, TraceRea
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
 use crate::fate::Fate;
-use crate::layers::L3;
+use crate::layers::{L3, L4};
 use crate::parse;
 use crate::tc::{Cb, Delivery, Tc};
-use crate::{config, encap, endpoint, headers, ipcache, maps};
+use crate::{config, encap, endpoint, headers, ipcache, maps, nat};
 
 /// tc ingress of the uplink.
 #[inline(always)]
@@ -38,6 +39,11 @@ pub fn from_netdev(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         identity => identity,
     };
     events::trace(ctx, flow, Trace::at(TracePoint::FromNetwork));
+    if config::masquerade(l3.family).is_some_and(|node| node == flow.tuple.daddr) {
+        let mut l4 = L4::UNKNOWN;
+        headers::transport(ctx, flow, &l3, &mut l4)?;
+        nat::restore(ctx, flow, &l3, &l4)?;
+    }
     let delivery = delivery_at_ingress();
     Ok(to_endpoint(ctx, flow, delivery).unwrap_or(Fate::Pass))
 }

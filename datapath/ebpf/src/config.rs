@@ -5,7 +5,9 @@
 )]
 
 use aya_ebpf::Global;
-use twinpath_abi::{Address, Aggregation, Family, Ifindex, Mac, Seam, global, lifetime};
+use twinpath_abi::{
+    Address, Aggregation, Family, Ifindex, Mac, SNAT_PORTS, Seam, global, lifetime,
+};
 
 /// Defines constants, each a `u32`, under the names that a loader knows.
 macro_rules! constants {
@@ -27,6 +29,11 @@ constants! {
     AGGREGATION = 0;
     AUDIT = 0;
     GATEWAY_IPV4 = 0;
+    NODE_IPV4 = 0;
+    MASQUERADE_IPV4 = 0;
+    MASQUERADE_IPV6 = 0;
+    SNAT_PORT_MIN = *SNAT_PORTS.start() as u32;
+    SNAT_PORT_MAX = *SNAT_PORTS.end() as u32;
     TUNNEL_IFINDEX = 0;
     HOST_IFINDEX = 0;
     HOST_ROUTING = 0;
@@ -37,6 +44,9 @@ constants! {
 
 #[unsafe(no_mangle)]
 static GATEWAY_IPV6: Global<[u32; 4]> = Global::new([0; 4]);
+
+#[unsafe(no_mangle)]
+static NODE_IPV6: Global<[u32; 4]> = Global::new([0; 4]);
 
 #[unsafe(no_mangle)]
 static HOST_MAC: Global<[u16; 4]> = Global::new([0; 4]);
@@ -90,12 +100,32 @@ pub fn audits() -> bool {
 /// The gateway's address of a family, if it has one.
 #[inline(always)]
 pub fn gateway(family: Family) -> Option<Address> {
-    let words = match family {
+    address(match family {
         Family::V6 => GATEWAY_IPV6.load(),
         _ => [GATEWAY_IPV4.load(), 0, 0, 0],
-    };
+    })
+}
+
+/// The address of a family that what leaves the cluster gets, if it gets one.
+#[inline(always)]
+pub fn masquerade(family: Family) -> Option<Address> {
+    match family {
+        Family::V6 if MASQUERADE_IPV6.load() != 0 => address(NODE_IPV6.load()),
+        Family::V4 if MASQUERADE_IPV4.load() != 0 => address([NODE_IPV4.load(), 0, 0, 0]),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn address(words: [u32; 4]) -> Option<Address> {
     let [a, b, c, d] = words;
     (a | b | c | d != 0).then_some(Address::from_words(words))
+}
+
+/// The lowest and the highest port that translations use.
+#[inline(always)]
+pub fn snat_ports() -> (u16, u16) {
+    (SNAT_PORT_MIN.load() as u16, SNAT_PORT_MAX.load() as u16)
 }
 
 /// The device of the overlay, if endpoints of other nodes are reached through it.

@@ -149,7 +149,7 @@ apart! {
         let Some(quoted) = icmp::quoted(ctx, flow.tuple.family, l4) else {
             return Connection::NEW;
         };
-        let mut key = key(&quoted, opposite(direction));
+        let mut key = key(&quoted.flow, opposite(direction));
         let mut known = find(&key, now).is_some();
         if !known {
             turn(&mut key, direction);
@@ -159,6 +159,14 @@ apart! {
             state: if known { State::Related } else { State::New },
             ..Connection::NEW
         }
+    }
+}
+
+apart! {
+    /// Whether a packet is an answer of an endpoint of this node to whoever opened a connection to it.
+    pub fn is_answer as conntrack_is_answer(flow: &Flow) -> Result<bool, Drop> {
+        let key = key(&flow.tuple.reversed(), Direction::Ingress);
+        Ok(find(&key, seam::seconds()).is_some())
     }
 }
 

@@ -41,6 +41,8 @@ plain! {
         pub unused: u8,
         /// The device that it goes to.
         pub ifindex: Ifindex,
+        /// The source address before a translation; unspecified if there was none.
+        pub orig_ip: Address,
     }
 }
 
@@ -54,6 +56,7 @@ impl Trace {
             report: false,
             unused: 0,
             ifindex: Ifindex(0),
+            orig_ip: Address::UNSPECIFIED,
         }
     }
 }
@@ -172,7 +175,7 @@ apart! {
             reason: trace.reason as u8,
             flags: flow.flags(),
             ifindex: trace.ifindex,
-            orig_ip: Address::UNSPECIFIED,
+            orig_ip: trace.orig_ip,
             timestamp: seam::now(),
         });
     }

@@ -34,9 +34,18 @@ pub fn is_error(l4: &L4) -> bool {
     kind && l4.has_header
 }
 
-/// The flow of the packet that an error quotes; `None` if it cannot be read.
+/// The packet that an error quotes.
+pub struct Quoted {
+    pub flow: FlowTuple,
+    /// Where its network header begins.
+    pub offset: usize,
+    /// Where its transport header begins.
+    pub transport: usize,
+}
+
+/// The packet that an error quotes; `None` if it cannot be read.
 #[inline(always)]
-pub fn quoted(ctx: &Tc, family: Family, l4: &L4) -> Option<FlowTuple> {
+pub fn quoted(ctx: &Tc, family: Family, l4: &L4) -> Option<Quoted> {
     let offset = l4.at(size_of::<Icmp>());
     let (saddr, daddr, proto, end) = match family {
         Family::V6 => {
@@ -54,7 +63,7 @@ pub fn quoted(ctx: &Tc, family: Family, l4: &L4) -> Option<FlowTuple> {
         }
     };
     let (sport, dport) = parse::ports(ctx, family, proto, offset + end)?;
-    Some(FlowTuple {
+    let flow = FlowTuple {
         saddr,
         daddr,
         sport,
@@ -62,6 +71,11 @@ pub fn quoted(ctx: &Tc, family: Family, l4: &L4) -> Option<FlowTuple> {
         proto,
         family,
         reserved: 0,
+    };
+    Some(Quoted {
+        flow,
+        offset,
+        transport: offset + end,
     })
 }
 

@@ -66,17 +66,9 @@ impl L3 {
                 ctx.store(self.at(at::IPV6_DST), daddr.octets_ref())
             }
             _ => {
-                ctx.store(self.at(at::IPV4_SRC), v4(saddr))?;
-                ctx.store(self.at(at::IPV4_DST), v4(daddr))
+                ctx.store(self.at(at::IPV4_SRC), saddr.v4_ref())?;
+                ctx.store(self.at(at::IPV4_DST), daddr.v4_ref())
             }
         }
-    }
-}
-
-#[inline(always)]
-fn v4(address: &Address) -> &[u8; 4] {
-    match address.octets_ref().split_first_chunk() {
-        Some((v4, _)) => v4,
-        None => &[0; 4],
     }
 }

@@ -18,6 +18,7 @@
 //! | `endpoint` | who may send what, and delivery to an endpoint |
 //! | `neighbour`, `icmp` | the gateway's answers to ARP, neighbour discovery and echoes; what ICMP errors are about |
 //! | `ipcache` | who an address is |
+//! | `nat`, `translate` | masquerading of what leaves the cluster; rewriting an end of a packet |
 //! | `encap`, `fib` | the overlay; the node's routes |
 //! | `admission` | whether a packet may pass an endpoint's end: `conntrack` and `policy` together |
 //! | `fate`, `drops`, `events`, `metrics` | what becomes of a packet, a drop with its reason and place, the events, the counters |
@@ -58,6 +59,7 @@ mod l3;
 mod layers;
 mod maps;
 mod metrics;
+mod nat;
 mod neighbour;
 mod opaque;
 mod packet;
@@ -69,6 +71,7 @@ mod prefilter;
 mod seam;
 mod service;
 mod tc;
+mod translate;
 mod wire;
 mod xdp_entry;
 

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use core::ptr::null;
 
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY;
-use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_F_NO_PREALLOC};
+use aya_ebpf::bindings::{__sk_buff, BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
@@ -16,9 +16,10 @@ use aya_ebpf::maps::ring_buf::RingBufEntry;
 use twinpath_abi::map::max_entries as max;
 use twinpath_abi::{
     Address, Backend, BackendId, CtEntry, CtTuple, DeviceEndpoint, EndpointInfo, EndpointKey,
-    Family, FragmentKey, FragmentPorts, Ifindex, MaglevTable, MetricsKey, MetricsValue,
-    POLICY_FULL_BITS, PREFIX_STATIC_BITS, PolicyData, PolicyEntry, PrefilterRule, PrefixData,
-    RemoteEndpoint, RevNatIndex, Seam, ServiceKey, ServiceValue, TailCall, TraceRecord,
+    Family, FragmentKey, FragmentPorts, Ifindex, MaglevTable, MasqueradeRule, MetricsKey,
+    MetricsValue, POLICY_FULL_BITS, PREFIX_STATIC_BITS, PolicyData, PolicyEntry, PrefilterRule,
+    PrefixData, RemoteEndpoint, RevNatIndex, Seam, ServiceKey, ServiceValue, SnatEntry, SnatTuple,
+    TailCall, TraceRecord,
 };
 
 use crate::{config, entry};
@@ -55,6 +56,12 @@ static POLICY: LpmTrie<PolicyData, PolicyEntry, { max::POLICY }> = LpmTrie::new(
 
 #[btf_map(name = "ct")]
 static CT: LruHashMap<CtTuple, CtEntry, { max::CT }> = LruHashMap::new();
+
+#[btf_map(name = "snat")]
+static SNAT: LruHashMap<SnatTuple, SnatEntry, { max::SNAT }> = LruHashMap::new();
+
+#[btf_map(name = "ipmasq")]
+static IPMASQ: LpmTrie<PrefixData, MasqueradeRule, { max::IPMASQ }> = LpmTrie::new();
 
 #[btf_map(name = "fragments")]
 static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, { max::FRAGMENTS }> = LruHashMap::new();
@@ -151,6 +158,10 @@ longest!(
     /// Who an address is.
     remote: IPCACHE => RemoteEndpoint
 );
+longest!(
+    /// The longest prefix that holds an address which is reached without translation.
+    untranslated: IPMASQ => MasqueradeRule
+);
 
 /// The narrowest entry of a policy that fits.
 #[inline(always)]
@@ -191,6 +202,43 @@ pub fn seam(seam: Seam) -> Option<u64> {
         return None;
     }
     SEAMS.get(seam as u32).copied()
+}
+
+/// The state of the sequence that stands for chance, when the loader has asked for it.
+#[inline(always)]
+pub fn random_state() -> Option<&'static mut u64> {
+    if !config::has_seam(Seam::Random) {
+        return None;
+    }
+    // SAFETY: a slot of the map lives as long as the program; tests, which alone set the seam, run one packet at a time.
+    SEAMS
+        .get_ptr_mut(Seam::Random as u32)
+        .map(|state| unsafe { &mut *state })
+}
+
+/// A translation.
+#[inline(always)]
+pub fn translation(key: &SnatTuple) -> Option<SnatEntry> {
+    // SAFETY: as in `fragment`.
+    unsafe { SNAT.get(key).copied() }
+}
+
+/// Makes a translation known, unless there is one.
+#[inline(always)]
+pub fn add_translation(key: &SnatTuple, entry: &SnatEntry) -> Result<(), i32> {
+    SNAT.insert(key, entry, u64::from(BPF_NOEXIST))
+}
+
+/// Makes a translation known, or replaces one.
+#[inline(always)]
+pub fn set_translation(key: &SnatTuple, entry: &SnatEntry) -> Result<(), i32> {
+    SNAT.insert(key, entry, u64::from(BPF_ANY))
+}
+
+/// Forgets a translation.
+#[inline(always)]
+pub fn remove_translation(key: &SnatTuple) {
+    let _ = SNAT.remove(key);
 }
 
 /// A connection that programs on all CPUs change in place.

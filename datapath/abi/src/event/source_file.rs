@@ -48,4 +48,6 @@ source_files! {
     16 Forward "forward.rs"
     17 Encap "encap.rs"
     18 Arrival "arrival.rs"
+    19 Nat "nat.rs"
+    20 Translate "translate.rs"
 }

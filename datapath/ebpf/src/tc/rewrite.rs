@@ -17,6 +17,15 @@ pub(super) fn written(result: i64) -> Result<(), WriteError> {
     if result == 0 { Ok(()) } else { Err(WriteError) }
 }
 
+/// What a change adds to a sum.
+#[inline(always)]
+fn difference<const N: usize>(from: &[u8; N], to: &[u8; N]) -> u64 {
+    const { assert!(N.is_multiple_of(4)) };
+    let (from, to) = (from.as_ptr().cast_mut(), to.as_ptr().cast_mut());
+    // SAFETY: both are valid for reads of N bytes, and the helper only reads.
+    unsafe { bpf_csum_diff(from.cast(), N as u32, to.cast(), N as u32, 0) as u64 }
+}
+
 impl Tc {
     /// Writes `bytes` at `offset`. The stack's checksum over the packet is kept right.
     #[inline(always)]
@@ -68,17 +77,43 @@ impl Tc {
         })
     }
 
+    /// Corrects the header checksum at `offset` for bytes that change.
+    #[inline(always)]
+    pub fn replace_l3_bytes<const N: usize>(
+        &self,
+        offset: usize,
+        from: &[u8; N],
+        to: &[u8; N],
+    ) -> Result<(), WriteError> {
+        let difference = difference(from, to);
+        // SAFETY: the context is valid; the helper checks the packet's bounds.
+        written(unsafe { bpf_l3_csum_replace(self.skb(), offset as u32, 0, difference, 0) })
+    }
+
     /// Corrects the checksum of a transport header at `offset` for a 16-bit word of its own that changes.
     #[inline(always)]
     pub fn replace_l4_csum(&self, offset: usize, from: u16, to: u16) -> Result<(), WriteError> {
+        self.replace_l4_word(offset, from, to, 0)
+    }
+
+    /// The same, with flags of the helper.
+    #[inline(always)]
+    pub fn replace_l4_word(
+        &self,
+        offset: usize,
+        from: u16,
+        to: u16,
+        flags: u64,
+    ) -> Result<(), WriteError> {
+        let (from, to) = (u64::from(from), u64::from(to));
         // SAFETY: the context is valid; the helper checks the packet's bounds.
         written(unsafe {
             bpf_l4_csum_replace(
                 self.skb(),
                 offset as u32,
-                u64::from(from),
-                u64::from(to),
-                size_of::<u16>() as u64,
+                from,
+                to,
+                flags | size_of::<u16>() as u64,
             )
         })
     }
@@ -106,21 +141,16 @@ impl Tc {
     }
 
     #[inline(always)]
-    fn replace_l4_difference<const N: usize>(
+    pub fn replace_l4_difference<const N: usize>(
         &self,
         offset: usize,
         from: &[u8; N],
         to: &[u8; N],
         flags: u64,
     ) -> Result<(), WriteError> {
-        const { assert!(N.is_multiple_of(4)) };
-        let (from, to) = (from.as_ptr().cast_mut(), to.as_ptr().cast_mut());
-        // SAFETY: both are valid for reads of N bytes, and the helper only reads.
-        let difference = unsafe { bpf_csum_diff(from.cast(), N as u32, to.cast(), N as u32, 0) };
+        let difference = difference(from, to);
         // SAFETY: as in `replace_l4_csum`.
-        written(unsafe {
-            bpf_l4_csum_replace(self.skb(), offset as u32, 0, difference as u64, flags)
-        })
+        written(unsafe { bpf_l4_csum_replace(self.skb(), offset as u32, 0, difference, flags) })
     }
 
     /// Bytes of the packet.

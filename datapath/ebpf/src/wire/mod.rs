@@ -27,7 +27,7 @@ const _: () = {
 
 /// Where the fields are that helpers write.
 pub mod at {
-    use super::{Ethernet, Icmp, Ipv4, Ipv6, NeighbourMessage, offset_of};
+    use super::{Ethernet, Icmp, Ipv4, Ipv6, NeighbourMessage, Ports, Tcp, Udp, offset_of};
 
     pub const ETHERNET_DST: usize = offset_of!(Ethernet, dst);
     pub const ETHERNET_SRC: usize = offset_of!(Ethernet, src);
@@ -38,7 +38,12 @@ pub mod at {
     pub const IPV6_HOP_LIMIT: usize = offset_of!(Ipv6, hop_limit);
     pub const IPV6_SRC: usize = offset_of!(Ipv6, src);
     pub const IPV6_DST: usize = offset_of!(Ipv6, dst);
+    pub const PORTS_SRC: usize = offset_of!(Ports, src);
+    pub const PORTS_DST: usize = offset_of!(Ports, dst);
+    pub const TCP_CHECK: usize = offset_of!(Tcp, check);
+    pub const UDP_CHECK: usize = offset_of!(Udp, check);
     pub const ICMP_CHECK: usize = offset_of!(Icmp, check);
+    pub const ICMP_ID: usize = offset_of!(Icmp, id);
     pub const NEIGHBOUR_FLAGS: usize = offset_of!(NeighbourMessage, flags);
     pub const NEIGHBOUR_OPTION: usize = offset_of!(NeighbourMessage, option);
 }

@@ -35,13 +35,17 @@ pub(super) fn object() -> ObjectPlan {
     }
 }
 
-/// Makes the datapath read the scenario's clock; tells where it does so.
+/// Makes the datapath read the scenario's clock, and continue a sequence where it needs chance; tells where the clock is.
 pub(super) fn clock(objects: &Objects, plans: &mut [ObjectPlan]) -> Option<ClockCell> {
     let name = objects.datapaths().next()?;
     let plan = plans.iter_mut().find(|plan| plan.name == *name)?;
-    plan.globals
-        .entry(global::SEAM_NOW.to_owned())
-        .or_insert_with(|| 1_u32.to_le_bytes().to_vec());
+    for seam in [global::SEAM_NOW, global::SEAM_RANDOM] {
+        // A variable that no program reads is not in the object.
+        if objects.has_global(name, seam) {
+            let global = plan.globals.entry(seam.to_owned());
+            global.or_insert_with(|| 1_u32.to_le_bytes().to_vec());
+        }
+    }
     Some(ClockCell {
         object: name.clone(),
         map: map::SEAMS.to_owned(),
@@ -207,6 +211,11 @@ fn state(
             .map(|known| known.value().clone())
             .collect(),
         deny: file.deny.iter().map(|network| network.0).collect(),
+        masquerade_except: file
+            .datapath
+            .iter()
+            .flat_map(|settings| settings.masquerade_except.iter().copied())
+            .collect(),
     };
     if cluster == Cluster::default() && file.manifests.is_empty() {
         return Ok(None);
