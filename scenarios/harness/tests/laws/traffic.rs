@@ -25,6 +25,8 @@ struct Network {
     trace: bool,
     /// The world sends back what it gets.
     echo: bool,
+    /// What pods send there gets the node's address.
+    masquerade: bool,
     rules: Vec<String>,
 }
 
@@ -112,10 +114,11 @@ fn network() -> impl Strategy<Value = Network> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     ];
     let audit = prop::bool::weighted(0.1);
     (way, flags, audit, rules).prop_map(
-        |(way, [gateway, host, redirect_peer, trace, echo], audit, rules)| Network {
+        |(way, [gateway, host, redirect_peer, trace, echo, masquerade], audit, rules)| Network {
             way,
             gateway,
             host,
@@ -123,6 +126,7 @@ fn network() -> impl Strategy<Value = Network> {
             audit,
             trace,
             echo,
+            masquerade,
             rules,
         },
     )
@@ -221,6 +225,7 @@ fn text(network: &Network, packets: &[Sent]) -> String {
         ),
         ("redirect-peer", network.redirect_peer),
         ("audit", network.audit),
+        ("masquerade", network.masquerade),
         ("trace", network.trace),
         ("policy-verdicts", network.trace),
     ];
