@@ -6,6 +6,7 @@ mod report;
 
 pub use report::{Note, Place as FaultPlace, Report};
 
+use crate::Machine;
 use crate::helpers::HelperId;
 use crate::memory::{Memory, Object, Pointer, Widths};
 use crate::program::ProgramId;
@@ -43,6 +44,11 @@ impl Register {
             value,
             object: memory.object(Pointer(value)),
         }
+    }
+
+    /// What it held, in words: a number, or which object it pointed to.
+    pub fn text(self, machine: &Machine) -> String {
+        objects::register(self, machine)
     }
 }
 

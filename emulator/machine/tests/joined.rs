@@ -141,7 +141,7 @@ fn run(insns: &[Insn], traced: bool) -> String {
     }
     let mut engine = Checked::default();
     if traced {
-        engine.start_trace();
+        engine.start_trace(1);
     }
     let invocation = Invocation {
         program,

@@ -9,10 +9,13 @@ mod run;
 mod state;
 mod threaded;
 
+use std::collections::VecDeque;
+
 use super::{BUDGET, Engine, Invocation, MAX_ITERATIONS, Outcome, begin, no_program};
-use crate::fault::Fault;
+use crate::fault::{Fault, Register};
 use crate::isa::Reg;
 use crate::machine::{Cost, Environment, Machine};
+use crate::program::ProgramId;
 use frames::{Frames, Known};
 use run::{Limits, Run};
 
@@ -21,20 +24,31 @@ use run::{Limits, Run};
 pub struct Checked {
     /// Instructions that a run may execute.
     pub budget: u64,
-    trace: Option<Vec<Step>>,
+    trace: Option<Trace>,
     known: Known,
     frames: Frames,
 }
 
+/// The end of what a program executed.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// The last steps, in order.
+    pub steps: VecDeque<Step>,
+    /// How many are kept.
+    most: usize,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// One executed instruction of a traced run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// The position of the program in the run's chain of tail calls, from 0.
-    pub program: u32,
+    /// The program, which of a chain of tail calls is not always the same.
+    pub program: ProgramId,
     /// The instruction's slot.
     pub instruction: u32,
     /// r0 to r10 before it.
-    pub registers: [u64; 11],
+    pub registers: [Register; 11],
 }
 
 impl Default for Checked {
@@ -49,14 +63,29 @@ impl Default for Checked {
 }
 
 impl Checked {
-    /// Records each instruction of the runs that follow, until [`Checked::take_trace`].
-    pub fn start_trace(&mut self) {
-        self.trace = Some(Vec::new());
+    /// Records the instructions of the runs that follow, so many of the last ones, until [`Checked::take_trace`].
+    pub fn start_trace(&mut self, most: usize) {
+        self.trace = Some(Trace {
+            most,
+            ..Trace::default()
+        });
     }
 
     /// Ends tracing and returns what was recorded.
-    pub fn take_trace(&mut self) -> Vec<Step> {
+    pub fn take_trace(&mut self) -> Trace {
         self.trace.take().unwrap_or_default()
+    }
+}
+
+impl Trace {
+    fn add(&mut self, step: Step) {
+        if self.steps.len() == self.most {
+            self.steps.pop_front();
+        }
+        if self.most > 0 {
+            self.steps.push_back(step);
+        }
+        self.count += 1;
     }
 }
 

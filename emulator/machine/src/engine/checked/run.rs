@@ -1,8 +1,9 @@
 //! One run: calls, helpers, and what ends a function.
 
-use super::Step;
 use super::frames::{Frames, Known, Saved};
 use super::state::{State, Stop};
+use super::{Step, Trace};
+use crate::Memory;
 use crate::engine::callback::{self, Callee, Ended};
 use crate::engine::{MAX_TAIL_CALLS, UninitializedStack};
 use crate::fault::{Fault, FaultKind, Register};
@@ -26,7 +27,7 @@ pub(super) struct Run<'a> {
     pub(super) environment: &'a mut dyn Environment,
     pub(super) known: &'a mut Known,
     pub(super) frames: &'a mut Frames,
-    pub(super) trace: Option<&'a mut Vec<Step>>,
+    pub(super) trace: Option<&'a mut Trace>,
     pub(super) cpu: Cpu,
     pub(super) cost: Cost,
     pub(super) budget: u64,
@@ -90,7 +91,10 @@ impl Run<'_> {
         let (machine, left) = (&mut *self.machine, &mut self.limits.instructions);
         let state = &mut function.state;
         let stop = if let Some(trace) = &mut self.trace {
-            trace.extend(Step::of(&learnt.program, self.tail_calls, state));
+            if let Some(step) = Step::of(function.program, &learnt.program, state, &machine.memory)
+            {
+                trace.add(step);
+            }
             learnt.stepping().execute::<true>(machine, left, state)
         } else {
             learnt.code.execute::<false>(machine, left, state)
@@ -386,11 +390,14 @@ impl Run<'_> {
 }
 
 impl Step {
-    fn of(program: &Program, tail_calls: u32, state: &State) -> Option<Self> {
+    fn of(id: ProgramId, program: &Program, state: &State, memory: &Memory) -> Option<Self> {
         Some(Self {
-            program: tail_calls,
+            program: id,
             instruction: *program.decoded.slots.get(state.pc)?,
-            registers: state.registers.all(),
+            registers: state
+                .registers
+                .all()
+                .map(|value| Register::new(value, memory)),
         })
     }
 }

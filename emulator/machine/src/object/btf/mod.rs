@@ -8,6 +8,7 @@ mod ext;
 mod read;
 mod text;
 mod types;
+mod value;
 
 pub use read::BtfError;
 pub use types::{Composite, EnumValue, Int, Kind, Linkage, Member, Type, TypeId, Variable};
