@@ -63,7 +63,7 @@ pub use context::layout;
 pub use helpers::Helpers;
 pub use net::{
     Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Hop,
-    Intake, Journey, Metadata, NodeId, Site, Span,
+    Intake, Journey, Metadata, NodeId, Site, Span, TunnelKey,
 };
 pub use network::{
     Network, Prefix, Route, RouteKind, RouteQuery, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL,

@@ -8,19 +8,24 @@ use crate::packet::{ETH_HLEN, Skb};
 
 impl Net {
     /// A frame arrives at a device from the wire.
-    pub(crate) fn arrive(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
+    pub(crate) fn arrive(&mut self, machine: &Machine, device: DeviceId, mut skb: Skb) {
         skb.take_ethernet(&machine.memory, self.device(device).link());
-        self.arrive_skb(machine, device, skb);
+        self.arrive_skb(device, skb);
     }
 
     /// An skb arrives at a device's driver, its Ethernet header taken off.
-    pub(super) fn arrive_skb(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) {
-        let skb = match self.device(device).xdp {
+    pub(super) fn arrive_skb(&mut self, device: DeviceId, skb: Skb) {
+        self.enqueue_at_driver(device, skb);
+    }
+
+    /// A driver's program sees an skb, and what that lets pass goes on at once.
+    pub(super) fn receive_at_driver(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) {
+        let passed = match self.device(device).xdp {
             Some(program) => self.driver_xdp(machine, device, program, skb),
             None => Some(skb),
         };
-        if let Some(skb) = skb {
-            self.enqueue(device, skb);
+        if let Some(skb) = passed {
+            self.receive(machine, device, skb);
         }
     }
 

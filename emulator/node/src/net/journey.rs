@@ -1,6 +1,7 @@
 //! What one frame caused.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::{Index, Range};
 
 use twinpath_machine::engine::UninitializedStack;
@@ -49,6 +50,8 @@ pub struct Hop {
     pub warnings: Vec<UninitializedStack>,
     /// The frame after the run, from the link-layer header on, with a VLAN tag in its place.
     pub frame: Span,
+    /// What the kernel keeps beside the packet, before the run.
+    pub found: Metadata,
     /// What the kernel keeps beside the packet, after the run.
     pub metadata: Metadata,
 }
@@ -66,6 +69,25 @@ pub struct Metadata {
     pub cb: [u8; 20],
     /// The VLAN tag beside the packet.
     pub vlan: Option<Vlan>,
+    /// The tunnel that it came through or is to be sent through, as `bpf_skb_get_tunnel_key` tells.
+    pub tunnel: Option<TunnelKey>,
+}
+
+/// What programs see of a tunnel (`struct bpf_tunnel_key`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TunnelKey {
+    /// The network's identifier.
+    pub id: u32,
+    /// The outer source.
+    pub source: IpAddr,
+    /// The outer destination.
+    pub destination: IpAddr,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// Time to live or hop limit.
+    pub ttl: u8,
+    /// The flow label.
+    pub label: u32,
 }
 
 /// Where a packet, or a copy of one, ended.

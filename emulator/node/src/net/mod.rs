@@ -13,7 +13,7 @@ pub(crate) mod xmit;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use device::{Device, DeviceId, DeviceOptions, HookKind, NodeId};
-pub use journey::{DropReason, End, EndKind, Hop, Intake, Journey, Metadata, Span};
+pub use journey::{DropReason, End, EndKind, Hop, Intake, Journey, Metadata, Span, TunnelKey};
 pub use run::Site;
 
 pub(crate) use device::{Direction, Medium};
@@ -49,8 +49,8 @@ pub(crate) struct Net {
     pub(crate) pool: Pool,
     pub(crate) redirect: RedirectInfo,
     pub(crate) journey: Journey,
-    /// Packets that wait to be received, as in the kernel's per-CPU backlog.
-    backlog: VecDeque<(DeviceId, Skb)>,
+    /// Packets that wait to be received, in the order in which they came.
+    waiting: VecDeque<Waiting>,
     received: u32,
     /// Transmissions that are under way inside each other.
     transmitting: u32,
@@ -68,6 +68,23 @@ pub(crate) struct Net {
     level: usize,
 }
 
+/// A packet that waits to be received.
+struct Waiting {
+    device: DeviceId,
+    skb: Skb,
+    queue: Queue,
+}
+
+/// Where packets wait. The kernel empties one queue before it goes on with the next, beginning with the one in which
+/// there has been something for the longest time (`net_rx_action`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    /// The CPU's.
+    Backlog,
+    /// That of a driver with an XDP program (`veth_xdp_rx`).
+    Driver(DeviceId),
+}
+
 impl Net {
     pub(crate) fn new(machine: &mut Machine, factory: EngineFactory) -> Result<Self, OutOfMemory> {
         let mut contexts = [0; LEVELS];
@@ -81,7 +98,7 @@ impl Net {
             pool: Pool::default(),
             redirect: RedirectInfo::default(),
             journey: Journey::default(),
-            backlog: VecDeque::new(),
+            waiting: VecDeque::new(),
             received: 0,
             transmitting: 0,
             cpu: Cpu(0),
@@ -136,7 +153,7 @@ impl Net {
     /// Begins a journey: nothing is under way.
     pub(crate) fn begin(&mut self) {
         self.journey.clear();
-        self.backlog.clear();
+        self.waiting.clear();
         self.pool.reset();
         self.redirect = RedirectInfo::default();
         self.received = 0;
@@ -144,22 +161,47 @@ impl Net {
         self.level = 0;
     }
 
-    /// Queues a packet for reception.
+    /// Queues a packet for reception behind the driver.
     pub(crate) fn enqueue(&mut self, device: DeviceId, skb: Skb) {
-        self.backlog.push_back((device, skb));
+        self.queue(Queue::Backlog, device, skb);
+    }
+
+    /// Queues a packet that arrives at a driver.
+    fn enqueue_at_driver(&mut self, device: DeviceId, skb: Skb) {
+        let queue = match self.device(device).xdp {
+            Some(_) => Queue::Driver(device),
+            None => Queue::Backlog,
+        };
+        self.queue(queue, device, skb);
+    }
+
+    fn queue(&mut self, queue: Queue, device: DeviceId, skb: Skb) {
+        self.waiting.push_back(Waiting { device, skb, queue });
     }
 
     /// Receives until nothing waits any more.
     pub(crate) fn drain(&mut self, machine: &mut Machine) {
-        while let Some((device, skb)) = self.backlog.pop_front() {
+        let mut current = Queue::Backlog;
+        while let Some(next) = self.next_waiting(current) {
+            current = next.queue;
             self.received += 1;
             if self.received > STORM {
-                self.drop_skb(machine, device, skb, DropReason::Storm);
-            } else {
-                self.redirect = RedirectInfo::default();
-                self.receive(machine, device, skb);
+                self.drop_skb(machine, next.device, next.skb, DropReason::Storm);
+                continue;
+            }
+            self.redirect = RedirectInfo::default();
+            match next.queue {
+                Queue::Backlog => self.receive(machine, next.device, next.skb),
+                Queue::Driver(device) => self.receive_at_driver(machine, device, next.skb),
             }
         }
+    }
+
+    /// The next packet of a queue, or of the next queue.
+    fn next_waiting(&mut self, current: Queue) -> Option<Waiting> {
+        let mut waiting = self.waiting.iter();
+        let place = waiting.position(|waiting| waiting.queue == current);
+        self.waiting.remove(place.unwrap_or(0))
     }
 
     /// Ends a packet.

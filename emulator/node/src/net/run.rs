@@ -74,6 +74,7 @@ impl Net {
         subject: &mut Subject,
         site: Site,
     ) -> Option<i32> {
+        let found = subject.metadata();
         let outcome = self.execute(machine, program, subject);
         let memory = &machine.memory;
         let frame = self.journey.keep(|into| subject.write_frame(memory, into));
@@ -93,6 +94,7 @@ impl Net {
             cost,
             warnings,
             frame,
+            found,
             metadata: subject.metadata(),
         });
         returned

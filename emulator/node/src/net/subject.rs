@@ -4,7 +4,7 @@ use twinpath_machine::memory::{Memory, Object};
 use twinpath_machine::{AttachType, ProgramType};
 
 use super::{DeviceId, Metadata, Net, NodeId};
-use crate::packet::{Frame, Skb, Xdp};
+use crate::packet::{Frame, Skb, Tunnel, Xdp};
 
 /// Where a packet is, for helpers that programs of several types have.
 pub(crate) trait Placed {
@@ -89,6 +89,7 @@ impl Subject {
                 tc_index: skb.tc_index,
                 cb: skb.cb,
                 vlan: skb.vlan,
+                tunnel: skb.tunnel.as_ref().map(Tunnel::key),
             },
         }
     }

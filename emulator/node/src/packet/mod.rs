@@ -15,7 +15,7 @@ pub(crate) use ethernet::{ETH_HLEN, VLAN_HLEN, header_protocol};
 pub use ethernet::{EtherType, Vlan};
 pub(crate) use frame::{Frame, Moved};
 pub(crate) use pool::Pool;
-pub(crate) use skb::{Gso, Hash, LinkAddresses, Owner, PacketType, Skb, gso};
+pub(crate) use skb::{Gso, Hash, Labels, LinkAddresses, Owner, PacketType, Skb, gso};
 pub(crate) use skb_checksum::Checksum;
 pub use skb_checksum::ChecksumOffload;
 pub(crate) use tunnel::{Tunnel, flag as tunnel_flag};

@@ -145,7 +145,38 @@ pub(crate) struct Skb {
     pub(crate) routed: bool,
 }
 
+/// What the pieces of a packet have of the whole one, and the whole one of its first piece (`ip_copy_metadata`,
+/// `inet_frag_reasm_prepare`).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Labels {
+    mark: u32,
+    priority: u32,
+    tc_index: u16,
+    hash: Hash,
+}
+
 impl Skb {
+    pub(crate) fn labels(&self) -> Labels {
+        Labels {
+            mark: self.mark,
+            priority: self.priority,
+            tc_index: self.tc_index,
+            hash: self.hash,
+        }
+    }
+
+    /// An IP layer puts what it needs where programs have the first words of `cb` (`struct inet_skb_parm`,
+    /// `struct inet6_skb_parm`). Nothing that anybody could mean is left there; here it is zero.
+    pub(crate) fn clear_control_block(&mut self) {
+        const PARAMETERS: usize = 16;
+        self.cb[..PARAMETERS].fill(0);
+    }
+
+    pub(crate) fn label(&mut self, labels: Labels) {
+        (self.mark, self.priority) = (labels.mark, labels.priority);
+        (self.tc_index, self.hash) = (labels.tc_index, labels.hash);
+    }
+
     /// A packet whose bytes begin with an Ethernet header, as a driver has it before `eth_type_trans`.
     pub(crate) fn new(frame: Frame, device: DeviceId) -> Self {
         let data = frame.data();

@@ -1,5 +1,9 @@
 //! How a packet is to be sent through a tunnel, or came through one (`struct ip_tunnel_info`).
 
+use std::net::IpAddr;
+
+use crate::net::TunnelKey;
+
 /// Bits of [`Tunnel::flags`] (`IP_TUNNEL_*_BIT`).
 pub(crate) mod flag {
     pub(crate) const CSUM: u32 = 1 << 0;
@@ -39,4 +43,22 @@ pub(crate) struct Tunnel {
     pub(crate) flags: u32,
     /// Options of the tunnel's protocol.
     pub(crate) options: Vec<u8>,
+}
+
+impl Tunnel {
+    /// What programs see of it.
+    pub(crate) fn key(&self) -> TunnelKey {
+        let address = |bytes: [u8; 16]| match self.ipv6 {
+            true => IpAddr::from(bytes),
+            false => IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]]),
+        };
+        TunnelKey {
+            id: self.id,
+            source: address(self.source),
+            destination: address(self.destination),
+            tos: self.tos,
+            ttl: self.ttl,
+            label: if self.ipv6 { self.label } else { 0 },
+        }
+    }
 }

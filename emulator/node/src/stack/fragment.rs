@@ -105,8 +105,7 @@ impl Net {
         let Some(mut piece) = self.new_packet(machine, from, protocol, bytes) else {
             return xmit::DROP;
         };
-        (piece.mark, piece.priority) = (whole.mark, whole.priority);
-        (piece.tc_index, piece.hash) = (whole.tc_index, whole.hash);
+        piece.label(whole.labels());
         self.neighbour_output(machine, piece, out, next, from)
     }
 }

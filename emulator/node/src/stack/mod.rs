@@ -109,8 +109,14 @@ impl Net {
             }
         }
         match skb.protocol {
-            EtherType::IPV4 => self.ipv4_input(machine, skb),
-            EtherType::IPV6 => self.ipv6_input(machine, skb),
+            EtherType::IPV4 => {
+                skb.clear_control_block();
+                self.ipv4_input(machine, skb);
+            }
+            EtherType::IPV6 => {
+                skb.clear_control_block();
+                self.ipv6_input(machine, skb);
+            }
             EtherType::ARP => self.arp_input(machine, skb),
             _ => self.refuse(machine, skb, DropReason::UnknownProtocol),
         }

@@ -11,7 +11,7 @@ use super::timer::SECOND;
 use super::wire::{self, Ipv4, Ipv6};
 use super::{icmpv6, route::Cast};
 use crate::net::{DeviceId, DropReason, Net, NodeId};
-use crate::packet::{EtherType, Skb};
+use crate::packet::{EtherType, Labels, Skb};
 
 /// Nanoseconds after which an IPv4 packet is given up (`ipfrag_time`).
 const IPV4_PATIENCE: u64 = 30 * SECOND;
@@ -42,8 +42,7 @@ struct Queue {
     device: DeviceId,
     /// By ascending offset, without overlaps.
     pieces: BTreeMap<usize, Vec<u8>>,
-    /// The headers of the first piece, and the whole of it.
-    first: Option<(Vec<u8>, Vec<u8>)>,
+    first: Option<First>,
     /// Whether the last piece has come.
     last: bool,
     /// Bytes of the payload, as far as is known.
@@ -54,6 +53,15 @@ struct Queue {
     longest: (usize, usize),
 }
 
+/// The first piece of a packet.
+#[derive(Debug)]
+struct First {
+    /// Its headers.
+    head: Vec<u8>,
+    packet: Vec<u8>,
+    labels: Labels,
+}
+
 /// A piece of a packet.
 struct Piece<'a> {
     offset: usize,
@@ -62,6 +70,7 @@ struct Piece<'a> {
     /// What precedes the payload in the packet.
     head: &'a [u8],
     packet: &'a [u8],
+    labels: Labels,
     /// Congestion mark.
     mark: u8,
     dont_fragment: bool,
@@ -137,7 +146,11 @@ impl Queue {
             self.longest.1 = self.longest.1.max(size);
         }
         if piece.offset == 0 {
-            self.first = Some((piece.head.to_vec(), piece.packet.to_vec()));
+            self.first = Some(First {
+                head: piece.head.to_vec(),
+                packet: piece.packet.to_vec(),
+                labels: piece.labels,
+            });
         }
         let have: usize = self.pieces.values().map(Vec::len).sum();
         if self.first.is_some() && self.last && have == self.len {
@@ -214,14 +227,19 @@ impl Net {
             payload,
             head,
             packet,
+            labels: skb.labels(),
             mark: header.tos & 3,
             dont_fragment: header.dont_fragment,
         };
         let now = machine.clock.monotonic_ns();
         let queue = self.queue_piece(&key, now + IPV4_PATIENCE, skb.device, &piece);
         let queue = self.keep_or_take(machine, skb, queue)?;
-        let (mut bytes, _) = queue.first.clone()?;
         let mark = queue.mark();
+        let First {
+            head: mut bytes,
+            labels,
+            ..
+        } = queue.first?;
         let total = bytes.len() + queue.len;
         if total > MAX || mark.is_none() {
             return None;
@@ -235,7 +253,8 @@ impl Net {
             .pieces
             .values()
             .for_each(|piece| bytes.extend_from_slice(piece));
-        let skb = self.new_packet(machine, queue.device, EtherType::IPV4, &bytes)?;
+        let mut skb = self.new_packet(machine, queue.device, EtherType::IPV4, &bytes)?;
+        skb.label(labels);
         let header = Ipv4::parse(&bytes)?;
         Some((skb, header))
     }
@@ -280,17 +299,17 @@ impl Net {
             payload,
             head: &packet[..at],
             packet,
+            labels: skb.labels(),
             mark: header.class & 3,
             dont_fragment: false,
         };
         let now = machine.clock.monotonic_ns();
-        let mut head = packet[..at].to_vec();
         let queue = self.queue_piece(&key, now + IPV6_PATIENCE, skb.device, &piece);
         let queue = self.keep_or_take(machine, skb, queue)?;
-        if let Some((first, _)) = &queue.first {
-            head.clone_from(first);
-        }
         let mark = queue.mark()?;
+        let First {
+            mut head, labels, ..
+        } = queue.first?;
         let len = head.len() - wire::IPV6 + queue.len;
         if len > MAX {
             return None;
@@ -302,7 +321,9 @@ impl Net {
             .pieces
             .values()
             .for_each(|piece| head.extend_from_slice(piece));
-        self.new_packet(machine, queue.device, EtherType::IPV6, &head)
+        let mut skb = self.new_packet(machine, queue.device, EtherType::IPV6, &head)?;
+        skb.label(labels);
+        Some(skb)
     }
 
     /// Puts a piece to the others of its packet; all of them when the packet is complete.
@@ -364,7 +385,7 @@ impl Net {
         let Some(queue) = stack.reassembly.queues.remove(key) else {
             return;
         };
-        let Some((_, packet)) = queue.first else {
+        let Some(First { packet, .. }) = queue.first else {
             return;
         };
         let ipv6 = key.source.is_ipv6();

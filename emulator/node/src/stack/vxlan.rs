@@ -320,6 +320,7 @@ impl Net {
         skb.mac_header = None;
         skb.vlan = None;
         skb.tunnel = None;
+        skb.clear_control_block();
         skb.encapsulation = true;
         if outer.checksum {
             let seed = wire::pseudo_header(source, destination, proto::UDP, len);
