@@ -298,7 +298,7 @@ impl World {
             skb.frame.free(pool);
             return Err(DropReason::Malformed);
         }
-        self.net.arrive(&mut self.machine, device, skb);
+        self.net.arrive(&self.machine, device, skb);
         self.net.drain(&mut self.machine);
         Ok(())
     }

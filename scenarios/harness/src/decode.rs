@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use twinpath_control::abi::{CAPTURE_LEN, map};
 use twinpath_control::{Names, describe, event};
+use twinpath_machine::Object;
+use twinpath_machine::object::btf::TypeId;
 
 use crate::plan::{NodeName, ObjectName};
 use crate::recording::{Event, MapRef};
@@ -12,11 +15,19 @@ use crate::recording::{Event, MapRef};
 /// Named values of a record, in its own order. A value may stand without a name.
 pub type Fields = Vec<(String, String)>;
 
-/// Knows which objects are the datapath, whose records it can read.
+/// Knows which objects are the datapath, whose records it can read, and the types that other objects tell of.
 #[derive(Debug, Clone, Default)]
 pub struct Decoder {
     /// With what is behind the numbers in their records: at the start, and after each change of the cluster.
     datapaths: BTreeMap<(NodeName, ObjectName), Vec<Names>>,
+    typed: BTreeMap<(NodeName, ObjectName), Arc<Typed>>,
+}
+
+/// An object whose types are read when they are asked for.
+#[derive(Debug)]
+struct Typed {
+    bytes: Arc<[u8]>,
+    object: OnceLock<Option<Object>>,
 }
 
 impl Decoder {
@@ -25,7 +36,21 @@ impl Decoder {
     pub fn new(datapaths: impl IntoIterator<Item = ((NodeName, ObjectName), Vec<Names>)>) -> Self {
         Self {
             datapaths: datapaths.into_iter().collect(),
+            typed: BTreeMap::new(),
         }
+    }
+
+    /// The same, and it knows what the types of maps are in these objects.
+    pub fn with_objects(
+        mut self,
+        objects: impl IntoIterator<Item = ((NodeName, ObjectName), Arc<[u8]>)>,
+    ) -> Self {
+        let objects = objects.into_iter().map(|(name, bytes)| {
+            let object = OnceLock::new();
+            (name, Arc::new(Typed { bytes, object }))
+        });
+        self.typed.extend(objects);
+        self
     }
 
     /// An event's fields.
@@ -74,11 +99,28 @@ impl Decoder {
 
     /// A key's fields.
     pub fn key(&self, map: &MapRef, key: &[u8]) -> Fields {
-        let fields = self
-            .is_own(map)
-            .then(|| describe::key(&map.map, key))
-            .flatten();
-        fields.map_or_else(|| raw(key), named)
+        let own = self.is_own(map).then(|| describe::key(&map.map, key));
+        let fields = own.flatten().map(named);
+        fields
+            .or_else(|| self.parts(map, |(key, _)| key, key))
+            .unwrap_or_else(|| raw(key))
+    }
+
+    /// A record in parts by the type that the map's object has for it.
+    fn parts(
+        &self,
+        map: &MapRef,
+        which: impl FnOnce((TypeId, TypeId)) -> TypeId,
+        bytes: &[u8],
+    ) -> Option<Fields> {
+        let typed = self.typed.get(&(map.node.clone(), map.object.clone()))?;
+        let object = typed
+            .object
+            .get_or_init(|| Object::parse(&typed.bytes).ok());
+        let object = object.as_ref()?;
+        let mut maps = object.maps().iter();
+        let types = object.map_types(maps.position(|known| known.name == map.map)?)?;
+        object.btf()?.parts(which(types), bytes)
     }
 
     /// A key in a line.
@@ -95,7 +137,27 @@ impl Decoder {
         };
         let names = self.names(map);
         let fields = names.and_then(|names| names.value(&map.map, &sum));
-        fields.map_or_else(|| raw(&slots.concat()), named)
+        fields
+            .map(named)
+            .or_else(|| self.typed_slots(map, slots))
+            .unwrap_or_else(|| raw(&slots.concat()))
+    }
+
+    /// The values of a key by their type, of several CPUs one after another.
+    fn typed_slots(&self, map: &MapRef, slots: &[Vec<u8>]) -> Option<Fields> {
+        let value = |slot: &Vec<u8>| self.parts(map, |(_, value)| value, slot);
+        if let [only] = slots {
+            return value(only);
+        }
+        let mut fields = Fields::new();
+        for (number, slot) in slots.iter().enumerate() {
+            let parts = value(slot)?.into_iter();
+            fields.extend(parts.map(|(name, value)| match name.as_str() {
+                "" => (format!("[{number}]"), value),
+                name => (format!("[{number}].{name}"), value),
+            }));
+        }
+        Some(fields)
     }
 
     /// A value in a line.

@@ -47,6 +47,7 @@ pub mod describe;
 pub mod diff;
 pub mod emulated;
 pub mod frame;
+mod ip;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 pub mod object;
@@ -60,3 +61,4 @@ pub mod scenario;
 pub mod show;
 pub mod socket;
 pub mod stack;
+pub mod trace;

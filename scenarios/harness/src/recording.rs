@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName, Plan, Port};
 use crate::socket::Called;
+use twinpath_machine::AttachType;
 
-pub use twinpath_node::DropReason;
+pub use twinpath_node::{DropReason, Metadata};
 
 /// All that one run of a plan left behind.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +56,8 @@ pub struct Journey {
     pub ends: Vec<End>,
     /// Records that programs wrote to ring buffers and perf event arrays, in order.
     pub events: Vec<Event>,
+    /// The programs at hooks of sockets that ran, in order.
+    pub socket_hops: Vec<SocketHop>,
     /// What the call gave, if the stimulus was one on a socket.
     pub called: Option<Called>,
     /// What responders sent when it reached them, or an answer of another one did, in order.
@@ -86,6 +89,24 @@ pub struct Hop {
     /// The frame after the program ran, from the link-layer header on, as it would be on the wire: a VLAN
     /// tag that the kernel keeps beside the packet stands in its place.
     pub bytes: Vec<u8>,
+    /// What the kernel keeps beside the frame, after the program ran; nothing for XDP. Words of `cb` count only where the
+    /// program changed them ([`left_by_program`]).
+    pub metadata: Metadata,
+    /// What it cost; only an engine that counts knows.
+    pub cost: Option<Cost>,
+}
+
+/// One run of a program at a hook of a node's sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketHop {
+    /// The node.
+    pub node: NodeName,
+    /// The hook.
+    pub hook: AttachType,
+    /// The attached program.
+    pub program: String,
+    /// What it returned, or why it did not get that far.
+    pub returned: Result<i32, ProgramFault>,
     /// What it cost; only an engine that counts knows.
     pub cost: Option<Cost>,
 }
@@ -255,14 +276,28 @@ impl Hop {
     }
 }
 
-impl Journey {
-    /// What all its hops cost together, if all of them were counted. Those of a call are no hops.
-    pub fn cost(&self) -> Option<Cost> {
-        if self.called.is_some() {
-            return None;
+/// What a program left beside a frame. Words of `cb` that it did not change are zero here: the kernel's layers have what
+/// they need in the same place, and leave it there (`struct inet_skb_parm`, `struct napi_gro_cb`).
+pub fn left_by_program(found: &Metadata, left: Metadata) -> Metadata {
+    let mut metadata = left;
+    let (words, _) = metadata.cb.as_chunks_mut::<4>();
+    for (word, found) in words.iter_mut().zip(found.cb.as_chunks::<4>().0) {
+        if word == found {
+            *word = [0; 4];
         }
-        self.hops.iter().try_fold(Cost::default(), |mut sum, hop| {
-            sum += hop.cost?;
+    }
+    metadata
+}
+
+impl Journey {
+    /// What all its hops cost together, those at sockets and those of answers too, if all of them were counted.
+    pub fn cost(&self) -> Option<Cost> {
+        let hops = self.hops.iter().map(|hop| hop.cost);
+        let at_sockets = self.socket_hops.iter().map(|hop| hop.cost);
+        let answers = self.answers.iter().map(|answer| answer.journey.cost());
+        let mut costs = hops.chain(at_sockets).chain(answers);
+        costs.try_fold(Cost::default(), |mut sum, cost| {
+            sum += cost?;
             Some(sum)
         })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::arm::{Arm, ArmError};
 use crate::check;
 use crate::diff::{self, Diff, Leeway};
+use crate::emulated;
 use crate::recording::{Cost, Recording};
 use crate::scenario::{Case, KernelVersion};
 
@@ -95,10 +96,10 @@ pub fn outcome<'a>(
     let comparisons = match recordings.next() {
         None => Vec::new(),
         Some((left, first)) => recordings
-            .map(|(right, other)| Comparison {
-                left,
-                right,
-                diff: diff::compare(first, other, &case.decoder, leeway),
+            .map(|(right, other)| {
+                let diff = diff::compare(first, other, &case.decoder, leeway);
+                let diff = traced(case, [left, right], diff);
+                Comparison { left, right, diff }
             })
             .collect(),
     };
@@ -134,9 +135,23 @@ impl Run {
         Self {
             arm,
             result,
-            unexpected,
+            unexpected: traced(case, [arm, arm], unexpected),
         }
     }
+}
+
+/// Adds to the first packet that differs what the emulator's program executed in the hop in question, if one of the
+/// arms is the emulator. What cannot be run again is left out.
+fn traced(case: &Case, arms: [Arm; 2], mut diff: Diff) -> Diff {
+    let emulated = arms.iter().any(|arm| matches!(arm, Arm::Emulator(_)));
+    if let Some(packet) = diff.packets.first_mut().filter(|_| emulated)
+        && let Some(hop) = packet.hop
+    {
+        packet.trace = emulated::trace(&case.plan, packet.stimulus, hop)
+            .ok()
+            .flatten();
+    }
+    diff
 }
 
 impl fmt::Display for Skipped {

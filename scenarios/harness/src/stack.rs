@@ -7,13 +7,14 @@
 //! | the stack took in | it ends there |
 //! |---|---|
 //! | what is no IP, or is for the node itself or for a group | yes |
-//! | a tunnel's packet for the node, which has that tunnel | no: the tunnel's device receives what is in it |
+//! | a tunnel's packet for the node, which has that tunnel, or a piece of one | no: the tunnel's device receives what is in it |
 //! | what is for others, where nothing is passed on | yes |
 //! | what is for others, where it is passed on | no: some device sends it, or an error about it |
 //! | that last one, of which nothing else was seen | yes: the stack has dropped it, or keeps it |
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use crate::ip::IpPacket;
 use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodeName, NodePlan, Plan, RouteConfig};
 use crate::recording::End;
 use twinpath_node::{RouteKind, RuleAction};
@@ -33,10 +34,9 @@ pub struct Intake {
 pub fn add_ends(plan: &Plan, intakes: Vec<Intake>, ends: &mut Vec<End>) {
     let last = intakes.last().cloned();
     let stay = intakes
-        .into_iter()
-        .filter(|intake| !goes_on(plan, intake))
-        .map(End::from);
-    ends.extend(stay);
+        .iter()
+        .filter(|intake| !goes_on(plan, &intakes, intake));
+    ends.extend(stay.cloned().map(End::from));
     if ends.is_empty() {
         ends.extend(last.map(End::from));
     }
@@ -52,19 +52,26 @@ impl From<Intake> for End {
     }
 }
 
-/// Whether what comes of a packet is seen elsewhere.
-pub fn goes_on(plan: &Plan, intake: &Intake) -> bool {
+/// Whether what comes of a packet is seen elsewhere. Of a packet in pieces they all go where the first one does.
+fn goes_on(plan: &Plan, intakes: &[Intake], intake: &Intake) -> bool {
     let Some(node) = plan.node(&intake.node) else {
         return false;
     };
-    let Some(packet) = Packet::parse(&intake.bytes) else {
+    let Some(packet) = IpPacket::parse(&intake.bytes) else {
         return false;
     };
     if packet.to_group() {
         return false;
     }
     if is_own(node, packet.destination) {
-        return packet.port.is_some_and(|port| has_tunnel(node, port));
+        let mut others = intakes.iter().filter(|other| other.node == intake.node);
+        let port = packet.udp_port().or_else(|| {
+            others.find_map(|other| {
+                let other = IpPacket::parse(&other.bytes)?;
+                other.udp_port().filter(|_| other.is_piece_with(&packet))
+            })
+        });
+        return port.is_some_and(|port| has_tunnel(node, port));
     }
     match node.device(&intake.device) {
         Some(device) => passes_on(node, device, packet.destination),
@@ -102,44 +109,4 @@ fn has_tunnel(node: &NodePlan, port: u16) -> bool {
         DeviceKind::Vxlan(vxlan) => vxlan.port == port,
         DeviceKind::Veth | DeviceKind::Dummy => false,
     })
-}
-
-/// As much of a packet as the rule looks at.
-struct Packet {
-    destination: IpAddr,
-    /// UDP's destination port.
-    port: Option<u16>,
-}
-
-impl Packet {
-    fn parse(frame: &[u8]) -> Option<Self> {
-        const ETHERNET: usize = 14;
-        const UDP: u8 = 17;
-        let packet = frame.get(ETHERNET..)?;
-        let (destination, protocol, header) = match frame.get(12..ETHERNET)? {
-            [0x08, 0x00] => {
-                let octets: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
-                let header = 4 * usize::from(packet.first()? & 0xf);
-                (IpAddr::V4(Ipv4Addr::from(octets)), *packet.get(9)?, header)
-            }
-            [0x86, 0xdd] => {
-                let octets: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
-                (IpAddr::V6(Ipv6Addr::from(octets)), *packet.get(6)?, 40)
-            }
-            _ => return None,
-        };
-        let port = packet.get(header + 2..header + 4);
-        let port = port.filter(|_| protocol == UDP);
-        Some(Self {
-            destination,
-            port: port.map(|port| u16::from_be_bytes([port[0], port[1]])),
-        })
-    }
-
-    fn to_group(&self) -> bool {
-        match self.destination {
-            IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
-            IpAddr::V6(address) => address.is_multicast(),
-        }
-    }
 }

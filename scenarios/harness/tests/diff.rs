@@ -6,7 +6,7 @@ use twinpath::decode::Decoder;
 use twinpath::diff::{self, Diff, Leeway, Rule};
 use twinpath::plan::{DeviceName, Hook, HookKind, NodeName, ObjectName};
 use twinpath::recording::{
-    Cost, End, Event, Hop, Journey, MapContents, MapRef, Recording, Verdict,
+    Cost, End, Event, Hop, Journey, MapContents, MapRef, Metadata, Recording, Verdict,
 };
 use twinpath::socket::{CallResult, Called};
 use twinpath_machine::Errno;
@@ -32,6 +32,7 @@ fn hop(device: &str, code: i32, bytes: &[u8]) -> Hop {
             code,
         }),
         bytes: bytes.to_vec(),
+        metadata: Metadata::default(),
         cost: None,
     }
 }
@@ -157,6 +158,80 @@ fn costs_are_compared_where_both_sides_count() {
     assert!(!differ(&counted(7), &uncounted));
     assert!(!differ(&counted(7), &counted(7)));
     assert!(differ(&counted(7), &counted(8)));
+}
+
+#[test]
+fn what_is_kept_beside_a_packet_is_compared() {
+    use twinpath_node::{EtherType, Metadata, TunnelKey, Vlan};
+    let beside = |metadata| {
+        journey(
+            vec![Hop {
+                metadata,
+                ..hop("eth0", 2, FRAME)
+            }],
+            vec![],
+        )
+    };
+    let mut cb = [0; 20];
+    cb[8] = 5;
+    let full = Metadata {
+        mark: 0xab,
+        priority: 3,
+        tc_index: 2,
+        cb,
+        vlan: Some(Vlan {
+            protocol: EtherType::VLAN,
+            tci: 100,
+        }),
+        tunnel: Some(TunnelKey {
+            id: 7,
+            source: [10, 0, 0, 1].into(),
+            destination: [10, 0, 0, 2].into(),
+            tos: 0,
+            ttl: 64,
+            label: 0,
+        }),
+    };
+    assert!(compare(beside(full), beside(full)).is_empty());
+    let diff = compare(beside(full), beside(Metadata::default()));
+    assert_eq!(diff.packets[0].hop, Some(0));
+    let told = told(&diff).into_iter();
+    let values: Vec<String> = told
+        .map(|line| line.replace("hop 1, eth0 xdp entry: ", ""))
+        .collect();
+    assert_eq!(
+        values,
+        [
+            "mark 0xab -",
+            "priority 3 -",
+            "tc_index 0x2 -",
+            "cb[2] 0x5 -",
+            "vlan beside 0x8100 0x64 -",
+            "tunnel.id 7 -",
+            "tunnel.src 10.0.0.1 -",
+            "tunnel.dst 10.0.0.2 -",
+            "tunnel.tos 0x00 -",
+            "tunnel.ttl 64 -",
+            "tunnel.label 0x00000 -",
+        ]
+    );
+}
+
+/// The words of `cb` that a program left as they were are not its own.
+#[test]
+fn words_of_cb_count_where_a_program_changed_them() {
+    use twinpath::recording::left_by_program;
+    use twinpath_node::Metadata;
+    let with = |cb: [u8; 20]| Metadata {
+        cb,
+        ..Metadata::default()
+    };
+    let (mut found, mut left, mut counts) = ([0; 20], [0; 20], [0; 20]);
+    (found[0], left[0]) = (1, 1);
+    (found[4], left[4], counts[4]) = (1, 2, 2);
+    (found[8], left[8]) = (1, 0);
+    (left[12], counts[12]) = (3, 3);
+    assert_eq!(left_by_program(&with(found), with(left)), with(counts));
 }
 
 #[test]

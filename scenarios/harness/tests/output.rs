@@ -85,6 +85,39 @@ fn run_shows_what_is_not_as_expected() {
     insta::assert_snapshot!(twinpath(&folder(), "run lengths.toml --backend emulator"));
 }
 
+/// Keys and values of another's object are told by the types that its BTF has for them.
+#[test]
+fn run_tells_of_maps_by_their_types() {
+    let folder = folder();
+    let object = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let object = object.join("../../emulator/node/tests/objects/policy.bpf.o");
+    std::fs::copy(object, folder.path().join("policy.o")).unwrap();
+    let scenario = r#"description = "A connection is not as it should be"
+
+[[object]]
+path = "policy.o"
+
+[[device]]
+name = "eth0"
+tc-ingress = "from_container"
+
+[[map]]
+map = "connections"
+key = "0a000001 0a000002 0050 a00f 06 000000"
+value = "0300000000000000 15000000 02000000"
+
+[[step]]
+send = "udp 10.0.0.1:53 > 10.0.0.2:999 len 4"
+
+[[expect.map]]
+map = "connections"
+key = "0a000001 0a000002 0050 a00f 06 000000"
+value = "0400000000000000 05000000 02000000"
+"#;
+    std::fs::write(folder.path().join("maps.toml"), scenario).unwrap();
+    insta::assert_snapshot!(twinpath(&folder, "run maps.toml --backend emulator"));
+}
+
 /// One expectation of a call holds, and one of another does not; the emulator says what it does not do.
 #[test]
 fn run_shows_which_call_is_not_as_expected() {

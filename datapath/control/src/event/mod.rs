@@ -11,8 +11,6 @@ use twinpath_abi::{
     TraceRecord, VerdictNotify, VerdictRecord,
 };
 
-use std::ops::Range;
-
 pub use summary::{Layer4, Summary, TcpFlags};
 
 /// A record of the ring buffer.
@@ -99,17 +97,6 @@ impl Event {
             Self::Verdict(record) => record.captured(),
             Self::Debug(_) => &[],
         }
-    }
-
-    /// Where the head of the packet is in the record's bytes.
-    pub fn packet_range(&self) -> Range<usize> {
-        let start = match self {
-            Self::Drop(_) => size_of::<DropNotify>(),
-            Self::Trace(_) => size_of::<TraceNotify>(),
-            Self::Verdict(_) => size_of::<VerdictNotify>(),
-            Self::Debug(_) => size_of::<DebugNotify>(),
-        };
-        start..start + self.packet().len()
     }
 
     /// The identities of sender and receiver, where the event says them.

@@ -24,7 +24,9 @@ impl Net {
             Some(program) => self.driver_xdp(machine, device, program, skb),
             None => Some(skb),
         };
-        if let Some(skb) = passed {
+        if let Some(mut skb) = passed {
+            // GRO, which such a driver hands it to, has its own there (`struct napi_gro_cb`).
+            skb.cb = [0; 20];
             self.receive(machine, device, skb);
         }
     }

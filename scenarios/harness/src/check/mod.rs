@@ -48,6 +48,8 @@ pub fn check(
                 stimulus: index,
                 before: Vec::new(),
                 differences,
+                hop: packet::hop_in_question(expected, journey),
+                trace: None,
             })
         })
         .collect();

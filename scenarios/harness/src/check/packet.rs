@@ -99,6 +99,15 @@ fn is_as_expected(expected: &str, got: &str) -> bool {
             .is_ok_and(|expected| ip() == Ok(expected))
 }
 
+/// The first hop whose verdict is not as expected, or else the last one: what it made of the packet is.
+pub(super) fn hop_in_question(expected: &Expectation, journey: &Journey) -> Option<usize> {
+    let last = journey.hops.len().checked_sub(1)?;
+    let verdicts = expected.verdicts.iter().flatten();
+    let mut pairs = verdicts.zip(&journey.hops);
+    let unequal = pairs.position(|(expected, hop)| *expected != hop.outcome());
+    Some(unequal.unwrap_or(last))
+}
+
 fn check_verdicts(expected: &[String], journey: &Journey) -> Option<Difference> {
     let got: Vec<String> = journey.hops.iter().map(|hop| hop.outcome()).collect();
     let first = expected

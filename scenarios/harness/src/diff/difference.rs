@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::rule::Rule;
+use crate::trace::HopTrace;
 
 /// All in which two sides differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub struct PacketDiff {
     pub before: Vec<String>,
     /// At least one, in the order of the journey.
     pub differences: Vec<Difference>,
+    /// The hop that the first difference is about, counted from 0, if it is about one.
+    pub hop: Option<usize>,
+    /// What the emulator's program executed in that hop, of the first packet that differs.
+    pub trace: Option<HopTrace>,
 }
 
 /// A place where the sides are not the same.

@@ -9,7 +9,7 @@ use twinpath_control::abi::NotifyHead;
 use crate::decode::Decoder;
 use crate::describe;
 use crate::frame;
-use crate::recording::{Answer, End, Event, Hop, Journey};
+use crate::recording::{Answer, End, Event, Hop, Journey, SocketHop};
 use crate::socket::without_chosen_port;
 
 use super::chosen::Chosen;
@@ -22,9 +22,11 @@ use super::rule::{Leeway, Rule};
 pub(super) struct JourneyDiff {
     pub before: Vec<String>,
     pub differences: Vec<Difference>,
+    /// The hop that the first difference is about.
+    pub hop: Option<usize>,
 }
 
-/// Compares what a call gave, then hops, then ends, then events.
+/// Compares what a call gave, then programs at sockets, then hops, then ends, then events.
 pub(super) fn compare(
     left: &Journey,
     right: &Journey,
@@ -37,6 +39,11 @@ pub(super) fn compare(
     walk.step(called(left, right, leeway, rules), || {
         left.called.as_ref().map(ToString::to_string)
     });
+    for (index, pair) in pairs(&left.socket_hops, &right.socket_hops).enumerate() {
+        walk.step(socket_hop(index + 1, pair), || {
+            left.socket_hops.get(index).map(describe::socket_hop)
+        });
+    }
     let mut frames = |left: &[u8], right: &[u8]| {
         if left == right {
             return Vec::new();
@@ -49,9 +56,13 @@ pub(super) fn compare(
         frame::differences(&left, &right)
     };
     for (index, pair) in pairs(&left.hops, &right.hops).enumerate() {
+        let none_before = walk.result.differences.is_empty();
         walk.step(hop(index + 1, pair, &mut frames), || {
             left.hops.get(index).map(describe::hop)
         });
+        if none_before && !walk.result.differences.is_empty() {
+            walk.result.hop = Some(index);
+        }
     }
     for (index, pair) in pairs(&left_ends, &right_ends).enumerate() {
         walk.step(end(index + 1, pair, &mut frames), || {
@@ -185,7 +196,31 @@ fn hop(number: usize, pair: Pair<'_, Hop>, frames: Frames<'_>) -> Option<Differe
                 }),
             ];
             let bytes = frames(&left.bytes, &right.bytes);
-            Difference::of(place, named.into_iter().flatten().chain(bytes))
+            let beside = record::fields(
+                &describe::metadata(&left.metadata),
+                &describe::metadata(&right.metadata),
+            );
+            let values = named.into_iter().flatten().chain(beside).chain(bytes);
+            Difference::of(place, values)
+        }
+    }
+}
+
+fn socket_hop(number: usize, pair: Pair<'_, SocketHop>) -> Option<Difference> {
+    let place = format!("program {number} at sockets");
+    match pair {
+        Pair::Left(hop) => one(place, Values::only_left("run", describe::socket_hop(hop))),
+        Pair::Right(hop) => one(place, Values::only_right("run", describe::socket_hop(hop))),
+        Pair::Both(left, right) => {
+            let run = Values::unequal(
+                "run",
+                describe::socket_hop(left),
+                describe::socket_hop(right),
+            );
+            let cost = left.cost.zip(right.cost).and_then(|(left, right)| {
+                Values::unequal("cost", describe::cost(left), describe::cost(right))
+            });
+            Difference::of(place, run.into_iter().chain(cost))
         }
     }
 }

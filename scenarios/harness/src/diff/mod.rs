@@ -31,6 +31,8 @@ pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder, leeway: &
                 stimulus,
                 before: diff.before,
                 differences: diff.differences,
+                hop: diff.hop,
+                trace: None,
             })
         })
         .collect();

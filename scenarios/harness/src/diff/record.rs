@@ -21,7 +21,7 @@ pub(super) fn compare(left: (&Fields, &[u8]), right: (&Fields, &[u8])) -> Vec<Va
 }
 
 /// Fields that are not the same. The n-th field of a name is compared to the n-th of the other side.
-fn fields(left: &Fields, right: &Fields) -> Vec<Values> {
+pub(super) fn fields(left: &Fields, right: &Fields) -> Vec<Values> {
     let (left, right) = (numbered(left), numbered(right));
     let find = |fields: &[(&str, usize, &String)], name: &str, number: usize| {
         let mut same = fields

@@ -22,19 +22,36 @@ pub(crate) const EVENT_PAGES: u32 = 64;
 
 /// Sets a plan up.
 pub(super) fn emulation(engine: Engine, plan: &Plan) -> Result<Emulation, EmulatedError> {
+    // rbpf works on the host's addresses.
+    let placement = match engine {
+        Engine::Checked => Placement::Anywhere,
+        Engine::Rbpf => Placement::Identity,
+    };
+    emulation_on(placement, engines(engine), plan)
+}
+
+/// Sets a plan up with engines that work on guest memory anywhere.
+pub(super) fn emulation_with(
+    engines: EngineFactory,
+    plan: &Plan,
+) -> Result<Emulation, EmulatedError> {
+    emulation_on(Placement::Anywhere, engines, plan)
+}
+
+fn emulation_on(
+    placement: Placement,
+    engines: EngineFactory,
+    plan: &Plan,
+) -> Result<Emulation, EmulatedError> {
     let options = MachineOptions {
-        // rbpf works on the host's addresses.
-        placement: match engine {
-            Engine::Checked => Placement::Anywhere,
-            Engine::Rbpf => Placement::Identity,
-        },
+        placement,
         // The kernel backend stays on one CPU, too.
         cpus: 1,
         seed: plan.seed,
         ..MachineOptions::default()
     };
     let mut emulation = Emulation {
-        world: World::new(options, engines(engine))?,
+        world: World::new(options, engines)?,
         devices: BTreeMap::new(),
         places: BTreeMap::new(),
         maps: BTreeMap::new(),

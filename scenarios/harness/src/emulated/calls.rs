@@ -12,7 +12,7 @@ use twinpath_node::{
 use super::record::{events, explain, warn};
 use super::{EmulatedError, Emulation, unknown};
 use crate::plan::{NodeName, NodePlan, SocketName};
-use crate::recording::Journey;
+use crate::recording::{Journey, SocketHop};
 use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
 
 /// How many connections may wait for `accept()`.
@@ -114,10 +114,8 @@ impl Emulation {
         let made = self.make(node, name, call);
         // What else the programs did shows in what they tell.
         let runs = self.world.take_socket_runs();
-        let warnings = runs.iter().flat_map(|run| &run.warnings);
+        let socket_hops = self.socket_hops(node, &runs);
         let machine = &self.world.machine;
-        self.warnings
-            .extend(warnings.map(|warning| warn(machine, warning)));
         let called = match made {
             Ok(called) => called,
             Err(Ended::Unsupported(what)) => return Err(refused(what)),
@@ -132,9 +130,32 @@ impl Emulation {
         };
         Ok(Journey {
             called: Some(self.with_addresses(subject, called)),
+            socket_hops,
             events: events(&mut self.world.machine, &self.maps),
             ..Journey::default()
         })
+    }
+
+    /// What programs at sockets did, with its warnings kept.
+    fn socket_hops(&mut self, node: &NodeName, runs: &[SocketRun]) -> Vec<SocketHop> {
+        let machine = &self.world.machine;
+        let warnings = runs.iter().flat_map(|run| &run.warnings);
+        self.warnings
+            .extend(warnings.map(|warning| warn(machine, warning)));
+        let hop = |run: &SocketRun| SocketHop {
+            node: node.clone(),
+            hook: run.hook,
+            program: machine
+                .program(run.program)
+                .map(|program| program.name.clone())
+                .unwrap_or_default(),
+            returned: match &run.result {
+                Ok(code) => Ok(*code as i32),
+                Err(fault) => Err(explain(machine, run.program, fault)),
+            },
+            cost: run.cost.map(Into::into),
+        };
+        runs.iter().map(hop).collect()
     }
 
     fn make(

@@ -27,9 +27,11 @@
 mod build;
 mod calls;
 mod record;
+mod trace;
 
 pub(crate) use build::{EVENT_PAGES, engines};
 pub(crate) use record::{contents_of, events, explain};
+pub use trace::trace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use twinpath_node::{DeviceId, DropReason, EndKind, Site};
 
 use crate::plan::{DeviceName, Hook, HookKind, NodeName};
 use crate::recording::{
-    End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict, Warning,
+    End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict, Warning, left_by_program,
 };
 
 use crate::stack::{self, Intake};
@@ -32,16 +32,16 @@ impl Emulation {
             ends.filter_map(|end| self.end(end, journey).transpose())
         };
         let mut ends: Vec<End> = recorded(false).collect::<Result<_, _>>()?;
-        // Of a packet that waits for a neighbour, what is seen is the question for that; if it is not, the packet is gone.
-        if ends.is_empty() {
-            ends = recorded(true).collect::<Result<_, _>>()?;
-        }
         let intakes = journey
             .intakes
             .iter()
             .map(|intake| self.intake(intake, journey))
             .collect::<Result<_, _>>()?;
         stack::add_ends(&self.plan, intakes, &mut ends);
+        // Of a packet that waits for a neighbour, what is seen is the question for that; if it is not, the packet is gone.
+        if ends.is_empty() {
+            ends = recorded(true).collect::<Result<_, _>>()?;
+        }
         let warnings = journey.hops.iter().flat_map(|hop| &hop.warnings);
         self.warnings
             .extend(warnings.map(|warning| warn(&self.world.machine, warning)));
@@ -74,6 +74,7 @@ impl Emulation {
                 Err(fault) => Err(explain(machine, hop.program, fault)),
             },
             bytes: journey[&hop.frame].to_vec(),
+            metadata: left_by_program(&hop.found, hop.metadata),
             cost: hop.cost.map(Into::into),
             hook,
         })

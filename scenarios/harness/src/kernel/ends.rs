@@ -14,8 +14,10 @@
 //! | any | anything else | dropped |
 //!
 //! What a device sends is found as an arrival of the same bytes at its far end, or, if that is a device of the plan,
-//! as a frame that that one took in or as a passage through its XDP hook. What a tunnel's device sends is found
-//! inside of something else.
+//! as a frame that that one took in or that came to its XDP hook. What a tunnel's device sends is found inside of
+//! something else, which may have been sent in pieces.
+//!
+//! What tc redirects to a neighbour whose address is unknown waits, and what is seen is the question for that.
 //!
 //! What an XDP redirect to a device goes through is not tc; what tc redirects to a device goes through the tc
 //! egress hook of that device. Several filters of one tc hook are one passage: the last one that ran decides.
@@ -27,7 +29,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
+use super::journey::{Blind, Frame, Observations, Returned, Seen};
+use crate::ip::{IpPacket, Piece, asks_for_neighbour};
 use crate::plan::{DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, NodeName, Plan, Port};
 use crate::recording::End;
 use crate::stack::Intake;
@@ -108,6 +111,8 @@ struct Passage<'a> {
     /// Program runs that had begun before it.
     began: u32,
     last: usize,
+    /// The packet as it came to the first program, as it would be on the wire.
+    found: &'a [u8],
     /// What the last program made of it.
     returned: &'a Returned,
     /// At tc ingress: which of the frames that devices took in it was.
@@ -122,6 +127,8 @@ struct Passage<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Wire<'a> {
     bytes: &'a [u8],
+    /// Without the tag that was beside the packet, as an XDP program sees it.
+    untagged: &'a [u8],
     /// So many of the first bytes may be others.
     free: usize,
     /// Whether checksums may be others: behind tc egress those are filled in that were left to the device.
@@ -129,9 +136,10 @@ struct Wire<'a> {
 }
 
 impl<'a> Wire<'a> {
-    fn exactly(bytes: &'a [u8]) -> Self {
+    fn exactly(bytes: &'a [u8], untagged: &'a [u8]) -> Self {
         Self {
             bytes,
+            untagged,
             free: 0,
             filled: false,
         }
@@ -154,10 +162,24 @@ impl<'a> Wire<'a> {
     }
 
     fn is(self, bytes: &[u8]) -> bool {
-        bytes.len() == self.bytes.len()
+        self.matches(self.bytes, bytes)
+    }
+
+    /// Whether it came to a hook so.
+    fn came_as(self, kind: HookKind, found: &[u8]) -> bool {
+        let own = if kind.is_xdp() {
+            self.untagged
+        } else {
+            self.bytes
+        };
+        self.matches(own, found)
+    }
+
+    fn matches(self, own: &[u8], bytes: &[u8]) -> bool {
+        bytes.len() == own.len()
             && match self.filled {
-                false => bytes.get(self.free..) == self.bytes.get(self.free..),
-                true => differ_in_checksums(bytes, self.bytes),
+                false => bytes.get(self.free..) == own.get(self.free..),
+                true => differ_in_checksums(bytes, own),
             }
     }
 }
@@ -230,13 +252,16 @@ impl<'a> Account<'a> {
                 ..
             } = self.passages[index];
             let Returned { node, hook, .. } = returned;
-            let wire = with_tag(&returned.packet, returned.tag);
+            let wire = returned.on_wire();
             let means = meaning(hook.kind, returned.code);
             if hook.kind.is_tc_ingress() && matches!(means, Meaning::Pass | Meaning::NextFilter) {
                 let place = about.unwrap_or(self.observations.taken_in.len() + last);
                 intakes.insert(place, intake(node, &hook.device, wire));
-            } else if !self.goes_on(index, means, Wire::exactly(&wire)) {
-                ends.insert(last, dropped(node.clone(), hook.clone()));
+            } else if !self.goes_on(index, means, Wire::exactly(&wire, &returned.packet)) {
+                let waits = means == Meaning::Redirect && !hook.kind.is_xdp() && self.asks(&wire);
+                if !waits {
+                    ends.insert(last, dropped(node.clone(), hook.clone()));
+                }
             }
         }
         (ends, intakes)
@@ -258,10 +283,11 @@ impl<'a> Account<'a> {
                 self.sent_by_any(node, wire, begun) || self.taken_in(node, None, wire, None)
             }
             Meaning::Redirect => {
-                self.passage_of_redirect(node, begun)
+                self.passage_of_redirect(node, wire, begun)
                     || self.sent_by_any(node, wire, begun)
                     || self.taken_in(node, None, wire, after)
                     // `bpf_redirect_neigh` puts other hardware addresses before it.
+                    || self.passage_of_redirect(node, wire.under_a_new_header(), begun)
                     || self.sent_by_any(node, wire.under_a_new_header(), begun)
             }
             Meaning::Pass | Meaning::NextFilter if hook.kind.is_xdp() => {
@@ -298,27 +324,58 @@ impl<'a> Account<'a> {
                 None => self.arrival(node, Some(device), wire),
                 Some(peer) => {
                     self.taken_in(&peer.node, Some(&peer.device), wire, None)
-                        || self.passage_behind_wire(peer, begun)
+                        || self.passage_behind_wire(peer, wire, begun)
                 }
             },
         }
     }
 
-    /// Whether a frame is seen inside of another one.
+    /// Whether a frame is seen inside of another one, or of one that was sent in pieces.
     fn carried(&self, wire: Wire<'_>) -> bool {
         let carries = |bytes: &[u8]| {
             let headers = bytes.len().checked_sub(wire.bytes.len());
             headers.is_some_and(|headers| headers > 0 && wire.is(&bytes[headers..]))
         };
-        let mut seen = self.observations.seen.iter();
-        seen.any(|seen| match seen {
-            Seen::Returned(returned) => carries(&returned.packet),
-            Seen::Arrived(frame) | Seen::TakenIn(frame) => carries(&frame.bytes),
-        }) || self
-            .observations
-            .taken_in
-            .iter()
-            .any(|frame| carries(&frame.bytes))
+        self.frames().any(carries) || self.joined().iter().any(|payload| carries(payload))
+    }
+
+    /// Whether somebody asked for a neighbour: what is redirected to one that is unknown waits for the answer.
+    fn asks(&self, waiting: &[u8]) -> bool {
+        let mut others = self.frames().filter(|frame| *frame != waiting);
+        others.any(asks_for_neighbour)
+    }
+
+    /// All frames wherever they were seen.
+    fn frames(&self) -> impl Iterator<Item = &'a [u8]> {
+        let seen = self.observations.seen.iter().flat_map(|seen| match seen {
+            Seen::Returned(returned) => vec![&returned.found[..], &returned.packet],
+            Seen::Arrived(frame) | Seen::TakenIn(frame) => vec![&frame.bytes[..]],
+        });
+        let taken_in = self.observations.taken_in.iter();
+        seen.chain(taken_in.map(|frame| &frame.bytes[..]))
+    }
+
+    /// The payloads of IP packets that were seen in pieces, as far as there is no gap.
+    fn joined(&self) -> Vec<Vec<u8>> {
+        let mut packets: BTreeMap<_, BTreeMap<usize, &[u8]>> = BTreeMap::new();
+        for packet in self.frames().filter_map(IpPacket::parse) {
+            if let Some(Piece { id, offset }) = packet.piece {
+                let pieces = packets.entry((packet.source, packet.destination, id));
+                pieces.or_default().insert(offset, packet.payload);
+            }
+        }
+        let join = |pieces: BTreeMap<usize, &[u8]>| {
+            pieces
+                .into_iter()
+                .fold(Vec::new(), |joined, (offset, piece)| {
+                    if offset == joined.len() {
+                        [&joined[..], piece].concat()
+                    } else {
+                        joined
+                    }
+                })
+        };
+        packets.into_values().map(join).collect()
     }
 
     /// Accounts for an arrival of these bytes.
@@ -348,23 +405,30 @@ impl<'a> Account<'a> {
         found.is_some_and(|(place, _)| self.taken_in.insert(place))
     }
 
-    /// Accounts for a later passage through a hook that a redirect leads to.
-    fn passage_of_redirect(&mut self, node: &NodeName, begun: u32) -> bool {
+    /// Accounts for a later passage of this frame through a hook that a redirect leads to.
+    fn passage_of_redirect(&mut self, node: &NodeName, wire: Wire<'_>, begun: u32) -> bool {
         let leads = |kind: HookKind| kind.is_tc_egress() || kind == HookKind::XdpGeneric;
-        self.passage(begun, |at, hook| at == node && leads(hook.kind))
+        self.passage(wire, begun, |at, hook| at == node && leads(hook.kind))
     }
 
-    /// Accounts for a later passage through the XDP hook of a device.
-    fn passage_behind_wire(&mut self, peer: &Port, begun: u32) -> bool {
-        self.passage(begun, |at, hook| {
+    /// Accounts for a later passage of this frame through the XDP hook of a device.
+    fn passage_behind_wire(&mut self, peer: &Port, wire: Wire<'_>, begun: u32) -> bool {
+        self.passage(wire, begun, |at, hook| {
             *at == peer.node && hook.device == peer.device && hook.kind.is_xdp()
         })
     }
 
-    /// Accounts for a passage that began when so many program runs had begun, or later.
-    fn passage(&mut self, begun: u32, is: impl Fn(&NodeName, &Hook) -> bool) -> bool {
+    /// Accounts for a passage of this frame that began when so many program runs had begun, or later.
+    fn passage(
+        &mut self,
+        wire: Wire<'_>,
+        begun: u32,
+        is: impl Fn(&NodeName, &Hook) -> bool,
+    ) -> bool {
         let next = self.passages.iter_mut().find(|passage| {
-            is(&passage.returned.node, &passage.returned.hook)
+            let Returned { node, hook, .. } = passage.returned;
+            is(node, hook)
+                && wire.came_as(hook.kind, passage.found)
                 && passage.began >= begun
                 && !passage.continues
         });
@@ -452,6 +516,7 @@ fn passages(seen: &[Seen]) -> Vec<Passage<'_>> {
             None => passages.push(Passage {
                 began: returned.runs.start,
                 last: place,
+                found: &returned.found,
                 returned,
                 about: None,
                 after: None,

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::ends::{Ends, ends};
-use super::sys::packet::VlanTag;
 use super::tap::record::Record;
 use crate::plan::{DeviceName, Hook, NodeName, Plan};
-use crate::recording::{Hop, Journey, Verdict};
+use crate::recording::{Hop, Journey, Metadata, SocketHop, Verdict};
 use crate::stack;
+use twinpath_node::Vlan;
 
 /// Something that a tap recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +39,19 @@ pub struct Returned {
     pub runs: Range<u32>,
     /// What it returned.
     pub code: i32,
+    /// The packet as it came to the program, as it would be on the wire.
+    pub found: Vec<u8>,
     /// The packet as the program left it.
     pub packet: Vec<u8>,
-    /// The VLAN tag that the skb carried beside its data.
-    pub tag: Option<VlanTag>,
+    /// What the kernel kept beside it then.
+    pub metadata: Metadata,
+}
+
+impl Returned {
+    /// The packet as it would be on the wire.
+    pub fn on_wire(&self) -> Vec<u8> {
+        with_tag(&self.packet, self.metadata.vlan)
+    }
 }
 
 /// A frame at a device, as it was or would be on the wire.
@@ -65,6 +74,8 @@ pub struct Observations {
     pub seen: Vec<Seen>,
     /// What devices took in, in order.
     pub taken_in: Vec<Frame>,
+    /// Programs at sockets that ran, in order.
+    pub at_sockets: Vec<SocketHop>,
 }
 
 /// The hooks of a node where a program runs that no tap watches.
@@ -79,16 +90,17 @@ impl Observations {
         }
     }
 
-    /// How many there are.
+    /// How many there are of packets.
     pub fn count(&self) -> usize {
         self.seen.len() + self.taken_in.len()
     }
 
     /// The journey of a frame that arrived at a device, without its events.
-    pub fn into_journey(self, plan: &Plan, stimulus: &Frame, untapped: &Blind) -> Journey {
+    pub fn into_journey(mut self, plan: &Plan, stimulus: &Frame, untapped: &Blind) -> Journey {
         let Ends { mut ends, intakes } = ends(plan, &self, stimulus, untapped);
         stack::add_ends(plan, intakes, &mut ends);
         Journey {
+            socket_hops: std::mem::take(&mut self.at_sockets),
             hops: self.seen.into_iter().filter_map(Seen::into_hop).collect(),
             ends,
             ..Journey::default()
@@ -106,22 +118,23 @@ impl Seen {
                 hook: returned.hook.kind,
                 code: returned.code,
             }),
+            bytes: returned.on_wire(),
             node: returned.node,
             hook: returned.hook,
             program: returned.program,
-            bytes: with_tag(&returned.packet, returned.tag),
+            metadata: returned.metadata,
             cost: None,
         })
     }
 }
 
 /// The frame with its tag where the wire has it: behind the two addresses.
-pub fn with_tag(frame: &[u8], tag: Option<VlanTag>) -> Vec<u8> {
+pub fn with_tag(frame: &[u8], tag: Option<Vlan>) -> Vec<u8> {
     const ADDRESSES: usize = 12;
     match tag {
         Some(tag) if frame.len() >= ADDRESSES => {
             let (addresses, rest) = frame.split_at(ADDRESSES);
-            let tag = [tag.protocol.to_be_bytes(), tag.control.to_be_bytes()].concat();
+            let tag = [tag.protocol.to_wire(), tag.tci.to_be_bytes()].concat();
             [addresses, &tag, rest].concat()
         }
         _ => frame.to_vec(),
@@ -134,8 +147,8 @@ impl Frame {
         Self {
             node: node.clone(),
             device: device.clone(),
-            bytes: with_tag(&record.packet, record.tag),
-            tagged: record.tag.is_some(),
+            bytes: with_tag(&record.packet, record.metadata.vlan),
+            tagged: record.metadata.vlan.is_some(),
         }
     }
 

@@ -20,7 +20,7 @@ use super::tap::record::INTAKE;
 use super::tap::{Observer, TapError};
 use crate::plan::{
     Attachment, DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, MapChange, MapValue, NodeName,
-    NodePlan, ObjectName, SocketName,
+    NodePlan, ObjectName, SocketName, SocketProgram,
 };
 use crate::recording::{MapContents, MapRef, ProgramLoad};
 use crate::socket::{Called, SocketCall};
@@ -227,18 +227,32 @@ impl<'a> Node<'a> {
         Ok(untapped)
     }
 
-    /// Readies the node for socket calls, and attaches the programs that they meet.
+    /// Readies the node for socket calls, and attaches the programs that they meet, each with a tap, the first of which
+    /// gets the given number. Tells of which programs there could be no tap.
     ///
     /// # Errors
     /// When a program does not fit its hook, or the kernel refuses.
-    pub fn admit_calls(&mut self) -> Result<(), Error> {
+    pub fn admit_calls(
+        &mut self,
+        first_tap: u32,
+        observer: &Observer,
+    ) -> Result<Vec<(&'a SocketProgram, TapError)>, Error> {
+        let plan = self.plan;
         let sockets = self.sockets.insert(Sockets::create()?);
-        for attached in &self.plan.socket_programs {
-            let object = object_of(&mut self.objects, &self.plan.name, &attached.object)?;
-            let program = object.verify(&attached.program)?;
-            sockets.attach(program, attached, &self.namespace)?;
+        let mut untapped = Vec::new();
+        for (tap, attached) in (first_tap..).zip(&plan.socket_programs) {
+            let object = object_of(&mut self.objects, &plan.name, &attached.object)?;
+            object.verify(&attached.program)?;
+            match object.tap_at_sockets(attached, tap, observer) {
+                Ok(tapped) => sockets.attach(&tapped, attached, &self.namespace)?,
+                Err(error) => {
+                    let program = object.verify(&attached.program)?;
+                    sockets.attach(program, attached, &self.namespace)?;
+                    untapped.push((attached, error));
+                }
+            }
         }
-        Ok(())
+        Ok(untapped)
     }
 
     /// Makes a socket call. This thread must be in the node's namespace.

@@ -29,7 +29,7 @@ use super::code::{Function, Whole};
 use super::error::Error;
 use super::tap::{Observer, TapError, Watched};
 use super::types::Types;
-use crate::plan::{Hook, HookKind, NodeName, ObjectName, ObjectPlan};
+use crate::plan::{Hook, HookKind, NodeName, ObjectName, ObjectPlan, SocketProgram};
 use crate::recording::ProgramLoad;
 use twinpath_bpf::Mount;
 
@@ -384,6 +384,21 @@ impl LoadedObject {
             _ => return Err(TapError::NoPackets),
         };
         observer.watch(number, watched, &function)
+    }
+
+    /// The same for a program at a hook of sockets.
+    ///
+    /// # Errors
+    /// When there can be no tap on the program.
+    pub fn tap_at_sockets(
+        &self,
+        attached: &SocketProgram,
+        number: u32,
+        observer: &Observer,
+    ) -> Result<Program, TapError> {
+        let function = self.function(&attached.program);
+        let function = function.ok_or(TapError::NoPackets)?;
+        observer.watch(number, Watched::Socket(attached.hook), &function)
     }
 
     /// Attaches a program, or in its place the one that it was loaded as together with a tap.

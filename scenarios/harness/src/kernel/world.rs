@@ -1,6 +1,6 @@
 //! A plan, built in the kernel and played.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -10,7 +10,7 @@ use super::devices;
 use super::edge::Edge;
 use super::error::Error;
 use super::events::{Room, take_while};
-use super::journey::{Blind, Frame, Observations, Returned, Seen};
+use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
 use super::namespace::Namespace;
 use super::node::{Node, Untapped};
 use super::quiet::SILENT_CYCLES;
@@ -20,7 +20,7 @@ use crate::plan::{
     Attachment, DeviceName, DevicePlan, LOOPBACK, NodeName, Plan, Port, SocketName, Stimulus,
     StimulusKind,
 };
-use crate::recording::{Event, Journey, Recording};
+use crate::recording::{Event, Journey, Recording, SocketHop, left_by_program};
 use crate::responder::Conversation;
 use crate::socket::SocketCall;
 
@@ -30,13 +30,22 @@ pub struct World<'a> {
     nodes: Vec<Node<'a>>,
     edge: Edge,
     observer: Observer,
-    /// By the numbers of the taps: the places of the node in the plan and of the attachment on the node.
-    taps: Vec<(usize, usize)>,
+    /// By the numbers of the taps: the place of the node in the plan, and what is tapped there.
+    taps: Vec<(usize, Tapped)>,
+    /// How programs that are still running found their packets, by the number of the run.
+    found: BTreeMap<u32, Record>,
     untapped: Blind,
     notices: Vec<String>,
     limit: Duration,
     /// The one on which everything happens.
     cpu: usize,
+}
+
+/// What a tap is on, by its place on the node.
+#[derive(Debug, Clone, Copy)]
+enum Tapped {
+    Attachment(usize),
+    SocketProgram(usize),
 }
 
 /// So many things do not happen before a node that becomes quiet is quiet.
@@ -56,6 +65,7 @@ impl<'a> World<'a> {
             nodes: Vec::new(),
             observer: Observer::new(cpu)?,
             taps: Vec::new(),
+            found: BTreeMap::new(),
             untapped: BTreeSet::new(),
             notices: Vec::new(),
             limit,
@@ -108,10 +118,21 @@ impl<'a> World<'a> {
             .into_iter()
             .map(|untapped| (name.clone(), untapped.attachment.hook));
         self.untapped.extend(hooks);
+        let attachments = 0..node.plan.attachments.len();
         self.taps
-            .extend((0..node.plan.attachments.len()).map(|place| (number, place)));
+            .extend(attachments.map(|place| (number, Tapped::Attachment(place))));
         if self.plan.makes_calls(&node.plan.name) || !node.plan.socket_programs.is_empty() {
-            node.admit_calls()?;
+            let untapped = node.admit_calls(self.taps.len() as u32, &self.observer)?;
+            let notices = untapped.into_iter().map(|(attached, error)| {
+                format!(
+                    "what program `{}` of object `{}` does at {} of node `{name}` is not recorded: {error}",
+                    attached.program, attached.object, attached.hook,
+                )
+            });
+            self.notices.extend(notices);
+            let programs = 0..node.plan.socket_programs.len();
+            self.taps
+                .extend(programs.map(|place| (number, Tapped::SocketProgram(place))));
         }
         Ok(())
     }
@@ -219,11 +240,13 @@ impl<'a> World<'a> {
         let node = &mut self.nodes[node];
         node.enter()?;
         let called = node.call(socket, call)?;
-        if self.settle(number).await?.count() > 0 {
+        let observations = self.settle(number).await?;
+        if observations.count() > 0 {
             return Err(Error::LeftNode(call.line(socket)));
         }
         Ok(Journey {
             called: Some(called),
+            socket_hops: observations.at_sockets,
             events: self.events(number)?,
             ..Journey::default()
         })
@@ -260,9 +283,9 @@ impl<'a> World<'a> {
                 return Err(Error::NotQuiet { number, limit });
             };
             cycle.map_err(Error::system("wait for the node to become quiet"))?;
-            let known = all.count();
+            let known = (all.count(), all.at_sockets.len());
             let chatter = self.observe(number, &mut all)?;
-            silent = if all.count() == known && !chatter {
+            silent = if (all.count(), all.at_sockets.len()) == known && !chatter {
                 silent + 1
             } else {
                 0
@@ -286,6 +309,14 @@ impl<'a> World<'a> {
         drained.map_err(|count| lost(count, "records of the taps"))?;
         let mut chatter = false;
         for record in records {
+            if record.before {
+                self.found.insert(record.runs.start, record);
+                continue;
+            }
+            if let Some(hop) = self.socket_hop(&record) {
+                all.at_sockets.push(hop);
+                continue;
+            }
             let seen = self
                 .seen(record)
                 .ok_or_else(|| lost(1, "record of an unknown place"))?;
@@ -298,8 +329,24 @@ impl<'a> World<'a> {
         Ok(chatter)
     }
 
+    /// The run of a program at sockets that a record tells of.
+    fn socket_hop(&self, record: &Record) -> Option<SocketHop> {
+        let (node, Tapped::SocketProgram(place)) = self.taps.get(record.tap as usize)? else {
+            return None;
+        };
+        let plan = self.nodes[*node].plan;
+        let attached = &plan.socket_programs[*place];
+        Some(SocketHop {
+            node: plan.name.clone(),
+            hook: attached.hook,
+            program: attached.program.clone(),
+            returned: Ok(record.code),
+            cost: None,
+        })
+    }
+
     /// Finds out where a record comes from.
-    fn seen(&self, record: Record) -> Option<Seen> {
+    fn seen(&mut self, record: Record) -> Option<Seen> {
         if matches!(record.tap, FAR_END | BEHIND_FAR_END) {
             let (node, device) = self.edge.device_at(record.ifindex)?;
             let plan = self.nodes[node].plan;
@@ -311,9 +358,12 @@ impl<'a> World<'a> {
             let device = plan.device_at(record.ifindex)?;
             return Some(Seen::TakenIn(Frame::of(record, &plan.name, &device)));
         }
-        let (node, place) = self.taps.get(record.tap as usize)?;
+        let (node, Tapped::Attachment(place)) = self.taps.get(record.tap as usize)? else {
+            return None;
+        };
         let plan = self.nodes[*node].plan;
         let attachment = &plan.attachments[*place];
+        let found = self.found.remove(&record.runs.start)?;
         Some(Seen::Returned(Returned {
             node: plan.name.clone(),
             hook: attachment.hook.clone(),
@@ -321,8 +371,9 @@ impl<'a> World<'a> {
             filter: *place,
             runs: record.runs,
             code: record.code,
+            found: with_tag(&found.packet, found.metadata.vlan),
             packet: record.packet,
-            tag: record.tag,
+            metadata: left_by_program(&found.metadata, record.metadata),
         }))
     }
 

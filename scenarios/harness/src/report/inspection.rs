@@ -74,10 +74,10 @@ struct InstructionPart {
 }
 
 #[derive(Debug, Serialize)]
-struct SourcePart {
-    file: String,
-    line: u32,
-    text: String,
+pub(super) struct SourcePart {
+    pub(super) file: String,
+    pub(super) line: u32,
+    pub(super) text: String,
 }
 
 #[derive(Debug, Serialize)]

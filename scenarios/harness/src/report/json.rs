@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::decode::{Decoder, hex};
+use crate::describe;
 use crate::diff::{Diff, Difference, PacketDiff, Values};
 use crate::plan::{Stimulus, StimulusKind};
 use crate::recording::{
-    Answer, Cost, End, Event, Hop, Journey, ProgramLoad, Recording, Verdict, Warning,
+    Answer, Cost, End, Event, Hop, Journey, ProgramLoad, Recording, SocketHop, Verdict, Warning,
 };
 use crate::runner::{Outcome, Run, Status};
 use crate::scenario::Source;
 
+use super::inspection::SourcePart;
 use super::text::chain;
+use crate::trace::{HopTrace, TraceStep};
 
 /// A scenario's line.
 #[derive(Debug, Serialize)]
@@ -76,6 +79,9 @@ struct PacketPart {
 #[derive(Debug, Serialize)]
 struct JourneyPart {
     hops: Vec<HopPart>,
+    /// Programs at hooks of sockets that ran.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    socket_programs: Vec<SocketHopPart>,
     ends: Vec<EndPart>,
     events: Vec<EventPart>,
     cost: Option<CostPart>,
@@ -122,6 +128,18 @@ struct HopPart {
     verdict: Option<VerdictPart>,
     fault: Option<String>,
     bytes: String,
+    /// What is kept beside the frame, but for what is not set.
+    metadata: BTreeMap<String, String>,
+    cost: Option<CostPart>,
+}
+
+#[derive(Debug, Serialize)]
+struct SocketHopPart {
+    node: String,
+    hook: String,
+    program: String,
+    returned: Option<i32>,
+    fault: Option<String>,
     cost: Option<CostPart>,
 }
 
@@ -173,6 +191,28 @@ struct PacketDiffPart {
     number: usize,
     before: Vec<String>,
     differences: Vec<DifferencePart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<TracePart>,
+}
+
+/// The end of what the emulator's program executed in a hop.
+#[derive(Debug, Serialize)]
+struct TracePart {
+    hop: usize,
+    instructions: u64,
+    last: Vec<StepPart>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepPart {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<String>,
+    /// The source line, where it is another than that of the step before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<SourcePart>,
+    slot: u32,
+    text: String,
+    changed: BTreeMap<String, String>,
 }
 
 /// A place where two sides are not the same.
@@ -307,6 +347,7 @@ impl JourneyPart {
     fn new(journey: &Journey, decoder: &Decoder) -> Self {
         Self {
             hops: journey.hops.iter().map(HopPart::new).collect(),
+            socket_programs: journey.socket_hops.iter().map(SocketHopPart::new).collect(),
             ends: journey.ends.iter().map(EndPart::new).collect(),
             events: journey
                 .events
@@ -329,6 +370,19 @@ impl AnswerPart {
     }
 }
 
+impl SocketHopPart {
+    fn new(hop: &SocketHop) -> Self {
+        Self {
+            node: hop.node.to_string(),
+            hook: hop.hook.to_string(),
+            program: hop.program.clone(),
+            returned: hop.returned.as_ref().ok().copied(),
+            fault: hop.returned.as_ref().err().map(|fault| fault.0.clone()),
+            cost: hop.cost.map(CostPart::new),
+        }
+    }
+}
+
 impl HopPart {
     fn new(hop: &Hop) -> Self {
         Self {
@@ -339,6 +393,7 @@ impl HopPart {
             verdict: hop.verdict.as_ref().ok().map(VerdictPart::new),
             fault: hop.verdict.as_ref().err().map(|fault| fault.0.clone()),
             bytes: hex(&hop.bytes),
+            metadata: describe::metadata(&hop.metadata).into_iter().collect(),
             cost: hop.cost.map(CostPart::new),
         }
     }
@@ -413,6 +468,28 @@ impl PacketDiffPart {
             number: packet.stimulus + 1,
             before: packet.before.clone(),
             differences: packet.differences.iter().map(DifferencePart::new).collect(),
+            trace: packet.trace.as_ref().map(TracePart::new),
+        }
+    }
+}
+
+impl TracePart {
+    fn new(trace: &HopTrace) -> Self {
+        let step = |step: &TraceStep| StepPart {
+            program: step.program.clone(),
+            source: step.line.as_ref().map(|line| SourcePart {
+                file: line.file.clone(),
+                line: line.line,
+                text: line.text.clone(),
+            }),
+            slot: step.slot,
+            text: step.text.clone(),
+            changed: step.changed.iter().cloned().collect(),
+        };
+        Self {
+            hop: trace.hop + 1,
+            instructions: trace.count,
+            last: trace.steps.iter().map(step).collect(),
         }
     }
 }

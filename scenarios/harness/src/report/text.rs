@@ -9,6 +9,7 @@ use crate::plan::{MapChange, Stimulus, StimulusKind};
 use crate::recording::{Cost, Hop, Journey, Warning};
 use crate::runner::{Outcome, Status};
 use crate::scenario::Source;
+use crate::trace::{HopTrace, SourceLine};
 
 use super::style::{BAD, FAINT, GOOD, Styled};
 use super::table::{self, Frame};
@@ -134,8 +135,9 @@ fn headline(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
         outcome.case.plan.name,
         arms.join(", ")
     )?;
-    if let Some(costs) = outcome.costs() {
-        write!(out, " {}", Styled(FAINT, cost_of_all(&costs)))?;
+    let costs = outcome.costs().map(|costs| sum(&costs));
+    if let Some(costs) = costs.filter(|costs| costs.instructions > 0) {
+        write!(out, " {}", Styled(FAINT, describe::cost(costs)))?;
     }
     let rules: Vec<&str> = rules(outcome);
     if !rules.is_empty() {
@@ -158,10 +160,10 @@ pub fn rules(outcome: &Outcome<'_>) -> Vec<&'static str> {
     used.into_iter().map(|rule| rule.name()).collect()
 }
 
-fn cost_of_all(costs: &[Cost]) -> String {
+fn sum(costs: &[Cost]) -> Cost {
     let mut sum = Cost::default();
     costs.iter().for_each(|cost| sum += *cost);
-    describe::cost(sum)
+    sum
 }
 
 fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
@@ -197,6 +199,8 @@ fn loads(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
 /// What a call gave, verdicts, ends, events and cost of a journey.
 pub fn fate(journey: &Journey) -> String {
     let verdicts: Vec<String> = journey.hops.iter().map(Hop::outcome).collect();
+    let at_sockets = journey.socket_hops.iter().map(describe::socket_hop);
+    let at_sockets: Vec<String> = at_sockets.collect();
     let ends: Vec<String> = journey.ends.iter().map(describe::way).collect();
     let events = match journey.events.len() {
         0 => String::new(),
@@ -207,6 +211,7 @@ pub fn fate(journey: &Journey) -> String {
     let called = journey.called.as_ref().map(ToString::to_string);
     let mut parts = vec![
         called.unwrap_or_default(),
+        at_sockets.join(", "),
         verdicts.join(", "),
         ends.join(", "),
         events,
@@ -325,6 +330,35 @@ impl Report<'_> {
             writeln!(out, "      {}", difference.place)?;
             frame.write(out, &difference.values)?;
         }
-        Ok(())
+        packet
+            .trace
+            .iter()
+            .try_for_each(|trace| instructions(out, trace))
     }
+}
+
+/// The end of what a program executed, as the verifier prints instructions.
+fn instructions(out: &mut impl Write, trace: &HopTrace) -> io::Result<()> {
+    let (hop, shown, count) = (trace.hop + 1, trace.steps.len(), trace.count);
+    let part = match shown as u64 == count {
+        true => format!("{count}"),
+        false => format!("the last {shown} of {count}"),
+    };
+    writeln!(out, "      hop {hop} in the emulator, {part} instructions")?;
+    for step in &trace.steps {
+        if let Some(program) = &step.program {
+            writeln!(out, "        {program}:")?;
+        }
+        if let Some(SourceLine { file, line, text }) = &step.line {
+            let source = format_args!("; {text} @ {file}:{line}");
+            writeln!(out, "        {}", Styled(FAINT, source))?;
+        }
+        let changed = step.changed.iter();
+        let changed: Vec<String> = changed
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        let line = format!("{:>6}: {:36}  {}", step.slot, step.text, changed.join(", "));
+        writeln!(out, "        {}", line.trim_end())?;
+    }
+    Ok(())
 }

@@ -101,18 +101,18 @@ fn a_program_with_functions_is_recorded() {
 }
 
 #[test]
-fn a_program_that_leaves_no_stack_for_a_tap_is_named() {
+fn a_program_that_leaves_no_frame_for_a_tap_is_named() {
     needs_kernel!();
     let frame = Order::just(0).frame(60);
-    let recording = run_with_notices(&plan().attach("deep", "a", Xdp).frame("a", frame));
+    let recording = run_with_notices(&plan().attach("deep", "a", Xdp).frame("a", frame.clone()));
     let [notice] = &recording.notices[..] else {
         panic!("{:?}", recording.notices);
     };
     let begin = "what program `deep` of object `hooks` does at a xdp of node `node` is not recorded: the verifier refused the tap";
     assert!(notice.starts_with(begin), "{notice}");
-    assert!(notice.contains("combined stack size"), "{notice}");
+    assert!(notice.contains("call stack of 9 frames"), "{notice}");
     assert!(recording.journeys[0].hops.is_empty());
-    assert_eq!(recording.journeys[0].ends, [dropped("a", Xdp)]);
+    assert_eq!(recording.journeys[0].ends, [stack("a", &frame)]);
 }
 
 #[test]

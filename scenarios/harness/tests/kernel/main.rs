@@ -14,6 +14,7 @@ mod policy;
 mod remains;
 mod repetition;
 mod replay;
+mod soak;
 mod stack;
 mod styles;
 mod support;

@@ -1,7 +1,8 @@
 //! Random networks of routers with programs, and random packets: the kernel and the emulator carry them alike.
 //!
 //! A network is a row of nodes with wires between them, each with devices that lead outside, and at times a tunnel
-//! between the first two. `TWINPATH_SEED` draws others, `TWINPATH_CASES` is how many; each gets [`PACKETS`] packets.
+//! between the first two. `TWINPATH_SEED` draws others, `TWINPATH_CASES` is how many, beginning with `TWINPATH_FIRST`;
+//! each gets [`PACKETS`] packets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -403,7 +404,7 @@ impl Draft {
 }
 
 /// A network with its packets.
-fn draw(seed: u64) -> Plan {
+pub fn draw(seed: u64) -> Plan {
     let mut draft = Draft {
         random: Random(seed),
         plan: Plan {
@@ -456,8 +457,8 @@ fn random_networks_carry_random_packets_alike() {
     needs_kernel!();
     let seed = number("TWINPATH_SEED", 1);
     let mut failures = Vec::new();
-    let cases = number("TWINPATH_CASES", CASES);
-    for case in 0..cases {
+    let (first, cases) = (number("TWINPATH_FIRST", 0), number("TWINPATH_CASES", CASES));
+    for case in first..first + cases {
         let seed = seed.wrapping_mul(100_000) + case;
         if let Some(difference) = difference(&draw(seed)) {
             failures.push(format!("network {seed}: {difference}"));

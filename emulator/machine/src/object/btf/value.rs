@@ -87,8 +87,8 @@ impl Walk<'_> {
                 self.add(name, digits)
             }
             _ => {
-                let elements = bytes.chunks(size.max(1)).enumerate();
-                elements.into_iter().try_for_each(|(index, bytes)| {
+                let mut elements = bytes.chunks(size.max(1)).enumerate();
+                elements.try_for_each(|(index, bytes)| {
                     self.value(element, bytes, &format!("{name}[{index}]"), depth)
                 })
             }
@@ -102,10 +102,10 @@ impl Walk<'_> {
             (name, member) => format!("{name}.{member}"),
         };
         if member.bit_size > 0 {
-            let bits = (member.bit_offset..member.bit_offset + member.bit_size).rev();
-            let number = bits.fold(Some(0u64), |number, bit| {
+            let mut bits = (member.bit_offset..member.bit_offset + member.bit_size).rev();
+            let number = bits.try_fold(0u64, |number, bit| {
                 let byte = bytes.get(bit as usize / 8)?;
-                Some(number? << 1 | u64::from(byte >> (bit % 8) & 1))
+                Some(number << 1 | u64::from(byte >> (bit % 8) & 1))
             })?;
             let text = match self.btf.strip(member.of).1.kind {
                 Kind::Int(int) => integer(int, number, member.bit_size),

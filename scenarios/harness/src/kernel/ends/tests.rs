@@ -1,7 +1,9 @@
 //! Small accounts of what was observed, and the ends that are told from them.
 
 use super::*;
+use crate::recording::Metadata;
 use HookKind::{TcEgress, TcIngress, Xdp};
+use twinpath_node::{EtherType, Vlan};
 
 fn node() -> NodeName {
     NodeName::new("n")
@@ -51,8 +53,9 @@ fn returned(device: &str, kind: HookKind, filter: usize, code: i32, packet: &[u8
         filter,
         runs: 0..0,
         code,
+        found: packet.to_vec(),
         packet: packet.to_vec(),
-        tag: None,
+        metadata: Metadata::default(),
     })
 }
 
@@ -77,7 +80,11 @@ fn ends_of(seen: Vec<Seen>, taken_in: Vec<Frame>, untapped: &[Hook]) -> Vec<Stri
             number += 1;
         }
     }
-    let observations = Observations { seen, taken_in };
+    let observations = Observations {
+        seen,
+        taken_in,
+        ..Observations::default()
+    };
     let blind = untapped.iter().map(|hook| (node(), hook.clone())).collect();
     let plan = plan();
     let Ends { mut ends, intakes } = ends(&plan, &observations, &frame("a", b"1"), &blind);
@@ -119,9 +126,13 @@ fn a_second_round_through_a_hook_is_a_second_passage() {
 
 #[test]
 fn a_copy_that_an_egress_hook_changed_still_accounts_for_its_redirect() {
+    let Seen::Returned(mut changed) = returned("b", TcEgress, 1, 0, b"22") else {
+        unreachable!();
+    };
+    changed.found = b"1".to_vec();
     let seen = vec![
         returned("a", TcIngress, 0, 7, b"1"),
-        returned("b", TcEgress, 1, 0, b"22"),
+        Seen::Returned(changed),
         arrived("b", b"22"),
     ];
     assert_eq!(
@@ -155,9 +166,9 @@ fn tags_count() {
     let Seen::Returned(mut tagged) = returned("a", Xdp, 0, 2, b"aaaaaabbbbbbcc") else {
         unreachable!();
     };
-    tagged.tag = Some(crate::kernel::sys::packet::VlanTag {
-        protocol: 0x8100,
-        control: 1,
+    tagged.metadata.vlan = Some(Vlan {
+        protocol: EtherType::VLAN,
+        tci: 1,
     });
     let wire = b"aaaaaabbbbbb\x81\0\0\x01cc";
     let ends = ends_of(vec![Seen::Returned(tagged)], vec![frame("a", wire)], &[]);

@@ -11,16 +11,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// A raw `AF_PACKET` socket of the namespace in which it was opened. Never blocks.
 #[derive(Debug)]
 pub struct PacketSocket(OwnedFd);
-
-/// The four bytes of a VLAN tag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VlanTag {
-    /// 0x8100 or 0x88a8.
-    pub protocol: u16,
-    /// Priority, drop eligibility and VLAN id.
-    pub control: u16,
-}
-
 /// All protocols.
 pub const ALL: u16 = libc::ETH_P_ALL as u16;
 

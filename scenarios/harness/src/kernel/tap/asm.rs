@@ -24,7 +24,8 @@ pub const R7: Register = 7;
 /// Survives calls.
 pub const R8: Register = 8;
 pub const R9: Register = 9;
-/// Points behind the stack frame.
+/// Points behind the stack frame, which taps have none of.
+#[cfg(test)]
 pub const FP: Register = 10;
 
 /// Width of a load or store.
@@ -43,8 +44,6 @@ pub enum Width {
 pub enum Condition {
     /// Equal.
     Equal = 0x10,
-    /// Greater, unsigned.
-    Above = 0x20,
 }
 
 /// A jump whose target is yet to come.
@@ -74,6 +73,11 @@ const STX: u8 = 0x63;
 const ST: u8 = 0x62;
 const ADD_IMMEDIATE: u8 = 0x07;
 const SHIFT_LEFT_IMMEDIATE: u8 = 0x67;
+const SHIFT_RIGHT_IMMEDIATE: u8 = 0x77;
+const SHIFT_RIGHT_SIGNED_IMMEDIATE: u8 = 0xc7;
+const SUBTRACT_REGISTER: u8 = 0x1f;
+const AND_REGISTER: u8 = 0x5f;
+const EXCLUSIVE_OR_IMMEDIATE: u8 = 0xa7;
 const OR_REGISTER: u8 = 0x4f;
 const MOVE_IMMEDIATE: u8 = 0xb7;
 const MOVE_REGISTER: u8 = 0xbf;
@@ -139,6 +143,31 @@ impl Assembler {
     /// `to |= from`
     pub fn or_register(&mut self, to: Register, from: Register) {
         self.push(OR_REGISTER, to, from, 0, 0);
+    }
+
+    /// `to -= from`
+    pub fn subtract_register(&mut self, to: Register, from: Register) {
+        self.push(SUBTRACT_REGISTER, to, from, 0, 0);
+    }
+
+    /// `to &= from`
+    pub fn and_register(&mut self, to: Register, from: Register) {
+        self.push(AND_REGISTER, to, from, 0, 0);
+    }
+
+    /// `to = !to`
+    pub fn invert(&mut self, to: Register) {
+        self.push(EXCLUSIVE_OR_IMMEDIATE, to, 0, 0, -1);
+    }
+
+    /// `to >>= bits`, with zeroes
+    pub fn shift_right(&mut self, to: Register, bits: i32) {
+        self.push(SHIFT_RIGHT_IMMEDIATE, to, 0, 0, bits);
+    }
+
+    /// `to >>= bits`, with the sign
+    pub fn shift_right_signed(&mut self, to: Register, bits: i32) {
+        self.push(SHIFT_RIGHT_SIGNED_IMMEDIATE, to, 0, 0, bits);
     }
 
     /// `to <<= bits`
@@ -223,7 +252,7 @@ mod tests {
     fn encodes_as_the_instruction_set_says() {
         let mut code = Assembler::default();
         code.load(Width::D, R7, R6, 0x10);
-        let jump = code.jump_if(R7, Condition::Above, 5);
+        let jump = code.jump_if(R7, Condition::Equal, 5);
         code.store(Width::H, FP, -2, R7);
         code.land(jump);
         code.call(25);
@@ -231,7 +260,7 @@ mod tests {
         code.exit();
         let expected: [[u8; 8]; 6] = [
             [0x79, 0x67, 0x10, 0, 0, 0, 0, 0],
-            [0x25, 0x07, 1, 0, 5, 0, 0, 0],
+            [0x15, 0x07, 1, 0, 5, 0, 0, 0],
             [0x6b, 0x7a, 0xfe, 0xff, 0, 0, 0, 0],
             [0x85, 0, 0, 0, 25, 0, 0, 0],
             [0x85, 0x10, 0, 0, 1, 0, 0, 0],

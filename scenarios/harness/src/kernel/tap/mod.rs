@@ -1,15 +1,15 @@
 //! Taps: small programs of our own that record what the plan's programs do, as they do it.
 //!
 //! What is attached to a hook is a tap: a program that calls the plan's program as a function, with the same
-//! context, and when that has returned writes the return value and the whole packet into a perf buffer. It
-//! returns the same value. A tail call in the program leaves the program and returns to the tap. At the far end of
+//! context. Before that it writes the whole packet into a perf buffer, and behind it what the program returned, the
+//! packet and what the kernel keeps beside it. It returns the same value. A tail call in the program leaves the program and returns to the tap. At the far end of
 //! each device stands an XDP program that records what arrives there. All write into the buffer of the one CPU on
 //! which a run happens, so that the records are in the order in which things happened.
 //!
 //! The program is loaded on its own first, so that what the verifier has against it is about it alone. Then it is
-//! loaded once more for each hook, behind the tap's instructions. Its stack may then have 480 bytes, instead of
-//! 512: the tap's is counted too. Where the verifier refuses a program with its tap, the program is attached
-//! without, and the recording says so ([`Recording::notices`](crate::recording::Recording)).
+//! loaded once more for each hook, behind the tap's instructions. Calls may nest one frame less deep then. The tap has
+//! nothing on the stack, as that would be counted too; a kernel without a JIT counts 32 bytes for nothing. Where the
+//! verifier refuses a program with its tap, the program is attached without, and the recording says so ([`Recording::notices`](crate::recording::Recording)).
 //!
 //! (A tracing program behind the plan's, `fexit`, would leave that as it is. But it needs BTF of the program and of
 //! the kernel, and the kernel to let programs be patched, which not each one does.)

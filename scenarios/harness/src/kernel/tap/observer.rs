@@ -8,7 +8,7 @@ use aya_obj::generated::{BPF_F_XDP_HAS_FRAGS, XDP_FLAGS_DRV_MODE};
 use twinpath_bpf::{Map, MapShape, PerfReader, PerfRecord, Program, ProgramSource, Refusal, link};
 use twinpath_machine::{AttachType, MapType, ProgramType};
 
-use super::program::{Output, Watched, around, far_end, received};
+use super::program::{COUNTS, Output, Watched, around, far_end, received};
 use super::record::Record;
 use crate::kernel::code::Function;
 use crate::kernel::sys::packet::PacketSocket;
@@ -17,6 +17,8 @@ use crate::kernel::sys::packet::PacketSocket;
 pub struct Observer {
     records: Map,
     counts: Map,
+    /// The same of programs at sockets, which packets may interrupt.
+    counts_of_calls: Map,
     /// The run's CPU first.
     buffers: Vec<PerfReader>,
     far_end: Program,
@@ -68,7 +70,8 @@ impl Observer {
             "twinpath_taps",
             array(MapType::PerfEventArray, 4, cpus as u32),
         )?;
-        let counts = make("twinpath_counts", array(MapType::Array, 16, 1))?;
+        let counts = || make("twinpath_counts", array(MapType::Array, COUNTS as u32, 1));
+        let (counts, counts_of_calls) = (counts()?, counts()?);
         let buffers = open_buffers(&records, cpu)?;
         let output = Output {
             records: records.as_fd(),
@@ -82,6 +85,7 @@ impl Observer {
         Ok(Self {
             records,
             counts,
+            counts_of_calls,
             buffers,
             far_end,
         })
@@ -128,13 +132,19 @@ impl Observer {
     ) -> Result<Program, TapError> {
         let output = Output {
             records: self.records.as_fd(),
-            counts: self.counts.as_fd(),
+            counts: match watched {
+                Watched::Socket(_) => self.counts_of_calls.as_fd(),
+                Watched::Xdp { .. } | Watched::Skb => self.counts.as_fd(),
+            },
         };
         let whole = function.behind(&around(number, watched, output));
         let (name, instructions) = (&function.name, &whole.instructions);
         let mut source = match watched {
             Watched::Xdp { .. } => xdp(name, instructions),
             Watched::Skb => ProgramSource::new(name, ProgramType::SchedCls as u32, instructions),
+            Watched::Socket(hook) => {
+                ProgramSource::new(name, function.kind as u32, instructions).for_hook(hook as u32)
+            }
         };
         source.license = &function.license;
         source.debug = whole.debug.as_ref().map(|debug| debug.borrow());
@@ -160,19 +170,17 @@ impl Observer {
                 PerfRecord::Lost(count) => lost += count,
             }
         }
-        lost += self.uncounted();
+        lost += uncounted(&self.counts) + uncounted(&self.counts_of_calls);
         if lost == 0 { Ok(()) } else { Err(lost) }
     }
+}
 
-    /// Records that never reached the buffer.
-    fn uncounted(&self) -> u64 {
-        match self.counts.lookup(&0u32.to_ne_bytes()) {
-            Ok(Some(value)) => value
-                .first_chunk()
-                .map_or(u64::MAX, |bytes| u64::from_ne_bytes(*bytes)),
-            _ => u64::MAX,
-        }
-    }
+/// Records that never reached the buffer.
+fn uncounted(counts: &Map) -> u64 {
+    let count = counts.lookup(&0u32.to_ne_bytes()).ok().flatten();
+    let count = count.and_then(|value| Some(u64::from_ne_bytes(*value.first_chunk()?)));
+    // Where it cannot be read, some may be missing.
+    count.unwrap_or(u64::from(u32::MAX))
 }
 
 fn xdp<'a>(name: &'a str, instructions: &'a [u8]) -> ProgramSource<'a> {

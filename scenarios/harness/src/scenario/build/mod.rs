@@ -132,10 +132,17 @@ impl Scenario {
             stimuli,
             seed: file.seed,
         };
+        let typed = plan.nodes.iter().flat_map(|node| {
+            let objects = node.objects.iter();
+            objects.map(|object| {
+                let name = (node.name.clone(), object.name.clone());
+                (name, object.bytes.clone())
+            })
+        });
         Ok(Case {
+            decoder: decoder.with_objects(typed),
             plan,
             expectations,
-            decoder,
             kernel: file.kernel,
         })
     }
