@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use twinpath_machine::Errno;
 pub use twinpath_node::{Family, Protocol, Shutdown};
 
+use crate::decode::hex;
 use crate::plan::SocketName;
 use crate::recording::ProgramFault;
 
@@ -41,6 +42,13 @@ pub enum SocketCall {
     LocalName,
     /// `getpeername()`
     PeerName,
+    /// `bpf()`: puts the socket into a map of sockets of its node.
+    Put {
+        /// The map's name.
+        map: String,
+        /// The key.
+        key: Vec<u8>,
+    },
     /// `close()`
     Close,
 }
@@ -202,6 +210,7 @@ impl SocketCall {
             }
             Self::LocalName => format!("getsockname {socket}"),
             Self::PeerName => format!("getpeername {socket}"),
+            Self::Put { map, key } => format!("put {socket} in {map} {}", hex(key)),
             Self::Close => format!("close {socket}"),
         }
     }

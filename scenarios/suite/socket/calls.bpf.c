@@ -267,4 +267,30 @@ int lookup(struct bpf_sk_lookup *ctx)
 	return ctx->local_port == HIDDEN ? SK_DROP : SK_PASS;
 }
 
+/* Sockets that the node has for whoever asks for a port that nobody is at. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u64);
+} chosen SEC(".maps");
+
+/* Packets to a range of ports are for the sockets that were put there, TCP for the first and UDP for the second. */
+SEC("sk_lookup")
+int steer(struct bpf_sk_lookup *ctx)
+{
+	__u32 key = ctx->protocol == IPPROTO_UDP;
+	struct bpf_sock *sk;
+	long failed;
+
+	if (ctx->local_port < 7000 || ctx->local_port > 7099)
+		return SK_PASS;
+	sk = bpf_map_lookup_elem(&chosen, &key);
+	if (!sk)
+		return SK_DROP;
+	failed = bpf_sk_assign(ctx, sk, 0);
+	bpf_sk_release(sk);
+	return failed ? SK_DROP : SK_PASS;
+}
+
 char _license[] SEC("license") = "GPL";

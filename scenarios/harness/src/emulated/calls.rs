@@ -211,9 +211,29 @@ impl Emulation {
             SocketCall::Shutdown(how) => sockets.shutdown(id, *how)?,
             SocketCall::LocalName => called.address = Some(sockets.local_name(id)?),
             SocketCall::PeerName => called.address = Some(sockets.peer_name(id)?),
+            SocketCall::Put { map, key } => self.put(node, id, map, key)?,
             SocketCall::Close => self.close(name)?,
         }
         Ok(called)
+    }
+
+    /// Puts a socket into a map of its node, if its state allows it (`sock_map_sk_state_allowed`).
+    fn put(&mut self, node: &NodeName, id: SocketId, map: &str, key: &[u8]) -> Result<(), Ended> {
+        let mut maps = self.maps.iter();
+        let store = maps.find(|(name, _)| name.node == *node && name.map == map);
+        let (_, store) = store.ok_or(Ended::Unsupported("maps that the node's objects lack"))?;
+        let socket = self.world.socket(id).ok_or(Errno::EBADF)?;
+        let allowed = match socket.protocol() {
+            Protocol::Tcp => matches!(
+                socket.state(),
+                State::Established | State::CloseWait | State::Listen
+            ),
+            _ => true,
+        };
+        if !allowed {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        Ok(self.world.machine.maps[*store].set_socket(key, id, 0)?)
     }
 
     /// Closes the socket of a name, if there is one.

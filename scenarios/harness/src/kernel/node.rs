@@ -260,9 +260,18 @@ impl<'a> Node<'a> {
     /// # Errors
     /// When it cannot be made.
     pub fn call(&mut self, socket: &SocketName, call: &SocketCall) -> Result<Called, Error> {
-        match &mut self.sockets {
-            Some(sockets) => sockets.call(socket, call),
-            None => Err(Error::UnknownNode(self.plan.name.clone())),
+        let Some(sockets) = &mut self.sockets else {
+            return Err(Error::UnknownNode(self.plan.name.clone()));
+        };
+        match call {
+            SocketCall::Put { map, key } => {
+                let mut objects = self.objects.values();
+                let object = objects.find(|object| object.maps().contains_key(map));
+                let object = object.or(self.objects.values().next());
+                let object = object.ok_or_else(|| Error::UnknownNode(self.plan.name.clone()))?;
+                sockets.put(socket, object.map(map)?, key)
+            }
+            call => sockets.call(socket, call),
         }
     }
 

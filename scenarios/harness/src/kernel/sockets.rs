@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use twinpath_bpf::{Socket, attach_to_cgroup, link};
+use twinpath_bpf::{Map, Socket, attach_to_cgroup, link};
 use twinpath_machine::{AttachType, Errno};
 
 use super::cgroup::Cgroup;
@@ -50,7 +50,6 @@ impl Sockets {
         attached: &SocketProgram,
         namespace: &Namespace,
     ) -> Result<(), Error> {
-        use std::os::fd::AsRawFd;
         let hook = attached.hook as u32;
         let done = match attached.hook {
             AttachType::SkLookup => {
@@ -112,7 +111,7 @@ impl Sockets {
             ..Called::just(CallResult::Done)
         };
         match call {
-            SocketCall::Open(..) => Err(EBADF),
+            SocketCall::Open(..) | SocketCall::Put { .. } => Err(EBADF),
             SocketCall::Set(setting) => set(socket, *setting).map(done),
             SocketCall::Bind(address) => socket.bind(*address).map(returned),
             SocketCall::Listen => socket.listen(BACKLOG).map(done),
@@ -144,6 +143,29 @@ impl Sockets {
                 Ok(done(()))
             }
         }
+    }
+
+    /// Puts a socket into a map of sockets.
+    pub fn put(&mut self, name: &SocketName, map: &Map, key: &[u8]) -> Result<Called, Error> {
+        let put = match self.open.get(name) {
+            None => Err(Errno::EBADF.get()),
+            Some(_) if key.len() != map.shape().key_size as usize => Err(Errno::EINVAL.get()),
+            Some(socket) => {
+                // A value of eight bytes has the descriptor as a number, too.
+                let number = u64::from(socket.as_fd().as_raw_fd().cast_unsigned());
+                let value = &number.to_le_bytes()[..map.stored_size()];
+                let put = map.update(key, value, 0);
+                put.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+            }
+        };
+        let result = put.map_or_else(failed, |()| CallResult::Done);
+        let listed = self.listed(name).map_err(Error::system("list sockets"))?;
+        let (local, peer) = listed.unwrap_or_default();
+        Ok(Called {
+            local,
+            peer,
+            ..Called::just(result)
+        })
     }
 
     /// Both addresses of a socket as the kernel lists them, which no program answers.

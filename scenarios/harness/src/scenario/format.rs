@@ -145,6 +145,7 @@ pub struct Step {
     /// | `send NAME TEXT`, `send NAME TEXT to ADDRESS:PORT` | `sendto()` |
     /// | `receive NAME` | `recvfrom()`, which does not wait |
     /// | `shutdown NAME receive`, or `send`, `both` | |
+    /// | `put NAME in MAP KEY` | puts the socket into a sockmap or sockhash; the key is a number of 32 bits, or bytes: `0x0050` |
     /// | `getsockname NAME`, `getpeername NAME`, `disconnect NAME`, `close NAME` | |
     pub call: Option<Located<OneOrMore>>,
     /// The node whose task makes the call that opens a socket; not needed if there is only one.

@@ -26,7 +26,7 @@ pub(super) struct Calls<'a> {
 type Expected = (StimulusKind, Option<Vec<(&'static str, String)>>);
 
 /// What all calls are, for who has written none of them.
-const CALLS: &str = "expected `socket`, `set`, `bind`, `listen`, `connect`, `disconnect`, `accept`, `send`, `receive`, `shutdown`, `getsockname`, `getpeername` or `close`";
+const CALLS: &str = "expected `socket`, `set`, `bind`, `listen`, `connect`, `disconnect`, `accept`, `send`, `receive`, `shutdown`, `getsockname`, `getpeername`, `put` or `close`";
 
 impl<'a> Calls<'a> {
     pub fn new(source: &'a Arc<Source>, network: &'a Network) -> Self {
@@ -144,6 +144,19 @@ impl<'a> Calls<'a> {
     }
 }
 
+/// The bytes of a map's key: a number as a program on this machine has it, or the bytes themselves.
+fn map_key(text: &str) -> Option<Vec<u8>> {
+    let Some(digits) = text.strip_prefix("0x") else {
+        return Some(text.parse::<u32>().ok()?.to_le_bytes().to_vec());
+    };
+    let even = !digits.is_empty() && digits.len().is_multiple_of(2) && digits.is_ascii();
+    let pairs = digits.as_bytes().chunks(2).filter(|_| even);
+    let bytes: Vec<u8> = pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect::<Option<_>>()?;
+    (!bytes.is_empty()).then_some(bytes)
+}
+
 fn expects_of_packets(expect: &PacketExpect) -> bool {
     expect.verdict.is_some()
         || expect.ends.is_some()
@@ -211,6 +224,16 @@ fn parse(line: &str) -> Result<(SocketName, SocketCall), &'static str> {
         "receive" => (name(&mut words)?, SocketCall::Receive),
         "getsockname" => (name(&mut words)?, SocketCall::LocalName),
         "getpeername" => (name(&mut words)?, SocketCall::PeerName),
+        "put" => {
+            const PLACE: &str = "expected `put NAME in MAP KEY`, the key a number of 32 bits or, behind `0x`, bytes";
+            let name = name(&mut words)?;
+            let (Some("in"), Some(map), Some(key)) = (words.next(), words.next(), words.next())
+            else {
+                return Err(PLACE);
+            };
+            let (map, key) = (map.to_owned(), map_key(key).ok_or(PLACE)?);
+            (name, SocketCall::Put { map, key })
+        }
         "close" => (name(&mut words)?, SocketCall::Close),
         "accept" => {
             let listener = name(&mut words)?;
