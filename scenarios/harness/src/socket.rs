@@ -132,7 +132,7 @@ impl Called {
 }
 
 /// An address without its port, where that is one that a node chooses.
-pub fn without_chosen_port(address: SocketAddr) -> String {
+pub(crate) fn without_chosen_port(address: SocketAddr) -> String {
     if !CHOSEN.contains(&address.port()) {
         return address.to_string();
     }

@@ -9,7 +9,6 @@ mod rule;
 
 use std::collections::BTreeSet;
 
-pub use chosen::Chosen;
 pub use difference::{Diff, Difference, PacketDiff, Values};
 pub(crate) use journey::events;
 pub use rule::{Leeway, Rule};
