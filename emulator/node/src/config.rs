@@ -77,7 +77,7 @@ pub struct DeviceSettings {
     pub accept_local: bool,
     /// Whether 127.0.0.0/8 may be on the wire.
     pub route_localnet: bool,
-    /// Whether hosts are told of better gateways.
+    /// Whether IPv4 hosts are told of better gateways. Those of IPv6 are, as nothing turns that off.
     pub send_redirects: bool,
 }
 

@@ -204,7 +204,7 @@ impl Net {
     ) {
         // Linux sends redirects from a link-local address, or not at all.
         let device = skb.device;
-        let (Some(source), true) = (self.link_local(device), self.redirects_ipv6(device)) else {
+        let Some(source) = self.link_local(device) else {
             return;
         };
         let target = match route.gateway {
@@ -226,10 +226,6 @@ impl Net {
         message.extend_from_slice(&quote[..(len - 8).min(quote.len())]);
         let at = self.link_scoped(device, Some(source), header.source);
         self.ipv6_send(machine, self.node_of(device), at, &mut message, 2);
-    }
-
-    fn redirects_ipv6(&self, device: DeviceId) -> bool {
-        self.device(device).settings.send_redirects
     }
 
     fn ndp_send(

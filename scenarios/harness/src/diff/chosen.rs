@@ -74,12 +74,18 @@ impl Chosen {
         let header = 4 * usize::from(packet[0] & 0xf);
         let source: [u8; 4] = [packet[12], packet[13], packet[14], packet[15]];
         let own = self.own.contains(&IpAddr::V4(Ipv4Addr::from(source)));
-        if own && packet[4..6] != [0, 0] {
+        let first = packet[6] & 0x1f == 0 && packet[7] == 0;
+        let protocol = packet[9];
+        let body = packet.get(header..).filter(|_| header >= IPV4);
+        let tunnel =
+            first && protocol == UDP_NUMBER && body.is_some_and(|body| self.is_tunnel(body));
+        // Zero is no choice where fragments are forbidden (`ip_select_ident_segs`), unless a tunnel sends
+        // (`iptunnel_xmit`).
+        let dont_fragment = packet[6] & 0x40 != 0;
+        if own && (packet[4..6] != [0, 0] || tunnel || !dont_fragment) {
             rewrite(packet, 4, &BLANK, Some(10));
             rules.insert(Rule::Identification);
         }
-        let first = packet[6] & 0x1f == 0 && packet[7] == 0;
-        let protocol = packet[9];
         // What a datagram in pieces sums up to does not show: only whole ones are left to a device.
         let whole = packet[6] & 0x20 == 0;
         let addresses = whole.then(|| sum(&packet[12..20]));
@@ -125,10 +131,11 @@ impl Chosen {
         addresses: Option<u16>,
         rules: &mut BTreeSet<Rule>,
     ) {
-        let Some([_, _, high, low, _, _, check @ ..]) = datagram.first_chunk::<UDP>() else {
+        let Some([.., high, low]) = datagram.first_chunk::<UDP>() else {
             return;
         };
-        if !self.tunnels.contains(&u16::from_be_bytes([*high, *low])) {
+        let check = [*high, *low];
+        if !self.is_tunnel(datagram) {
             return;
         }
         const PROTOCOL: u64 = 17;
@@ -136,7 +143,7 @@ impl Chosen {
             let head = u64::from(addresses) + PROTOCOL + datagram.len() as u64;
             fold(head + u64::from(sum(datagram))) == 0xffff
         });
-        let checksum = (right && *check != [0, 0]).then_some(6);
+        let checksum = (right && check != [0, 0]).then_some(6);
         if own {
             rewrite(datagram, 0, &BLANK, checksum);
             rules.insert(Rule::TunnelPort);
@@ -146,6 +153,11 @@ impl Chosen {
             self.ethernet(&mut blanked, rules);
             rewrite(datagram, UDP + VXLAN, &blanked, checksum);
         }
+    }
+
+    /// Whether a datagram goes to a tunnel's port.
+    fn is_tunnel(&self, datagram: &[u8]) -> bool {
+        matches!(*datagram, [_, _, high, low, ..] if self.tunnels.contains(&u16::from_be_bytes([high, low])))
     }
 
     /// The packet that an error is about.
@@ -221,6 +233,16 @@ mod tests {
                 vec!["ip-id", "tunnel-port"],
             ),
             (
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 0",
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 6",
+                vec!["ip-id"],
+            ),
+            (
+                "vxlan 10.0.0.1:33000 > 10.0.0.2 vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 } ipid 0 df",
+                "vxlan 10.0.0.1:33000 > 10.0.0.2 vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 } ipid 8 df",
+                vec!["ip-id", "tunnel-port"],
+            ),
+            (
                 "vxlan [fd00::1]:33000 > [fd00::2] vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
                 "vxlan [fd00::1]:33001 > [fd00::2] vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
                 vec!["tunnel-port"],
@@ -245,6 +267,10 @@ mod tests {
             (
                 "vxlan 10.0.0.2:33000 > 10.0.0.1 vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
                 "vxlan 10.0.0.2:33001 > 10.0.0.1 vni 1 { udp 10.0.0.3:1 > 10.0.0.2:2 }",
+            ),
+            (
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 0 df",
+                "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 6 df",
             ),
             (
                 "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5",

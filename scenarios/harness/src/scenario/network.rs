@@ -177,7 +177,7 @@ pub struct DeviceEntry {
     /// Whether 127.0.0.0/8 may be on the wire.
     #[serde(default)]
     pub route_localnet: bool,
-    /// Whether hosts are told of better gateways.
+    /// Whether IPv4 hosts are told of better gateways. Those of IPv6 are, by a device with a link-local address.
     #[serde(default)]
     pub send_redirects: bool,
     /// The program at XDP in the driver.

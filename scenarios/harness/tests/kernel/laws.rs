@@ -1,7 +1,7 @@
 //! The datapath's programs carry random packets over random networks in the kernel as in the emulator, and keep their laws
 //! there, too.
 //!
-//! `TWINPATH_CASES` says how many networks (2, as verifying the programs takes seconds), `TWINPATH_SEED` which.
+//! `TWINPATH_CASES` says how many networks (24), `TWINPATH_SEED` which.
 
 use twinpath::arm::Arm;
 use twinpath::emulated::Engine;
@@ -15,7 +15,7 @@ mod hold;
 #[path = "../laws/traffic.rs"]
 mod traffic;
 
-const NETWORKS: u32 = 2;
+const NETWORKS: u32 = 24;
 
 #[test]
 fn the_datapath_keeps_its_laws_in_the_kernel() {

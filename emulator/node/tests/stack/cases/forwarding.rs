@@ -539,5 +539,22 @@ fn senders_are_told_of_better_gateways() {
         let stimuli = vec![("first", from_left(udp("10.0.0.2", destination)))];
         cases.push(case(&format!("to {destination}"), network, stimuli));
     }
+    for (destination, gateway) in [
+        ("fd00::9", "fe80::8"),
+        ("fd09::1", "fe80::8"),
+        ("fd09::1", "fd00::8"),
+    ] {
+        let Router {
+            mut network, left, ..
+        } = router();
+        network.config(left).addresses.push((ip("fe80::1"), 64));
+        for (address, number) in [("fd00::9", 9), ("fd00::8", 8), ("fe80::8", 8)] {
+            network.neighbour(left, address, host(number));
+        }
+        network.via(left, "fd09::/64", gateway);
+        let stimuli = vec![("first", from_left(udp("fd00::2", destination)))];
+        let name = format!("to {destination}, by {gateway}");
+        cases.push(case(&name, network, stimuli));
+    }
     hold(&cases);
 }
