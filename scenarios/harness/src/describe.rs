@@ -110,12 +110,28 @@ pub fn way(end: &End) -> String {
     }
 }
 
+/// So many of something: `1 event`, `2 events`.
+pub fn counted(count: impl TryInto<u64>, one: &str, several: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// The same of events; nothing of none.
+pub fn events(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        count => counted(count, "event", "events"),
+    }
+}
+
 /// What a program run cost.
 pub fn cost(cost: Cost) -> String {
-    format!(
-        "{} instructions, {} helper calls, {} map operations",
-        cost.instructions, cost.helpers, cost.map_operations
-    )
+    [
+        counted(cost.instructions, "instruction", "instructions"),
+        counted(cost.helpers, "helper call", "helper calls"),
+        counted(cost.map_operations, "map operation", "map operations"),
+    ]
+    .join(", ")
 }
 
 /// What the kernel made of a program.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::decode::{Decoder, hex};
-use crate::describe;
+use crate::describe::{self, counted};
 use crate::diff::{Difference, Values};
 use crate::frame;
 use crate::recording::Cost;
@@ -163,11 +163,7 @@ const fn sides(width: usize) -> Frame<'static> {
 pub fn fate_of(ran: &Ran) -> String {
     let ends = ran.ends.iter().flatten().map(describe::way);
     let ends: Vec<String> = ends.collect();
-    let events = match ran.events.len() {
-        0 => String::new(),
-        1 => "1 event".to_owned(),
-        several => format!("{several} events"),
-    };
+    let events = describe::events(ran.events.len());
     let cost = ran.cost.map(describe::cost).unwrap_or_default();
     let mut parts = vec![ran.outcome(), ends.join(", "), events, cost];
     parts.retain(|part| !part.is_empty());
@@ -261,28 +257,22 @@ impl ReplaySummary {
             .iter()
             .map(|(name, count)| format!("{count} {name}"))
             .collect();
-        let noun = if self.packets == 1 {
-            "packet"
-        } else {
-            "packets"
-        };
         let mut parts = vec![verdicts.join(", ")];
-        parts.extend((self.events > 0).then(|| format!("{} events", self.events)));
+        parts.extend((self.events > 0).then(|| describe::events(self.events)));
         if self.packets == 0 {
             return writeln!(out, "no packets");
         }
-        writeln!(out, "{} {noun}: {}", self.packets, parts.join("; "))?;
+        let packets = counted(self.packets, "packet", "packets");
+        writeln!(out, "{packets}: {}", parts.join("; "))?;
         if self.cut > 0 {
             writeln!(out, "  {} cut by the capture's snapshot length", self.cut)?;
         }
         match self.different {
             Some(0) if self.maps.is_empty() => writeln!(out, "  emulator and kernel agree")?,
             Some(count) => {
-                let maps = self.maps.len();
-                writeln!(
-                    out,
-                    "  emulator and kernel differ on {count} packets and {maps} map entries"
-                )?;
+                let packets = counted(count, "packet", "packets");
+                let maps = counted(self.maps.len(), "map entry", "map entries");
+                writeln!(out, "  emulator and kernel differ on {packets} and {maps}")?;
             }
             None => {}
         }

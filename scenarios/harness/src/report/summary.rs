@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::describe::counted;
 use crate::runner::Status;
 
 use super::style::{BAD, GOOD, Styled};
@@ -53,8 +54,8 @@ impl Summary {
         parts.extend((self.skipped > 0).then(|| format!("{} skipped", self.skipped)));
         parts.extend((self.different > 0).then(|| format!("{} with differences", self.different)));
         parts.extend((self.failed > 0).then(|| format!("{} could not be run", self.failed)));
-        let noun = if total == 1 { "scenario" } else { "scenarios" };
-        let head = Styled(style, format_args!("{total} {noun}:"));
+        let scenarios = counted(total, "scenario", "scenarios");
+        let head = Styled(style, format_args!("{scenarios}:"));
         writeln!(out, "{head} {}", parts.join(", "))
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::describe;
+use crate::describe::{self, counted};
 use crate::diff::{Diff, PacketDiff};
 use crate::frame;
 use crate::plan::{MapChange, Stimulus, StimulusKind};
@@ -202,11 +202,7 @@ pub fn fate(journey: &Journey) -> String {
     let at_sockets = journey.socket_hops.iter().map(describe::socket_hop);
     let at_sockets: Vec<String> = at_sockets.collect();
     let ends: Vec<String> = journey.ends.iter().map(describe::way).collect();
-    let events = match journey.events.len() {
-        0 => String::new(),
-        1 => "1 event".to_owned(),
-        several => format!("{several} events"),
-    };
+    let events = describe::events(journey.events.len());
     let cost = journey.cost().map(describe::cost).unwrap_or_default();
     let called = journey.called.as_ref().map(ToString::to_string);
     let mut parts = vec![
@@ -276,8 +272,8 @@ impl Report<'_> {
         if diff.packets.len() > SHOWN {
             writeln!(
                 out,
-                "    and {} more packets; --json shows all",
-                diff.packets.len() - SHOWN
+                "    and {}; --json shows all",
+                counted(diff.packets.len() - SHOWN, "more packet", "more packets")
             )?;
         }
         for difference in &diff.maps {
