@@ -27,6 +27,10 @@ const MACHINE: [&str; 10] = [
     "none",
 ];
 
+/// Of the security modules that Debian switches on, TOMOYO asks sockets for their names when they listen, which runs
+/// their programs.
+const COMMAND_LINE: &str = "console=ttyS0 panic=-1 mitigations=off lsm=capability";
+
 /// How much of the console is shown when a VM ends without a result.
 const CONSOLE_LINES: usize = 30;
 
@@ -90,7 +94,7 @@ impl Machine<'_> {
             .arg(&self.kernel.image)
             .arg("-initrd")
             .arg(self.initramfs)
-            .args(["-append", "console=ttyS0 panic=-1 mitigations=off"])
+            .args(["-append", COMMAND_LINE])
             // The four ports that ci/vm-init knows.
             .args(["-serial", &port(console)])
             .args(["-serial", "file:/dev/stdout"])
