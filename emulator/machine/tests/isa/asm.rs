@@ -163,6 +163,20 @@ pub mod atomic {
     pub const CMPXCHG: i32 = 0xf1;
     pub const LOAD_ACQUIRE: i32 = 0x100;
     pub const STORE_RELEASE: i32 = 0x110;
+
+    /// Those that read, change and write.
+    pub const ALL: [i32; 10] = [
+        ADD,
+        OR,
+        AND,
+        XOR,
+        ADD | FETCH,
+        OR | FETCH,
+        AND | FETCH,
+        XOR | FETCH,
+        XCHG,
+        CMPXCHG,
+    ];
 }
 
 pub const fn atomic(width: Width, operation: i32, dst: u8, off: i16, src: u8) -> Insn {

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use twinpath_machine::ProgramType;
 
-use super::asm::{Width, cond, op};
+use super::asm::{Width, atomic, cond, op};
 use super::case::{Body, Case, JUMPS, MEMORY, Needs, PACKET, SPACE, State};
 
 /// A piece of a body. Registers are drawn from nine and taken modulo the number of free ones.
@@ -163,21 +163,6 @@ const CONDITIONS: [u8; 11] = [
     cond::JSLE,
     cond::JSET,
 ];
-const ATOMICS: [i32; 10] = {
-    use super::asm::atomic::*;
-    [
-        ADD,
-        OR,
-        AND,
-        XOR,
-        ADD | FETCH,
-        OR | FETCH,
-        AND | FETCH,
-        XOR | FETCH,
-        XCHG,
-        CMPXCHG,
-    ]
-};
 
 fn divides(op: u8) -> bool {
     matches!(op, op::DIV | op::MOD)
@@ -238,7 +223,7 @@ fn memory() -> impl Strategy<Value = Piece> {
         (place(), width(), kind).prop_map(|(to, width, kind)| Piece::Store { to, width, kind });
     let atomic =
         (0usize..10, place(), any::<bool>(), reg()).prop_map(|(o, at, wide, src)| Piece::Atomic {
-            operation: ATOMICS[o],
+            operation: atomic::ALL[o],
             at,
             wide,
             src,

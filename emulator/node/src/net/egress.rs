@@ -197,7 +197,7 @@ impl Net {
                 skb.clear_timestamp();
             }
             self.forward(machine, peer, &mut skb);
-            self.arrive_skb(peer, skb);
+            self.enqueue_at_driver(peer, skb);
         } else {
             match state.medium {
                 Medium::Wire => {}

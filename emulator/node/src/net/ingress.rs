@@ -10,11 +10,6 @@ impl Net {
     /// A frame arrives at a device from the wire.
     pub(crate) fn arrive(&mut self, machine: &Machine, device: DeviceId, mut skb: Skb) {
         skb.take_ethernet(&machine.memory, self.device(device).link());
-        self.arrive_skb(device, skb);
-    }
-
-    /// An skb arrives at a device's driver, its Ethernet header taken off.
-    pub(super) fn arrive_skb(&mut self, device: DeviceId, skb: Skb) {
         self.enqueue_at_driver(device, skb);
     }
 

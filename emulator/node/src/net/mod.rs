@@ -166,7 +166,7 @@ impl Net {
         self.queue(Queue::Backlog, device, skb);
     }
 
-    /// Queues a packet that arrives at a driver.
+    /// Queues a packet that arrives at a device's driver, its Ethernet header taken off.
     fn enqueue_at_driver(&mut self, device: DeviceId, skb: Skb) {
         let queue = match self.device(device).xdp {
             Some(_) => Queue::Driver(device),

@@ -222,20 +222,8 @@ fn comparisons() {
 /// What memory holds and what the register has afterwards, with 0 in r0.
 #[test]
 fn atomics() {
-    use asm::atomic::{ADD, AND, CMPXCHG, FETCH, OR, XCHG, XOR};
-    let all = [
-        ADD,
-        OR,
-        AND,
-        XOR,
-        ADD | FETCH,
-        OR | FETCH,
-        AND | FETCH,
-        XOR | FETCH,
-        XCHG,
-        CMPXCHG,
-    ];
-    for operation in all {
+    use asm::atomic::{ADD, AND, CMPXCHG, FETCH, OR, XOR};
+    for operation in atomic::ALL {
         for bits in Bits::BOTH {
             let width = if bits.wide() { Width::D } else { Width::W };
             let rows: Vec<Row> = pairs()
