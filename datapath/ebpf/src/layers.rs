@@ -36,13 +36,15 @@ plain! {
     }
 }
 
-/// Where the transport layer begins.
-#[derive(Clone, Copy)]
-pub struct Transport {
-    pub protocol: Protocol,
-    pub offset: usize,
-    /// Which part of a larger packet this is.
-    pub fragment: Fragment,
+plain! {
+    /// Where the transport layer begins.
+    pub struct Transport {
+        /// Which part of a larger packet this is.
+        pub fragment: Fragment,
+        pub offset: usize,
+        pub protocol: Protocol,
+        pub unused: [u8; 7],
+    }
 }
 
 plain! {
@@ -109,6 +111,19 @@ impl L3 {
     #[inline(always)]
     pub fn end(&self) -> usize {
         self.end as usize
+    }
+}
+
+impl Transport {
+    /// What follows the network layer's own header.
+    #[inline(always)]
+    pub fn after(l3: &L3) -> Self {
+        Self {
+            protocol: l3.protocol,
+            offset: usize::from(l3.header_end),
+            fragment: l3.fragment,
+            unused: [0; 7],
+        }
     }
 }
 

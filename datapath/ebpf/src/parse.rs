@@ -119,21 +119,14 @@ fn ipv6(packet: &Packet, begin: u16, flow: &mut FlowTuple) -> Result<L3, Drop> {
 pub fn transport<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
     match l3.family {
         Family::V6 => extensions(source, l3),
-        _ => Ok(Transport {
-            protocol: l3.protocol,
-            offset: usize::from(l3.header_end),
-            fragment: l3.fragment,
-        }),
+        _ => Ok(Transport::after(l3)),
     }
 }
 
+/// The first header behind IPv6's extension headers.
 #[inline(always)]
-fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
-    let mut transport = Transport {
-        protocol: l3.protocol,
-        offset: usize::from(l3.header_end),
-        fragment: Fragment::NONE,
-    };
+pub fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
+    let mut transport = Transport::after(l3);
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(transport.protocol) {
             return Ok(transport);
@@ -164,8 +157,9 @@ fn extensions<S: Source>(source: &S, l3: &L3) -> Result<Transport, Drop> {
     Ok(transport)
 }
 
+/// Whether an extension header of IPv6 follows.
 #[inline(always)]
-fn is_extension(protocol: Protocol) -> bool {
+pub fn is_extension(protocol: Protocol) -> bool {
     matches!(
         protocol.0,
         extension::HOP_BY_HOP

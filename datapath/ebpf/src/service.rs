@@ -5,24 +5,36 @@
 
 use twinpath_abi::{Backend, Family, FlowTuple, MAGLEV_SIZE, Protocol, ServiceKey, ServiceValue};
 
+use crate::apart::apart;
+use crate::context::{Context as _, Xdp};
 use crate::csum::Difference;
 use crate::drops::{Drop, drop_packet};
 use crate::l3::Hop;
-use crate::layers::{L2, L3, L4};
+use crate::layers::{L2, L3, L4, Transport};
 use crate::maps;
 use crate::opaque::opaque;
 use crate::packet::{Header, Packet};
 use crate::parse;
 use crate::wire::{Ethernet, Ipv4, Ipv6, Tcp, Udp};
 
+/// All bits of the places where transport headers begin, behind four extension headers of at most 2 KiB. The verifier,
+/// which follows pointers no further than 64 KiB into a packet (`MAX_PACKET_OFF`), must be told of those that are read
+/// from memory.
+const OFFSETS: u16 = 0x3fff;
+
 /// The transport header of a packet that may be for a service; `None` for ICMP, which is for none. What
 /// cannot be read is a drop, if the packet is for a virtual IP.
 #[inline(always)]
-pub fn transport(packet: &Packet, l3: &L3) -> Result<Option<L4>, Drop> {
+pub fn transport(ctx: &Xdp, packet: &Packet, l3: &L3) -> Result<Option<L4>, Drop> {
     if !l3.fragment.is_whole() {
         return Err(drop_packet!(Service, FragmentNotSupported));
     }
-    let transport = parse::transport(packet, l3)?;
+    let mut transport = Transport::after(l3);
+    if l3.family == Family::V6 && parse::is_extension(transport.protocol) {
+        let l3 = *l3;
+        skip_extensions(ctx, &l3, &mut transport)?;
+        transport.offset &= usize::from(OFFSETS);
+    }
     if !transport.fragment.is_whole() {
         return Err(drop_packet!(Service, FragmentNotSupported));
     }
@@ -30,6 +42,19 @@ pub fn transport(packet: &Packet, l3: &L3) -> Result<Option<L4>, Drop> {
         (Protocol::TCP | Protocol::UDP, _) => parse::l4(packet, l3, &transport).map(Some),
         (Protocol::ICMP, Family::V4) | (Protocol::ICMPV6, Family::V6) => Ok(None),
         _ => Err(drop_packet!(Service, UnknownL4)),
+    }
+}
+
+apart! {
+    /// Goes on to the first header that is no extension.
+    fn skip_extensions as service_skip_extensions(
+        ctx: &Xdp,
+        l3: &L3,
+        transport: &mut Transport,
+    ) -> Result<(), Drop> {
+        let l3 = L3 { header_end: l3.header_end & OFFSETS, ..*l3 };
+        *transport = parse::extensions(&ctx.packet(), &l3)?;
+        Ok(())
     }
 }
 

@@ -55,13 +55,13 @@ fn decide(ctx: &Xdp, flow: &mut Flow) -> Result<Verdict, Drop> {
     if l2.is_multicast() {
         return Ok(Verdict::Pass);
     }
-    balance(&packet, &l2, &l3, flow)
+    balance(ctx, &packet, &l2, &l3, flow)
 }
 
 /// Sends a packet for a service to a backend.
 #[inline(always)]
-fn balance(packet: &Packet, l2: &L2, l3: &L3, flow: &mut Flow) -> Result<Verdict, Drop> {
-    let l4 = match service::transport(packet, l3) {
+fn balance(ctx: &Xdp, packet: &Packet, l2: &L2, l3: &L3, flow: &mut Flow) -> Result<Verdict, Drop> {
+    let l4 = match service::transport(ctx, packet, l3) {
         Ok(Some(l4)) => l4,
         Ok(None) => return Ok(Verdict::Pass),
         Err(drop) if service::is_virtual_ip(&flow.tuple) => return Err(drop),
