@@ -2,7 +2,8 @@
 //! ends with a call of the next, which has to be a jump in a build that optimises (`engine/checked/threaded.rs`).
 //!
 //! Each operation runs many times one after another, on a thread with a stack that would not hold a frame for each.
-//! `cargo test --release` is what shows something; elsewhere operations return.
+//! The workspace has this crate optimised in each profile, so that this holds what users run; where it is not
+//! (`build.rs`), operations return.
 
 use twinpath_machine::engine::{Checked, Context, Engine, Invocation};
 use twinpath_machine::isa::{Insn, LD_IMM64, pseudo};

@@ -3,6 +3,8 @@
 //! Few repetitions by default; `TWINPATH_RUNS=100` makes them a hundred.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
 
 use twinpath::arm::Arm;
 use twinpath::cli::scenario_files;
@@ -35,6 +37,29 @@ fn play(file: &Path, case: &Case) -> Option<Recording> {
     run.map(|run| run.result.as_ref().expect("it ran").clone())
 }
 
+/// What the kernel gives of each, in their order; several run at a time.
+fn play_all(suite: &[(PathBuf, Case)]) -> Vec<Option<Recording>> {
+    let recordings: Vec<Mutex<Option<Recording>>> =
+        suite.iter().map(|_| Mutex::default()).collect();
+    let waiting = Mutex::new(suite.iter().zip(&recordings));
+    let next = || waiting.lock().expect("no panic").next();
+    let work = || {
+        while let Some(((file, case), recording)) = next() {
+            *recording.lock().expect("no panic") = play(file, case);
+        }
+    };
+    let workers = thread::available_parallelism().expect("processors").get();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(work);
+        }
+    });
+    let recordings = recordings.into_iter();
+    recordings
+        .map(|recording| recording.into_inner().expect("no panic"))
+        .collect()
+}
+
 #[test]
 fn the_suite_gives_the_same_each_time_and_leaves_nothing() {
     needs_kernel!();
@@ -58,13 +83,13 @@ fn child_that_repeats() {
     });
     let suite = suite();
     assert!(suite.len() > 30, "the whole suite: {}", suite.len());
-    let play = || suite.iter().map(|(file, case)| play(file, case));
     // The first run finds out what the kernel can do, and keeps that.
-    drop(play().next());
+    let (file, case) = suite.first().expect("a scenario");
+    drop(play(file, case));
     let (before, around) = (own(), things());
-    let first: Vec<_> = play().collect();
+    let first = play_all(&suite);
     for run in 2..=runs {
-        for ((file, case), (first, again)) in suite.iter().zip(first.iter().zip(play())) {
+        for ((file, case), (first, again)) in suite.iter().zip(first.iter().zip(play_all(&suite))) {
             let (Some(first), Some(again)) = (first, again) else {
                 continue;
             };

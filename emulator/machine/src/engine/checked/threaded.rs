@@ -4,7 +4,7 @@
 //! own: the compiler makes the call a jump, whenever it optimises, as nothing of the caller is used after it. So
 //! what all operations use stays in registers, and each operation has an indirect jump of its own, which the
 //! processor predicts by what usually follows there. Rust promises none of that yet (`become`). Where the build
-//! does not optimise (`build.rs`), or each operation is to be seen, functions return after each operation
+//! does not optimise (`build.rs`), asserts what is for debugging, or each operation is to be seen, functions return after each operation
 //! instead. `tests/host_stack.rs` holds that no operation leaves a frame behind.
 #![allow(unsafe_code)] // Going from one link to the next, which decoding has checked.
 
@@ -21,8 +21,8 @@ use crate::machine::Machine;
 /// view is one of the machine's memory.
 pub(super) type Handler = unsafe fn(*const Link, &mut State, isize, &mut Machine) -> Stop;
 
-/// Whether functions call the next one.
-const CHAINS: bool = cfg!(sibling_calls);
+/// Whether functions call the next one. Code that checks the pointers that it follows needs its frames.
+const CHAINS: bool = cfg!(all(sibling_calls, not(debug_assertions)));
 
 /// An operation, ready to be executed.
 #[derive(Debug, Clone, Copy)]
