@@ -1,7 +1,9 @@
 //! What an object file offers, as far as a plan needs to know before a backend loads it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use twinpath_machine::object::btf::{Btf, TypeId};
 use twinpath_machine::{AttachType, MapType, Object, ObjectError, ProgramType};
 
 use crate::plan::HookKind;
@@ -15,8 +17,19 @@ pub struct Contents {
     pub attach_types: BTreeMap<String, AttachType>,
     /// By name, those of global data not included.
     pub maps: BTreeMap<String, MapShape>,
-    /// By name, their sizes in bytes.
-    pub globals: BTreeMap<String, usize>,
+    /// By name.
+    pub globals: BTreeMap<String, GlobalShape>,
+    /// The types of all these, if the object tells them.
+    pub types: Option<Arc<Btf>>,
+}
+
+/// What a global variable looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GlobalShape {
+    /// Size in bytes.
+    pub size: usize,
+    /// Its type.
+    pub of: Option<TypeId>,
 }
 
 /// What a map's keys and values look like.
@@ -26,6 +39,8 @@ pub struct MapShape {
     pub key: usize,
     /// Size in bytes; of a per-CPU map, of one CPU's value.
     pub value: usize,
+    /// The types of its keys and values.
+    pub types: Option<(TypeId, TypeId)>,
     /// Whether there is an element under each index from the start.
     pub array: bool,
     /// Whether it holds programs.
@@ -44,6 +59,7 @@ impl Contents {
         let attached = attached.filter_map(|program| Some((program.name.clone(), program.attach?)));
         let maps = object.maps().iter().enumerate();
         let globals = object.globals().iter();
+        let globals = globals.filter(|global| !global.is_anonymous());
         Ok(Self {
             programs: programs
                 .map(|program| (program.name.clone(), program.kind))
@@ -51,10 +67,11 @@ impl Contents {
             attach_types: attached.collect(),
             maps: maps
                 .filter(|(position, _)| !object.is_global_data(*position))
-                .map(|(_, map)| {
+                .map(|(position, map)| {
                     let shape = MapShape {
                         key: map.key_size as usize,
                         value: map.value_size as usize,
+                        types: object.map_types(position),
                         array: matches!(map.kind, MapType::Array | MapType::PerCpuArray),
                         programs: map.kind == MapType::ProgArray,
                     };
@@ -62,8 +79,16 @@ impl Contents {
                 })
                 .collect(),
             globals: globals
-                .map(|global| (global.name.clone(), global.size as usize))
+                .map(|global| {
+                    let size = global.size as usize;
+                    let shape = GlobalShape {
+                        size,
+                        of: global.of,
+                    };
+                    (global.name.clone(), shape)
+                })
                 .collect(),
+            types: object.btf().cloned().map(Arc::new),
         })
     }
 }

@@ -81,6 +81,14 @@ call = ["socket web tcp", "bind web 0.0.0.0:80"]
 expect.local = "0.0.0.0:80"
 "#;
 
+/// Before an entry of a map with types.
+const TYPED: &str = r#"[[object]]
+path = "../../suite/object/typed.bpf.o"
+
+[[map]]
+map = "rules"
+"#;
+
 fn mistake(from: &str, to: &str) -> String {
     mistake_in(GOOD, from, to)
 }
@@ -130,7 +138,10 @@ fn mistakes_are_shown_in_their_place() {
         ("a field that no value has", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.entry]]\nmap = \"metrics\"\nkey = \"ingress\"\nvalue = { packts = 1 }\n#".to_owned()),
         ("an expectation that says too much", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.map]]\nmap = \"metrics\"\nentries = 1\nabsent = true\n#".to_owned()),
         ("a key of the wrong size", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.map]]\nmap = \"metrics\"\nkey = { u32 = 1 }\nabsent = true\n#".to_owned()),
-        ("an unknown literal", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.map]]\nmap = \"metrics\"\nkey = { u23 = 1 }\n#".to_owned()),
+        ("an unknown literal", step, "expect.verdict = \"XDP_TX\"\n\n[[expect.map]]\nmap = \"metrics\"\nkey = { u23 = 1 }\nabsent = true\n#".to_owned()),
+        ("an unknown member", "[[device]]", TYPED.to_owned() + "key = { addr = \"192.0.2.80\", prt = 53 }\nvalue = {}\n\n[[device]]"),
+        ("a member's value that is too large", "[[device]]", TYPED.to_owned() + "key = { port = 65536 }\nvalue = {}\n\n[[device]]"),
+        ("an unknown enumerator", "[[device]]", TYPED.to_owned() + "key = {}\n\n[map.value]\nlogged = true\naction = \"ADMITT\"\n\n[[device]]"),
         ("a device in a literal", "[[step]]", "[[map]]\nmap = \"lxc_device\"\nkey = { device = \"eth9\" }\nvalue = { zeros = 52 }\n\n[[step]]".to_owned()),
         ("an object that is not there", "[[device]]", "[[object]]\npath = \"none.o\"\n\n[[device]]".to_owned()),
         ("an unknown variable", "[[device]]", "[[object]]\npath = \"../../../datapath/objects/twinpath.o\"\nglobals.HASH_SED = { u32 = 1 }\n\n[[device]]".to_owned()),

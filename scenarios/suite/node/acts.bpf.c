@@ -1,5 +1,6 @@
 // Programs that do one thing each, at the device and with the values that a scenario gives them.
-// clang -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -c acts.bpf.c -o acts.bpf.o
+// clang -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu -c acts.bpf.c -o acts.bpf.o
+// (-I is where Debian has asm/types.h.)
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>

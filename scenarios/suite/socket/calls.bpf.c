@@ -1,6 +1,7 @@
 // Programs at the hooks of sockets: a service whose clients are led to a backend when they call, and rules about who may
 // bind what. Each tells what it saw.
-// clang -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -c calls.bpf.c -o calls.bpf.o
+// clang -target bpf -mcpu=v3 -O2 -g -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu -c calls.bpf.c -o calls.bpf.o
+// (-I is where Debian has asm/types.h.)
 #include <linux/bpf.h>
 #include <linux/in.h>
 #include <stddef.h>

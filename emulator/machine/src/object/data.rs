@@ -27,6 +27,13 @@ pub struct Global {
     pub writable: bool,
 }
 
+impl Global {
+    /// Whether it is a constant that has no name in the program: rustc calls it `anon.HASH.NUMBER`.
+    pub fn is_anonymous(&self) -> bool {
+        self.name.starts_with("anon.")
+    }
+}
+
 /// The flags of the map that holds a section; none when it holds no global variables.
 fn flags(section: &Section<'_>) -> Option<u32> {
     let is = |name: &str| {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::plan::Port;
 use crate::recording::MapRef;
-use crate::scenario::Budget;
+use crate::scenario::{Budget, Encoded};
 
 /// What is expected of one packet. What is `None` or empty is not looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,8 +77,8 @@ pub enum Claim {
     Value {
         /// The key.
         key: Vec<u8>,
-        /// The value.
-        value: Vec<u8>,
+        /// The value, and which of its bits are looked at.
+        value: Encoded,
         /// Whether an element that a recording does not have is all zero, as in an array.
         zero_if_absent: bool,
     },

@@ -35,18 +35,17 @@ pub(super) fn check(
             value,
             zero_if_absent,
         } => {
-            let zero = || *zero_if_absent && value.iter().all(|&byte| byte == 0);
+            let zero = || *zero_if_absent && value.bytes.iter().all(|&byte| byte == 0);
+            let whole = std::slice::from_ref(&value.bytes);
             let unequal = match contents.entries.get(key) {
                 Some(slots) => {
-                    let expected = maps::comparable(std::slice::from_ref(value), contents.per_cpu);
-                    let got = maps::comparable(slots, contents.per_cpu);
+                    let expected = maps::comparable(whole, contents.per_cpu);
+                    let mut got = maps::comparable(slots, contents.per_cpu);
+                    got.iter_mut().for_each(|got| value.keep_said(got));
                     maps::values(map, &expected, &got, decoder)
                 }
                 None if zero() => Vec::new(),
-                None => vec![Values::only_left(
-                    "entry",
-                    line(map, std::slice::from_ref(value), decoder),
-                )],
+                None => vec![Values::only_left("entry", line(map, whole, decoder))],
             };
             Difference::of(place(map, key, decoder), unequal)
         }

@@ -7,7 +7,7 @@ use twinpath_machine::{Object, ObjectProgram};
 
 use super::error::CliError;
 use crate::replay;
-use crate::scenario::suggest;
+use crate::scenario::{Place, suggest};
 
 /// Reads an object file; its bytes, and what is in them.
 ///
@@ -73,10 +73,13 @@ pub fn globals(
     for (name, text) in given {
         let found = all.iter().find(|global| global.name == *name);
         let found = found.ok_or_else(|| {
-            let known = || all.iter().map(|global| global.name.as_str());
+            let named = || all.iter().filter(|global| !global.is_anonymous());
+            let known = || named().map(|global| global.name.as_str());
             unknown(path, "global variable", name, known)
         })?;
-        let value = replay::global(text, found.size as usize)
+        let of = object.btf().zip(found.of);
+        let place = Place::new(format!("the variable `{name}`"), found.size as usize, of);
+        let value = replay::global(text, &place)
             .map_err(|error| CliError::Input(format!("--set {name}: {error}")))?;
         values.insert(name.clone(), value);
     }

@@ -2,17 +2,17 @@
 
 use serde::Deserialize;
 
-use crate::scenario::{Bytes, EncodeError};
+use crate::scenario::{Bytes, Located, Place, Problem};
 
 /// Why a text is no value for a variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GlobalError {
-    /// Other bytes than the variable has.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
+    /// It does not fit.
+    #[error("{0}")]
+    Fit(Problem),
     /// Something else.
     #[error(
-        "`{text}` is no value: expected a number, or bytes such as '\"0a00\"', '{{ be16 = 80 }}' or a list of them"
+        "`{text}` is no value: expected a number, or bytes such as '\"0a00\"', '{{ be16 = 80 }}' or a list of them, or members such as '{{ port = 80 }}'"
     )]
     Text {
         /// What was found.
@@ -20,24 +20,32 @@ pub enum GlobalError {
     },
 }
 
-/// The bytes of a value for a variable of a size: `7`, `-1`, `0x1f`, `true`, or bytes as scenarios have them.
+/// The bytes of a value for a variable: `7`, `-1`, `0x1f`, `true`, or as scenarios have them.
 ///
 /// # Errors
-/// When the text is neither, or has another size.
-pub fn global(text: &str, size: usize) -> Result<Vec<u8>, GlobalError> {
+/// When the text is neither, or does not fit the variable.
+pub fn global(text: &str, place: &Place<'_>) -> Result<Vec<u8>, GlobalError> {
     let text = text.trim();
-    if let Some(number) = number(text) {
-        return Ok(Bytes::Number(number).encode(size, |_| None)?);
-    }
+    let value = match number(text) {
+        Some(number) => Located::new(Bytes::Number(number), 0..text.len()),
+        None => parse(text)?,
+    };
+    let encoded = place.encode(&value, &|_| None);
+    Ok(encoded
+        .map_err(|misfit| GlobalError::Fit(misfit.problem))?
+        .bytes)
+}
+
+fn parse(text: &str) -> Result<Located<Bytes>, GlobalError> {
     #[derive(Deserialize)]
     struct Value {
-        value: Bytes,
+        value: Located<Bytes>,
     }
-    let wrong = |_| GlobalError::Text {
+    let parsed = toml::from_str(&format!("value = {text}"));
+    let Value { value } = parsed.map_err(|_| GlobalError::Text {
         text: text.to_owned(),
-    };
-    let Value { value } = toml::from_str(&format!("value = {text}")).map_err(wrong)?;
-    Ok(value.encode(size, |_| None)?)
+    })?;
+    Ok(value)
 }
 
 fn number(text: &str) -> Option<i128> {
@@ -74,7 +82,8 @@ mod tests {
             ("{ be16 = 80 }", &[0, 80]),
             ("[{ u8 = 1 }, { ip = \"10.0.0.1\" }]", &[1, 10, 0, 0, 1]),
         ] {
-            assert_eq!(global(text, bytes.len()).as_deref(), Ok(bytes), "{text}");
+            let place = Place::new("the variable", bytes.len(), None);
+            assert_eq!(global(text, &place).as_deref(), Ok(bytes), "{text}");
         }
     }
 
@@ -84,12 +93,17 @@ mod tests {
             ("256", 1, "256 does not fit: expected a number of 1 bytes"),
             ("-129", 1, "-129 does not fit"),
             ("1", 12, "1 does not fit: expected a number of 12 bytes"),
-            ("{ be16 = 80 }", 4, "the value has 2 bytes: expected 4"),
+            (
+                "{ be16 = 80 }",
+                4,
+                "these are 2 bytes: expected 4 bytes: the size of the variable",
+            ),
             ("seven", 4, "`seven` is no value: expected a number"),
             ("{ device = \"eth0\" }", 4, "no device is named `eth0`"),
             ("", 4, "`` is no value"),
         ] {
-            let error = global(text, size).expect_err(text).to_string();
+            let place = Place::new("the variable", size, None);
+            let error = global(text, &place).expect_err(text).to_string();
             assert!(error.contains(message), "{text}: {error}");
         }
     }

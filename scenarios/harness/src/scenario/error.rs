@@ -97,6 +97,12 @@ impl Problem {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.message, self.expected)
+    }
+}
+
 impl ScenarioError {
     /// The error as a compiler would print it, with escape sequences for colour.
     /// `width` is the terminal's, in columns.

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, de};
 
-use super::literal::Bytes;
+use super::bytes::Bytes;
 use super::source::Located;
 
 /// What is expected of a packet. What is left out is not looked at.
@@ -66,7 +66,7 @@ pub struct Budget {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FinalExpect {
-    /// Map contents as bytes.
+    /// Map contents, by the object's types or as bytes.
     #[serde(rename = "map")]
     pub maps: Vec<Located<MapExpect>>,
     /// Map entries by the names of their fields, for maps of the built-in datapath.
@@ -101,7 +101,8 @@ pub struct MapExpect {
     pub node: Option<Located<String>>,
     /// The key.
     pub key: Option<Located<Bytes>>,
-    /// The value under the key; in a per-CPU map, the one that is not all zero.
+    /// The value under the key; in a per-CPU map, the one that is not all zero. Members of a structure that are left out
+    /// are not looked at.
     pub value: Option<Located<Bytes>>,
     /// Whether there is nothing under the key.
     #[serde(default)]

@@ -12,9 +12,10 @@ use twinpath_control::{Endpoint, Known, PolicyRule, Service, Settings};
 
 use crate::responder::Responder;
 
+use super::bytes::Bytes;
 use super::expect::{FinalExpect, OneOrMore, PacketExpect};
 use super::kernel::KernelVersion;
-use super::literal::{self, Bytes};
+use super::literal;
 use super::network::{DeviceEntry, NodeEntry, Topology, Wire};
 use super::numbers::Numbers;
 use super::source::Located;
@@ -74,7 +75,7 @@ pub struct ScenarioFile {
     /// Source networks that the built-in datapath drops: `["198.51.100.0/24"]`.
     #[serde(default)]
     pub deny: Vec<Located<Network>>,
-    /// Map contents as bytes, for objects other than the built-in datapath.
+    /// Map contents, by the object's types or as bytes, for objects other than the built-in datapath.
     #[serde(default, rename = "map")]
     pub maps: Vec<MapEntry>,
     /// What happens, in this order.

@@ -1,54 +1,20 @@
-//! Bytes of map keys, map values and global variables, said by what they mean.
+//! Bytes said by what they mean: `{ be16 = 80 }`, `{ ip = "10.0.0.1" }`.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
-use twinpath_node::{Ifindex, Mac};
+use twinpath_node::Mac;
 
-/// The bytes of a key, a value or a variable: a number that takes all of it, hex text, one literal (`{ be16 = 80 }`), or
-/// a list of literals and hex text that is put together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bytes {
-    /// As wide as the place that it is for, little-endian.
-    Number(i128),
-    /// One behind the other.
-    Parts(Vec<Literal>),
-}
-
-/// Why there are no bytes for a place.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeError {
-    /// The place is too small for the number, or larger than a number.
-    #[error("{number} does not fit: expected a number of {size} bytes")]
-    Range {
-        /// The number.
-        number: i128,
-        /// Bytes of the place.
-        size: usize,
-    },
-    /// The bytes are too few or too many.
-    #[error("the value has {found} bytes: expected {expected}")]
-    Size {
-        /// How many there are.
-        found: usize,
-        /// Bytes of the place.
-        expected: usize,
-    },
-    /// There is no device of that name.
-    #[error("no device is named `{0}`")]
-    Device(String),
-}
+use super::bytes::Bytes;
+use super::error::Problem;
+use super::place::Devices;
 
 /// Bytes by meaning. Integers of more than one byte stand in little-endian order, as `bpfel` programs have them, unless `be` is said.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum Literal {
     /// One byte.
     U8(u8),
@@ -65,67 +31,57 @@ pub enum Literal {
     /// Eight bytes, network order.
     Be64(u64),
     /// The 4 or 16 bytes of an address.
-    #[serde(deserialize_with = "ip")]
     Ip(#[schemars(with = "String")] IpAddr),
     /// The key of a longest-prefix-match trie: the prefix length as `u32`, then the address.
-    #[serde(deserialize_with = "net")]
     Cidr(#[schemars(with = "String")] IpNet),
     /// The six bytes of an Ethernet address.
-    #[serde(deserialize_with = "mac")]
     Mac(#[schemars(with = "String")] Mac),
     /// A device's interface index as `u32`.
     Device(String),
     /// The text's bytes, no terminator.
     Text(String),
     /// Bytes as hex digits.
-    #[serde(deserialize_with = "hex_bytes")]
     Hex(#[schemars(with = "String")] Vec<u8>),
     /// So many zero bytes.
     Zeros(u16),
 }
 
-impl Bytes {
-    /// The bytes for a place of `size` bytes. `device` finds the interface index of a device.
+impl Literal {
+    /// The literals by name.
+    pub const NAMES: [&str; 14] = [
+        "u8", "u16", "u32", "u64", "be16", "be32", "be64", "ip", "cidr", "mac", "device", "text",
+        "hex", "zeros",
+    ];
+
+    /// The literal of a name.
     ///
     /// # Errors
-    /// When they are not as many, or a device is not found.
-    pub fn encode(
-        &self,
-        size: usize,
-        device: impl Fn(&str) -> Option<Ifindex>,
-    ) -> Result<Vec<u8>, EncodeError> {
-        let parts = match self {
-            Self::Number(number) => return integer(*number, size),
-            Self::Parts(parts) => parts,
-        };
-        let mut bytes = Vec::new();
-        for literal in parts {
-            literal.encode(&device, &mut bytes)?;
-        }
-        let found = bytes.len();
-        (found == size).then_some(bytes).ok_or(EncodeError::Size {
-            found,
-            expected: size,
+    /// When there is none of that name, or it has no such value.
+    pub fn read(name: &str, value: &Bytes) -> Result<Self, Problem> {
+        Ok(match name {
+            "u8" => Self::U8(number(value)?),
+            "u16" => Self::U16(number(value)?),
+            "u32" => Self::U32(number(value)?),
+            "u64" => Self::U64(number(value)?),
+            "be16" => Self::Be16(number(value)?),
+            "be32" => Self::Be32(number(value)?),
+            "be64" => Self::Be64(number(value)?),
+            "ip" => Self::Ip(text(value, ADDRESS)?),
+            "cidr" => Self::Cidr(text(value, NETWORK)?),
+            "mac" => Self::Mac(text(value, MAC)?),
+            "device" => Self::Device(string(value)?.to_owned()),
+            "text" => Self::Text(string(value)?.to_owned()),
+            "hex" => Self::Hex(hex(string(value)?)?),
+            "zeros" => Self::Zeros(number(value)?),
+            _ => return Err(Problem::unknown("literal", name, Self::NAMES)),
         })
     }
-}
 
-/// Little-endian, if it can be read back as a number with a sign or as one without.
-fn integer(number: i128, size: usize) -> Result<Vec<u8>, EncodeError> {
-    let bits = size * 8;
-    let fits =
-        (1..=64).contains(&bits) && (-(1i128 << (bits - 1))..1i128 << bits).contains(&number);
-    let bytes = number.to_le_bytes().into_iter().take(size);
-    fits.then(|| bytes.collect())
-        .ok_or(EncodeError::Range { number, size })
-}
-
-impl Literal {
-    fn encode(
-        &self,
-        device: &impl Fn(&str) -> Option<Ifindex>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    /// Adds the literal's bytes.
+    ///
+    /// # Errors
+    /// When a device is not found.
+    pub fn encode(&self, devices: Devices<'_>, out: &mut Vec<u8>) -> Result<(), Problem> {
         match self {
             Self::U8(value) => out.push(*value),
             Self::U16(value) => out.extend(value.to_le_bytes()),
@@ -141,7 +97,10 @@ impl Literal {
             }
             Self::Mac(mac) => out.extend(mac.0),
             Self::Device(name) => {
-                let index = device(name).ok_or_else(|| EncodeError::Device(name.clone()))?;
+                let index = devices(name).ok_or_else(|| {
+                    let what = format!("no device is named `{name}`");
+                    Problem::new(what, "expected the name of a device of this scenario")
+                })?;
                 out.extend(index.get().to_le_bytes());
             }
             Self::Text(text) => out.extend(text.bytes()),
@@ -176,6 +135,56 @@ pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
     Some(pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
+fn hex(text: &str) -> Result<Vec<u8>, Problem> {
+    parse_hex(text).ok_or_else(|| {
+        Problem::new(
+            format!("`{text}` is not hex"),
+            "expected two hex digits for each byte, such as `0a 00 ff`",
+        )
+    })
+}
+
+/// A number that the literal has room for.
+fn number<T: TryFrom<i128>>(value: &Bytes) -> Result<T, Problem> {
+    let expected = || {
+        format!(
+            "expected a number of {} bits without a sign",
+            8 * size_of::<T>()
+        )
+    };
+    match value {
+        Bytes::Number(number) => T::try_from(*number)
+            .map_err(|_| Problem::new(format!("{number} does not fit"), expected())),
+        _ => Err(Problem::new("this is no number", expected())),
+    }
+}
+
+fn string(value: &Bytes) -> Result<&str, Problem> {
+    match value {
+        Bytes::Text(text) => Ok(text),
+        _ => Err(Problem::new(
+            "this is no text",
+            "expected a text in quotation marks",
+        )),
+    }
+}
+
+/// A kind of text, with an example.
+type Texts = (&'static str, &'static str);
+const ADDRESS: Texts = ("an IP address", "192.0.2.1");
+const NETWORK: Texts = ("an address with a prefix length", "192.0.2.0/24");
+const MAC: Texts = ("a MAC address", "02:00:00:00:00:01");
+
+fn text<T: FromStr>(value: &Bytes, (what, example): Texts) -> Result<T, Problem> {
+    let text = string(value)?;
+    text.parse().map_err(|_| {
+        Problem::new(
+            format!("`{text}` is not {what}"),
+            format!("expected one such as `{example}`"),
+        )
+    })
+}
+
 /// For a field that holds hex digits.
 pub fn hex_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -186,27 +195,17 @@ pub fn hex_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, 
 
 /// For a field that holds an Ethernet address.
 pub fn mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Mac, D::Error> {
-    parsed(deserializer, "a MAC address", "02:00:00:00:00:01")
-}
-
-/// For a field that holds an IP address.
-pub fn ip<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpAddr, D::Error> {
-    parsed(deserializer, "an IP address", "192.0.2.1")
+    parsed(deserializer, MAC)
 }
 
 /// For a field that holds an IP address and a prefix length.
 pub fn net<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
-    parsed(
-        deserializer,
-        "an address with a prefix length",
-        "192.0.2.0/24",
-    )
+    parsed(deserializer, NETWORK)
 }
 
 fn parsed<'de, D: Deserializer<'de>, T: FromStr>(
     deserializer: D,
-    what: &str,
-    example: &str,
+    (what, example): Texts,
 ) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(|_| {
@@ -214,143 +213,4 @@ fn parsed<'de, D: Deserializer<'de>, T: FromStr>(
             "`{text}` is not {what}; expected one such as \"{example}\""
         ))
     })
-}
-
-struct BytesVisitor;
-
-impl<'de> Visitor<'de> for BytesVisitor {
-    type Value = Bytes;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, hex digits, a literal such as { be16 = 80 }, or a list of these two")
-    }
-
-    fn visit_bool<E: de::Error>(self, is: bool) -> Result<Bytes, E> {
-        Ok(Bytes::Number(is.into()))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Bytes, E> {
-        Ok(Bytes::Number(number.into()))
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
-        parse_hex(text).map(|bytes| Bytes::Parts(vec![Literal::Hex(bytes)])).ok_or_else(|| {
-            E::custom("not hex; expected two hex digits for each byte, or a literal such as { be16 = 80 }")
-        })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Bytes, A::Error> {
-        Literal::deserialize(MapAccessDeserializer::new(map))
-            .map(|literal| Bytes::Parts(vec![literal]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Bytes, A::Error> {
-        let mut literals = Vec::new();
-        while let Some(part) = parts.next_element()? {
-            match part {
-                Bytes::Parts(mut part) => literals.append(&mut part),
-                Bytes::Number(_) => {
-                    return Err(de::Error::custom(
-                        "a number in a list has no width; expected one such as { u32 = 5 }",
-                    ));
-                }
-            }
-        }
-        Ok(Bytes::Parts(literals))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BytesVisitor)
-    }
-}
-
-impl JsonSchema for Bytes {
-    fn schema_name() -> Cow<'static, str> {
-        "Bytes".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let literal = generator.subschema_for::<Literal>();
-        let bytes = generator.subschema_for::<Self>();
-        json_schema!({
-            "description": "A number, little-endian and as wide as its place; or hex digits, one literal such as { be16 = 80 }, or a list of these two that is put together.",
-            "oneOf": [{ "type": "integer" }, { "type": "boolean" }, { "type": "string" }, literal, { "type": "array", "items": bytes }],
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Deserialize)]
-    struct File {
-        value: Bytes,
-    }
-
-    fn encode(text: &str, size: usize) -> Result<Vec<u8>, String> {
-        let file: File = toml::from_str(&format!("value = {text}"))
-            .map_err(|error| error.message().to_owned())?;
-        let device = |name: &str| (name == "eth0").then(|| Ifindex::new(10)).flatten();
-        let encoded = file.value.encode(size, device);
-        encoded.map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn each_literal_has_its_bytes() {
-        for (text, hex) in [
-            (r#""00ff 10""#, "00ff10"),
-            ("{ u8 = 5 }", "05"),
-            ("{ u16 = 5 }", "0500"),
-            ("{ u32 = 5 }", "05000000"),
-            ("{ u64 = 5 }", "0500000000000000"),
-            ("{ be16 = 80 }", "0050"),
-            ("{ be32 = 80 }", "00000050"),
-            ("{ be64 = 80 }", "0000000000000050"),
-            (r#"{ ip = "10.0.0.1" }"#, "0a000001"),
-            (
-                r#"{ ip = "2001:db8::1" }"#,
-                "20010db8000000000000000000000001",
-            ),
-            (r#"{ cidr = "10.0.0.0/8" }"#, "080000000a000000"),
-            (r#"{ mac = "02:00:00:00:00:01" }"#, "020000000001"),
-            (r#"{ device = "eth0" }"#, "0a000000"),
-            (r#"{ text = "ab" }"#, "6162"),
-            (r#"{ hex = "ab" }"#, "ab"),
-            ("{ zeros = 3 }", "000000"),
-            ("7", "07000000"),
-            ("0x1ff", "ff01"),
-            ("-1", "ffffffffffffffff"),
-            ("255", "ff"),
-            ("true", "01"),
-            (
-                r#"[{ ip = "10.0.0.1" }, { be16 = 80 }, "ff"]"#,
-                "0a0000010050ff",
-            ),
-        ] {
-            let bytes = parse_hex(hex).unwrap();
-            assert_eq!(encode(text, bytes.len()), Ok(bytes), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_literal_is_refused() {
-        for (text, message) in [
-            (r#"{ device = "eth1" }"#, "eth1"),
-            (r#""abc""#, "not hex"),
-            ("{ u16 = 70000 }", "70000"),
-            ("{ u12 = 5 }", "unknown variant `u12`"),
-            ("256", "256 does not fit: expected a number of 1 bytes"),
-            ("-129", "-129 does not fit"),
-            ("[5]", "a number in a list has no width"),
-            ("{ u16 = 5 }", "the value has 2 bytes: expected 1"),
-            ("5.0", "expected a number, hex digits"),
-            (r#"{ mac = "02:00" }"#, "`02:00` is not a MAC address"),
-        ] {
-            let error = encode(text, 1).unwrap_err();
-            assert!(error.contains(message), "{text}: {error}");
-        }
-    }
 }

@@ -42,6 +42,11 @@ impl Source {
 pub struct Located<T>(Spanned<T>);
 
 impl<T> Located<T> {
+    /// A value that stands at a place.
+    pub fn new(value: T, place: Range<usize>) -> Self {
+        Self(Spanned::new(place, value))
+    }
+
     /// The bytes of the file that say the value.
     pub fn span(&self) -> Range<usize> {
         self.0.span()

@@ -1,5 +1,6 @@
 //! Values in words, by their types.
 
+use super::types::Records;
 use super::{Btf, Int, Kind, Member, Type, TypeId};
 
 /// How deep values may be nested.
@@ -22,6 +23,44 @@ impl Btf {
         walk.value(id, bytes, "", MAX_DEPTH)?;
         Some(walk.parts)
     }
+
+    /// Whether a type is one of those that the kernel's headers have for numbers in the network's byte order.
+    pub fn is_network_order(&self, mut id: TypeId) -> bool {
+        for _ in 0..MAX_DEPTH {
+            let Type { name, kind } = self.get(id);
+            id = match kind {
+                Kind::Typedef(_) if matches!(name, "__be16" | "__be32" | "__be64") => return true,
+                Kind::Typedef(of)
+                | Kind::Volatile(of)
+                | Kind::Const(of)
+                | Kind::Restrict(of)
+                | Kind::TypeTag(of) => of,
+                _ => return false,
+            };
+        }
+        false
+    }
+
+    /// The enumerators of a type and the low bits of their values, as many as the type has; none of other types.
+    pub fn enumerators(&self, id: TypeId) -> impl Iterator<Item = (&str, u64)> {
+        let (narrow, wide) = match self.strip(id).1.kind {
+            Kind::Enum { values, .. } => (Some(values), None),
+            Kind::Enum64 { values, .. } => (None, Some(values)),
+            _ => (None, None),
+        };
+        let narrow = narrow.into_iter().flat_map(Records::iter);
+        let narrow = narrow.map(|value| (value.name, u64::from(value.value)));
+        let wide = wide.into_iter().flat_map(Records::iter);
+        let wide = wide.map(|value| (value.name, value.value));
+        narrow
+            .chain(wide)
+            .map(|(name, value)| (self.string(name), value))
+    }
+
+    fn enumerator(&self, id: TypeId, number: u64) -> Option<String> {
+        let (name, _) = self.enumerators(id).find(|(_, value)| *value == number)?;
+        Some(name.to_owned())
+    }
 }
 
 struct Walk<'a> {
@@ -41,7 +80,7 @@ impl Walk<'_> {
         if size != bytes.len() {
             return None;
         }
-        if self.is_network_order(id) {
+        if self.btf.is_network_order(id) {
             let number = number(bytes.iter().rev())?;
             return self.add(name, unsigned(number, size));
         }
@@ -52,7 +91,7 @@ impl Walk<'_> {
             }
             Kind::Enum { .. } | Kind::Enum64 { .. } => {
                 let number = number(bytes.iter())?;
-                let text = self.enumerator(id, number);
+                let text = self.btf.enumerator(id, number);
                 self.add(name, text.unwrap_or_else(|| number.to_string()))
             }
             Kind::Pointer(_) => self.add(name, format!("{:#x}", number(bytes.iter())?)),
@@ -110,6 +149,7 @@ impl Walk<'_> {
             let text = match self.btf.strip(member.of).1.kind {
                 Kind::Int(int) => integer(int, number, member.bit_size),
                 _ => self
+                    .btf
                     .enumerator(member.of, number)
                     .unwrap_or_else(|| number.to_string()),
             };
@@ -118,35 +158,6 @@ impl Walk<'_> {
         let start = member.bit_offset as usize / 8;
         let size = self.btf.size_of(member.of)? as usize;
         self.value(member.of, bytes.get(start..start + size)?, &name, depth)
-    }
-
-    /// Whether a type is one of those that the kernel's headers have for numbers in the network's byte order.
-    fn is_network_order(&self, mut id: TypeId) -> bool {
-        for _ in 0..MAX_DEPTH {
-            let Type { name, kind } = self.btf.get(id);
-            id = match kind {
-                Kind::Typedef(_) if matches!(name, "__be16" | "__be32" | "__be64") => return true,
-                Kind::Typedef(of)
-                | Kind::Volatile(of)
-                | Kind::Const(of)
-                | Kind::Restrict(of)
-                | Kind::TypeTag(of) => of,
-                _ => return false,
-            };
-        }
-        false
-    }
-
-    fn enumerator(&self, id: TypeId, number: u64) -> Option<String> {
-        let name = match self.btf.strip(id).1.kind {
-            Kind::Enum { values, .. } => {
-                let value = values.iter().find(|value| u64::from(value.value) == number);
-                value?.name
-            }
-            Kind::Enum64 { values, .. } => values.iter().find(|value| value.value == number)?.name,
-            _ => return None,
-        };
-        Some(self.btf.string(name).to_owned())
     }
 }
 

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use twinpath_machine::object::btf::TypeId;
+
 use crate::check::{Claim, MapExpectation};
 use crate::decode::Decoder;
+use crate::object::MapShape;
 use crate::plan::{MapValue, MapWrite, NodeName, NodePlan, ObjectName};
 use crate::recording::MapRef;
+use crate::scenario::bytes::Bytes;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::{EntryExpect, Fields, FinalExpect, MapExpect};
 use crate::scenario::format::MapEntry;
-use crate::scenario::literal::Bytes;
+use crate::scenario::place::{Encoded, Place};
 use crate::scenario::source::{Located, Source};
 
 use super::fields;
 use super::network::Network;
-use super::objects::{Objects, unfit};
+use super::objects::Objects;
 
 /// Turns entries of maps into bytes of the right size.
 pub(super) struct Maps<'a> {
@@ -56,11 +60,10 @@ impl Maps<'_> {
 
     fn write(&self, entry: &MapEntry, node: &NodeName) -> Result<MapWrite, ScenarioError> {
         let (object, map, shape) = self.objects.map(&entry.map)?;
-        let key = self.bytes(&entry.key, "key", &map, shape.key, node)?;
+        let places = self.places(&object, &map, shape);
+        let key = self.encode(&entry.key, &places.key, node)?.bytes;
         let value = match (&entry.value, &entry.program) {
-            (Some(value), None) => {
-                MapValue::Bytes(self.bytes(value, "value", &map, shape.value, node)?)
-            }
+            (Some(value), None) => MapValue::Bytes(self.encode(value, &places.value, node)?.bytes),
             (None, Some(program)) if shape.programs => {
                 MapValue::Program(self.objects.program_of(&object, program)?)
             }
@@ -97,12 +100,13 @@ impl Maps<'_> {
     fn raw(&self, expect: &Located<MapExpect>) -> Result<MapExpectation, ScenarioError> {
         let (object, map, shape) = self.objects.map(&expect.map)?;
         let node = self.node(expect.node.as_ref(), &expect.map)?;
-        let key = |key| self.bytes(key, "key", &map, shape.key, node);
+        let places = self.places(&object, &map, shape);
+        let key = |key| Ok(self.encode(key, &places.key, node)?.bytes);
         let claim = match (&expect.key, &expect.value, expect.absent, &expect.entries) {
             (None, None, false, Some(count)) => Claim::Entries(*count.value()),
             (Some(at), Some(value), false, None) => Claim::Value {
                 key: key(at)?,
-                value: self.bytes(value, "value", &map, shape.value, node)?,
+                value: self.encode(value, &places.value, node)?,
                 zero_if_absent: shape.array,
             },
             (Some(at), None, true, None) => Claim::Absent(key(at)?),
@@ -176,18 +180,31 @@ impl Maps<'_> {
         }
     }
 
-    fn bytes(
+    /// Where a map's keys and values stand.
+    fn places(&self, object: &ObjectName, map: &str, shape: MapShape) -> Places<'_> {
+        let btf = self.objects.types(object);
+        let place = |part, size, of| Place::new(format!("a {part} of map `{map}`"), size, of);
+        let of = |which: fn((TypeId, TypeId)) -> TypeId| btf.zip(shape.types.map(which));
+        Places {
+            key: place("key", shape.key, of(|(key, _)| key)),
+            value: place("value", shape.value, of(|(_, value)| value)),
+        }
+    }
+
+    fn encode(
         &self,
         bytes: &Located<Bytes>,
-        part: &str,
-        map: &str,
-        size: usize,
+        place: &Place<'_>,
         node: &NodeName,
-    ) -> Result<Vec<u8>, ScenarioError> {
-        let of = format!("a {part} of map `{map}`");
-        let encoded = bytes.encode(size, |name| self.network.index(node, name));
-        encoded.map_err(|error| unfit(&error, &of).at(self.source, bytes.span()))
+    ) -> Result<Encoded, ScenarioError> {
+        let encoded = place.encode(bytes, &|name| self.network.index(node, name));
+        encoded.map_err(|misfit| misfit.problem.at(self.source, misfit.span))
     }
+}
+
+struct Places<'a> {
+    key: Place<'a>,
+    value: Place<'a>,
 }
 
 fn reference(node: &NodeName, object: &ObjectName, map: &str) -> MapRef {

@@ -5,12 +5,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use twinpath_machine::object::btf::Btf;
+
 use crate::datapath::is_datapath;
 use crate::object::{Contents, MapShape, fits, is_for_sockets};
 use crate::plan::{HookKind, NodeName, ObjectName, ObjectPlan, SocketProgram};
+use crate::scenario::bytes::Bytes;
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::format::ObjectEntry;
-use crate::scenario::literal::{Bytes, EncodeError};
+use crate::scenario::place::Place;
 use crate::scenario::source::{Located, Source};
 
 use super::datapath;
@@ -140,16 +143,24 @@ impl Objects {
         symbol: &str,
         value: &Located<Bytes>,
     ) -> Result<Vec<u8>, ScenarioError> {
-        let at = |problem: Problem| problem.at(&self.source, value.span());
-        let globals = self.loaded.get(object).map(|contents| &contents.globals);
-        let globals = globals.into_iter().flatten();
-        let size = globals.clone().find(|(name, _)| *name == symbol);
-        let Some((_, size)) = size else {
+        let contents = self.loaded.get(object);
+        let globals = contents.into_iter().flat_map(|contents| &contents.globals);
+        let shape = globals.clone().find(|(name, _)| *name == symbol);
+        let Some((_, shape)) = shape else {
             let known = globals.map(|(name, _)| name.as_str());
-            return Err(at(Problem::unknown("global variable", symbol, known)));
+            let problem = Problem::unknown("global variable", symbol, known);
+            return Err(problem.at(&self.source, value.span()));
         };
-        let encoded = value.encode(*size, |name| network.index(node, name));
-        encoded.map_err(|error| at(unfit(&error, &format!("the global variable `{symbol}`"))))
+        let of = self.types(object).zip(shape.of);
+        let place = Place::new(format!("the global variable `{symbol}`"), shape.size, of);
+        let encoded = place.encode(value, &|name| network.index(node, name));
+        let encoded = encoded.map_err(|misfit| misfit.problem.at(&self.source, misfit.span))?;
+        Ok(encoded.bytes)
+    }
+
+    /// The types that an object tells of.
+    pub fn types(&self, object: &ObjectName) -> Option<&Btf> {
+        self.loaded.get(object)?.types.as_deref()
     }
 
     fn add(&mut self, plan: &ObjectPlan, span: Range<usize>) -> Result<(), ScenarioError> {
@@ -296,24 +307,7 @@ impl Objects {
     }
 }
 
-/// Whether a global variable of this name can be set to so many bytes.
 /// A path in a scenario file starts from that file's folder.
 pub(super) fn beside(file: &Path, path: &Path) -> std::path::PathBuf {
     file.parent().unwrap_or(Path::new("")).join(path)
-}
-
-/// Bytes that are not those of the place that they are for.
-pub(super) fn unfit(error: &EncodeError, place: &str) -> Problem {
-    let expected = match error {
-        EncodeError::Device(_) => "expected the name of a device of this scenario".to_owned(),
-        EncodeError::Size { expected: size, .. } | EncodeError::Range { size, .. } => {
-            format!("expected {size} bytes: the size of {place}")
-        }
-    };
-    let what = match error {
-        EncodeError::Size { found, .. } => format!("these are {found} bytes"),
-        EncodeError::Range { number, .. } => format!("{number} does not fit"),
-        EncodeError::Device(name) => format!("no device is named `{name}`"),
-    };
-    Problem::new(what, expected)
 }
