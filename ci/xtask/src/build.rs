@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::error::Error;
 use crate::io_error::IoError;
 use crate::paths;
+use crate::process;
 use crate::toolchain::Toolchain;
 
 /// The objects: one for each binary of the crate.
@@ -34,7 +35,7 @@ pub fn run(toolchain: &Toolchain) -> Result<Vec<(&'static str, Vec<u8>)>, Error>
         .env_remove("RUSTUP_TOOLCHAIN")
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTFLAGS");
-    status(&mut cargo)?;
+    process::run(&mut cargo)?;
     OBJECTS
         .into_iter()
         .map(|name| {
@@ -88,7 +89,7 @@ fn cargo_home() -> PathBuf {
 
 fn strip(toolchain: &Toolchain, built: &Path) -> Result<Vec<u8>, Error> {
     let stripped = built.with_extension("o");
-    status(
+    process::run(
         Command::new(&toolchain.strip)
             .arg("--strip-debug")
             .arg(built)
@@ -96,20 +97,4 @@ fn strip(toolchain: &Toolchain, built: &Path) -> Result<Vec<u8>, Error> {
             .arg(&stripped),
     )?;
     Ok(fs::read(&stripped).map_err(IoError::on("read", &stripped))?)
-}
-
-fn status(command: &mut Command) -> Result<(), Error> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|source| Error::Spawn {
-        command: name.clone(),
-        source,
-    })?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(Error::Command {
-            command: name,
-            detail: status.to_string(),
-        })
-    }
 }

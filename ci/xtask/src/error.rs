@@ -1,8 +1,7 @@
 //! What can go wrong; each message finishes "failed to build the objects: ...".
 
-use std::io;
-
 use crate::io_error::IoError;
+use crate::process;
 
 /// A chore that failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +23,8 @@ pub enum Error {
         hint: &'static str,
     },
 
-    #[error("{command} did not run: {source}")]
-    Spawn { command: String, source: io::Error },
-
-    #[error("{command} failed: {detail}")]
-    Command { command: String, detail: String },
+    #[error(transparent)]
+    Process(#[from] process::Error),
 
     #[error(
         "datapath/objects is older than its sources:\n{changes}run `cargo xtask objects` and commit \

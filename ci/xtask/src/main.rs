@@ -13,6 +13,7 @@ mod io_error;
 mod kernel;
 mod objects;
 mod paths;
+mod process;
 mod toolchain;
 mod vm;
 

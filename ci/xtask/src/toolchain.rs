@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::error::Error;
 use crate::paths;
+use crate::process;
 
 /// LLVM's programs on Debian; bpf-linker is built against this version.
 const DEBIAN_LLVM: &str = "/usr/lib/llvm-22/bin";
@@ -102,17 +103,7 @@ fn find(program: &str, first: &Path) -> Option<PathBuf> {
 }
 
 /// What a command prints, without the last newline.
-fn output(command: &mut Command) -> Result<String, Error> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|source| Error::Spawn {
-        command: name.clone(),
-        source,
-    })?;
-    if !output.status.success() {
-        return Err(Error::Command {
-            command: name,
-            detail: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        });
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+fn output(command: &mut Command) -> Result<String, process::Error> {
+    let output = process::output(command)?;
+    Ok(String::from_utf8_lossy(&output).trim().to_owned())
 }

@@ -1,10 +1,10 @@
 //! What can go wrong with a VM; each message finishes "failed to run in a VM: ...".
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::io_error::IoError;
+use crate::process;
 
 /// A VM that could not be made, or that ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -12,11 +12,11 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] IoError),
 
-    #[error("{command} did not run: {source}; run ci/setup-vm.sh")]
-    Spawn { command: String, source: io::Error },
-
-    #[error("{command} failed: {detail}")]
-    Command { command: String, detail: String },
+    #[error("{error}{}", hint(error))]
+    Process {
+        #[from]
+        error: process::Error,
+    },
 
     #[error(
         "there is no kernel {name} below {}; run ci/setup-vm.sh {name}, or put its boot/vmlinuz-* \
@@ -44,4 +44,12 @@ pub enum Error {
         line: usize,
         source: serde_json::Error,
     },
+}
+
+/// What is missing can be installed.
+fn hint(error: &process::Error) -> &'static str {
+    match error {
+        process::Error::NotRun { .. } => "; run ci/setup-vm.sh",
+        process::Error::Failed { .. } => "",
+    }
 }

@@ -14,6 +14,7 @@ use super::error::Error;
 use super::kernel::Kernel;
 use crate::io_error::IoError;
 use crate::paths;
+use crate::process;
 
 /// What a VM gets of the repository, at the same places below its `/twinpath`.
 const FOLDERS: [&str; 3] = ["scenarios/suite", "pcaps/corpus", "datapath/objects"];
@@ -108,17 +109,8 @@ fn repository_files() -> Result<Vec<String>, Error> {
             "--exclude-standard",
         ])
         .args(FOLDERS);
-    let output = git.output().map_err(|source| Error::Spawn {
-        command: "git".to_owned(),
-        source,
-    })?;
-    if !output.status.success() {
-        return Err(Error::Command {
-            command: "git ls-files".to_owned(),
-            detail: String::from_utf8_lossy(&output.stderr).into_owned(),
-        });
-    }
-    let names = String::from_utf8_lossy(&output.stdout);
+    let output = process::output(&mut git)?;
+    let names = String::from_utf8_lossy(&output);
     Ok(names.split_terminator('\0').map(str::to_owned).collect())
 }
 

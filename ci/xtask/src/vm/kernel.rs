@@ -8,6 +8,7 @@ use std::process::Command;
 use super::error::Error;
 use crate::io_error::IoError;
 use crate::paths;
+use crate::process;
 
 /// What the kernel half of a run leans on. A kernel that has one of these built in, or not at all, gets
 /// no module for it: what is missing is for the run to find out and say.
@@ -70,19 +71,7 @@ impl Kernel {
         if !module.ends_with(".xz") {
             return Ok(fs::read(&path).map_err(IoError::on("read", path))?);
         }
-        let output = Command::new("xz").arg("-dc").arg(&path).output();
-        let output = output.map_err(|source| Error::Spawn {
-            command: "xz".to_owned(),
-            source,
-        })?;
-        if output.status.success() {
-            Ok(output.stdout)
-        } else {
-            Err(Error::Command {
-                command: format!("xz -dc {}", path.display()),
-                detail: String::from_utf8_lossy(&output.stderr).into_owned(),
-            })
-        }
+        Ok(process::output(Command::new("xz").arg("-dc").arg(&path))?)
     }
 }
 

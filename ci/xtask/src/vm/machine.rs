@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::error::Error;
 use super::kernel::Kernel;
 use crate::io_error::IoError;
+use crate::process;
 
 const QEMU: &str = "qemu-system-x86_64";
 
@@ -103,10 +104,7 @@ impl Machine<'_> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        qemu.spawn().map_err(|source| Error::Spawn {
-            command: QEMU.to_owned(),
-            source,
-        })
+        Ok(qemu.spawn().map_err(process::not_run(&qemu))?)
     }
 }
 

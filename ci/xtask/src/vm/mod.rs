@@ -24,6 +24,7 @@ use clap::Args;
 
 use crate::io_error::IoError;
 use crate::paths;
+use crate::process;
 pub use error::Error;
 pub use image::Binaries;
 pub use kernel::Kernel;
@@ -138,16 +139,7 @@ impl Binaries {
             .arg("--target-dir")
             .arg(paths::target())
             .env("RUSTFLAGS", "-C target-feature=+crt-static");
-        let status = cargo.status().map_err(|source| Error::Spawn {
-            command: "cargo".to_owned(),
-            source,
-        })?;
-        if !status.success() {
-            return Err(Error::Command {
-                command: "cargo build".to_owned(),
-                detail: status.to_string(),
-            });
-        }
+        process::run(&mut cargo)?;
         let built = paths::target().join(TRIPLE).join(PROFILE);
         Ok(Self {
             init: built.join("vm-init"),

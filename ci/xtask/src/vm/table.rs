@@ -21,6 +21,7 @@ use super::image::Binaries;
 use super::kernel::Kernel;
 use super::machine::Streams;
 use crate::complexity::Questions;
+use crate::process;
 
 const SUITE: [&str; 3] = ["run", "--json", "scenarios/suite"];
 
@@ -71,10 +72,7 @@ fn at_once(
 fn here(binaries: &Binaries) -> Result<Column, Error> {
     let mut twinpath = Command::new(&binaries.twinpath);
     twinpath.current_dir(crate::paths::root()).args(SUITE);
-    let output = twinpath.output().map_err(|source| Error::Spawn {
-        command: binaries.twinpath.display().to_string(),
-        source,
-    })?;
+    let output = process::outcome(&mut twinpath)?;
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
     let code = output
         .status

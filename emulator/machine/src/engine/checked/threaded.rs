@@ -4,8 +4,8 @@
 //! own: the compiler makes the call a jump, whenever it optimises, as nothing of the caller is used after it. So
 //! what all operations use stays in registers, and each operation has an indirect jump of its own, which the
 //! processor predicts by what usually follows there. Rust promises none of that yet (`become`). Where the build
-//! does not optimise (`build.rs`), asserts what is for debugging, or each operation is to be seen, functions return after each operation
-//! instead. `tests/host_stack.rs` holds that no operation leaves a frame behind.
+//! does not optimise (`build.rs`) or has assertions for debugging, and where each operation is to be seen, functions
+//! return after each operation instead. `tests/host_stack.rs` holds that no operation leaves a frame behind.
 #![allow(unsafe_code)] // Going from one link to the next, which decoding has checked.
 
 use super::at::{At, Flow};
