@@ -2,36 +2,31 @@
 //!
 //! One loader reads objects for both worlds: the emulator's ([`twinpath_machine`]), which follows libbpf. It puts an
 //! object into a machine that never runs; from there its maps, its programs and what stands in both from the start are
-//! taken into the kernel as they are. aya attaches the programs.
+//! taken into the kernel as they are: maps (`maps.rs`), then programs, which are attached last (`attach.rs`).
+
+mod attach;
+mod maps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as StdError;
-use std::fs;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aya::programs::tc::{NlOptions, TcAttachOptions};
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
-use aya_obj::programs::XdpAttachType;
-use twinpath_bpf::{
-    Map, MapShape, MapSource, Program, ProgramInfo, ProgramSource, Types as MapTypes, link,
-    load_btf, pin, possible_cpus,
-};
+use aya::programs::ProgramError;
+use twinpath_bpf::{Map, Program, ProgramInfo, ProgramSource, possible_cpus};
 use twinpath_machine::{
     AttachType, Call, Checked, Environment, FaultKind, HelperId, LoadError, LoadOptions, Loaded,
-    Machine, MachineOptions, MapDef, MapId, MapType, Object, ObjectProgram, ProgramId, ProgramType,
-    running_kconfig,
+    Machine, MachineOptions, MapId, Object, ObjectProgram, ProgramId, ProgramType, running_kconfig,
 };
 
 use super::code::{Function, Whole};
 use super::error::Error;
 use super::tap::{Observer, TapError, Watched};
 use super::types::Types;
-use crate::plan::{Hook, HookKind, NodeName, ObjectName, ObjectPlan, SocketProgram};
+use crate::plan::{NodeName, ObjectName, ObjectPlan, SocketProgram};
 use crate::recording::ProgramLoad;
-use twinpath_bpf::Mount;
+pub use attach::{Attached, Place};
 
 /// An object whose maps are in the kernel; its programs are loaded one by one.
 #[derive(Debug)]
@@ -87,18 +82,6 @@ pub struct Wanted {
 
 /// Maps that objects of a node share, by the names under which they want to be pinned.
 pub type Pinned = BTreeMap<String, OwnedFd>;
-
-/// A program at a hook. Dropping it takes the program off, for which the thread must be in the network namespace
-/// of the hook's device.
-#[derive(Debug)]
-pub enum Attached {
-    /// An XDP program.
-    Xdp(#[expect(dead_code, reason = "held until it is dropped")] Xdp),
-    /// A program of TCX.
-    Tcx(#[expect(dead_code, reason = "held until it is dropped")] OwnedFd),
-    /// A tc filter.
-    Filter(#[expect(dead_code, reason = "held until it is dropped")] SchedClassifier),
-}
 
 /// What the emulator lacks, the kernel may have.
 struct Kernel;
@@ -176,97 +159,6 @@ impl LoadedObject {
         new.create_maps(pinned)?;
         new.fill_maps()?;
         Ok(new)
-    }
-
-    fn create_maps(&mut self, pinned: &mut Pinned) -> Result<(), Error> {
-        let types = self.types.as_ref();
-        let types = types.and_then(|types| load_btf(&types.bytes()).ok());
-        for (position, def) in self.object.maps().iter().enumerate() {
-            let name = self.object.map_name(position);
-            let Some(id) = self.loaded.maps.get(&name) else {
-                continue;
-            };
-            let shared = pinned
-                .get(&def.name)
-                .filter(|_| self.object.is_pinned(position));
-            let what = || format!("make map `{}` of {}", def.name, self.path.display());
-            let map = match shared {
-                Some(fd) => fd.try_clone().and_then(Map::from_fd),
-                None => {
-                    let of_map = self.object.map_types(position);
-                    let types = types
-                        .as_ref()
-                        .zip(of_map)
-                        .map(|(btf, (key, value))| MapTypes {
-                            btf: btf.as_fd(),
-                            key: key.0,
-                            value: value.0,
-                        });
-                    let sized = MapDef {
-                        // The kernel adds to these by itself what it then refuses to be given.
-                        flags: def.flags,
-                        ..self.machine.maps[*id].def().clone()
-                    };
-                    create(&sized, types)
-                }
-            };
-            let map = map.map_err(Error::system(what()))?;
-            if self.object.is_global_data(position) {
-                self.write_global_data(*id, &map)
-                    .map_err(Error::system(what()))?;
-            }
-            if self.object.is_pinned(position) {
-                let fd = map.as_fd().try_clone_to_owned();
-                pinned.insert(def.name.clone(), fd.map_err(Error::system(what()))?);
-            }
-            self.maps.insert(name, map);
-        }
-        Ok(())
-    }
-
-    fn write_global_data(&self, id: MapId, map: &Map) -> io::Result<()> {
-        let source = &self.machine.maps[id];
-        for (key, values) in source.entries(&self.machine.memory) {
-            map.update(&key, &values.concat(), 0)?;
-        }
-        // The verifier takes for constants what nobody can change any more.
-        if source.def().flags.read_only_for_programs() {
-            map.freeze()?;
-        }
-        Ok(())
-    }
-
-    /// Puts programs and maps into the arrays and maps that hold them from the start.
-    fn fill_maps(&mut self) -> Result<(), Error> {
-        let maps: Vec<(String, MapId)> = self.loaded.maps.clone().into_iter().collect();
-        for (name, id) in &maps {
-            let kind = self.machine.maps[*id].def().kind;
-            if !matches!(
-                kind,
-                MapType::ProgArray | MapType::ArrayOfMaps | MapType::HashOfMaps
-            ) {
-                continue;
-            }
-            for (key, values) in self.machine.maps[*id].entries(&self.machine.memory) {
-                let number = values
-                    .first()
-                    .and_then(|value| value.first_chunk().copied());
-                let number = number.map_or(0, u32::from_le_bytes);
-                let fd = if kind == MapType::ProgArray {
-                    Some(self.verify_program(ProgramId(number))?.as_raw_fd())
-                } else {
-                    let inner = maps.iter().find(|(_, id)| id.0 == number);
-                    inner.and_then(|(name, _)| Some(self.maps.get(name)?.as_raw_fd()))
-                };
-                let (Some(fd), Some(map)) = (fd, self.maps.get(name)) else {
-                    continue;
-                };
-                let what = format!("fill map `{name}` of {}", self.path.display());
-                map.update(&key, &fd.to_ne_bytes(), 0)
-                    .map_err(Error::system(what))?;
-            }
-        }
-        Ok(())
     }
 
     /// Puts a program into an array of programs.
@@ -506,95 +398,4 @@ fn load(
         debug: whole.debug.as_ref().map(|debug| debug.borrow()),
         ..ProgramSource::new(&function.name, function.kind as u32, &whole.instructions)
     })
-}
-
-/// Makes a map as it is defined. The types of its keys and values are left out if the kernel does not want them.
-fn create(def: &MapDef, types: Option<MapTypes<'_>>) -> io::Result<Map> {
-    let inner = def.inner.as_deref().map(|inner| create(inner, None));
-    let inner = inner.transpose()?;
-    let source = MapSource {
-        name: &def.name,
-        shape: MapShape {
-            kind: def.kind as u32,
-            key_size: def.key_size,
-            value_size: def.value_size,
-            max_entries: def.max_entries,
-            flags: def.flags.0,
-        },
-        extra: def.extra,
-        inner: inner.as_ref().map(AsFd::as_fd),
-        types,
-    };
-    let described = Map::from_source(&source);
-    if described.is_ok() || source.types.is_none() {
-        return described;
-    }
-    Map::from_source(&MapSource {
-        types: None,
-        ..source
-    })
-    .or(described)
-}
-
-/// Where a program is attached. The thread must be in the network namespace of the device.
-#[derive(Debug)]
-pub struct Place<'a> {
-    /// The hook.
-    pub hook: &'a Hook,
-    /// The index of its device.
-    pub ifindex: u32,
-    /// For tc: the filter's priority, lowest first, from 1.
-    pub priority: u16,
-    /// Where a program can have a name for a moment.
-    pub pins: &'a Mount,
-}
-
-impl Place<'_> {
-    fn attach(&self, program: &Program, kind: ProgramType) -> Result<Attached, ProgramError> {
-        // aya takes a program that it has not loaded by a name only.
-        let path = self.pins.path().join("program");
-        pin(program.as_fd(), &path)?;
-        let attached = match (self.hook.kind, kind) {
-            (HookKind::Xdp, ProgramType::Xdp) => self.attach_xdp(&path, XdpMode::Driver),
-            (HookKind::XdpGeneric, ProgramType::Xdp) => self.attach_xdp(&path, XdpMode::Skb),
-            (HookKind::TcIngress, ProgramType::SchedCls) => {
-                self.attach_filter(&path, TcAttachType::Ingress)
-            }
-            (HookKind::TcEgress, ProgramType::SchedCls) => {
-                self.attach_filter(&path, TcAttachType::Egress)
-            }
-            (HookKind::TcxIngress, ProgramType::SchedCls) => {
-                self.attach_tcx(program, AttachType::TcxIngress)
-            }
-            (HookKind::TcxEgress, ProgramType::SchedCls) => {
-                self.attach_tcx(program, AttachType::TcxEgress)
-            }
-            _ => Err(ProgramError::UnexpectedProgramType),
-        };
-        fs::remove_file(&path)?;
-        attached
-    }
-
-    fn attach_xdp(&self, program: &Path, mode: XdpMode) -> Result<Attached, ProgramError> {
-        let mut xdp = Xdp::from_pin(program, XdpAttachType::Interface)?;
-        xdp.attach_to_if_index(self.ifindex, mode)?;
-        Ok(Attached::Xdp(xdp))
-    }
-
-    /// Behind the programs that are attached there already.
-    fn attach_tcx(&self, program: &Program, kind: AttachType) -> Result<Attached, ProgramError> {
-        let link = link(program.as_fd(), self.ifindex, kind as u32, 0)?;
-        Ok(Attached::Tcx(link))
-    }
-
-    /// A clsact filter, which each kernel has, rather than TCX, which came with 6.6.
-    fn attach_filter(&self, program: &Path, kind: TcAttachType) -> Result<Attached, ProgramError> {
-        let mut filter = SchedClassifier::from_pin(program)?;
-        let options = TcAttachOptions::Netlink(NlOptions {
-            priority: self.priority,
-            ..NlOptions::default()
-        });
-        filter.attach_with_options(self.hook.device.as_str(), kind, options)?;
-        Ok(Attached::Filter(filter))
-    }
 }
