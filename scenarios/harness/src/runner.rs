@@ -140,14 +140,17 @@ impl Run {
     }
 }
 
-/// Adds to the first packet that differs what the emulator's program executed in the hop in question, if one of the
-/// arms is the emulator. What cannot be run again is left out.
+/// Adds to the first packet that differs what the emulator's program executed in the hop in question, and what of it
+/// wrote to the fields of the first difference, if one of the arms is the emulator. What cannot be run again is left out.
 fn traced(case: &Case, arms: [Arm; 2], mut diff: Diff) -> Diff {
     let emulated = arms.iter().any(|arm| matches!(arm, Arm::Emulator(_)));
     if let Some(packet) = diff.packets.first_mut().filter(|_| emulated)
         && let Some(hop) = packet.hop
     {
-        packet.trace = emulated::trace(&case.plan, packet.stimulus, hop)
+        let first = packet.differences.iter().take(1);
+        let fields = first.flat_map(|difference| &difference.values);
+        let fields: Vec<&str> = fields.map(|values| values.name.as_str()).collect();
+        packet.trace = emulated::trace(&case.plan, packet.stimulus, hop, &fields)
             .ok()
             .flatten();
     }

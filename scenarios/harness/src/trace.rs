@@ -9,6 +9,18 @@ pub struct HopTrace {
     pub count: u64,
     /// The last of them, in order.
     pub steps: Vec<TraceStep>,
+    /// Of each field of the frame in question, what wrote to it.
+    pub writes: Vec<FieldWrites>,
+}
+
+/// What a program wrote to a field of its frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldWrites {
+    /// The field: `ip.ttl`.
+    pub field: String,
+    /// The last instruction that wrote to each byte of it, in order, each with its number among those of the hop, counted
+    /// from 1. None where the program left the field as it was.
+    pub last: Vec<(u64, TraceStep)>,
 }
 
 /// An executed instruction.
@@ -22,8 +34,9 @@ pub struct TraceStep {
     pub slot: u32,
     /// The instruction as the verifier prints it.
     pub text: String,
-    /// The registers that it changed, as far as is known, with what they held then.
-    pub changed: Vec<(String, String)>,
+    /// The registers that it changed, as far as is known, with what they held then; of one that wrote, those that it
+    /// used.
+    pub registers: Vec<(String, String)>,
 }
 
 /// A line of a program's source.

@@ -85,6 +85,51 @@ fn run_shows_what_is_not_as_expected() {
     insta::assert_snapshot!(twinpath(&folder(), "run lengths.toml --backend emulator"));
 }
 
+/// What wrote to the fields in question: a store, a helper, nothing.
+#[test]
+fn run_shows_what_wrote_the_fields_that_are_not_as_expected() {
+    let folder = folder();
+    let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suite/object");
+    for object in ["checksums.bpf.o", "typed.bpf.o"] {
+        std::fs::copy(suite.join(object), folder.path().join(object)).unwrap();
+    }
+    let helper = r#"description = "A helper writes a port"
+
+[[object]]
+path = "checksums.bpf.o"
+
+[[device]]
+name = "eth0"
+tc-ingress = "rewrite"
+
+[[step]]
+send = "udp 192.0.2.10:40000 > 192.0.2.80:53 len 4"
+expect.fields = { "udp.dstport" = 53, "udp.srcport" = 4000 }
+"#;
+    let store = r#"description = "Stores write an address, two of them the last bytes"
+
+[[object]]
+path = "typed.bpf.o"
+
+[[device]]
+name = "eth0"
+xdp = "firewall"
+
+[[map]]
+map = "rules"
+key = { addr = "192.0.2.80", port = 53, proto = 17 }
+value = { action = "ADMIT", mark = 0xcafe0000, name = { text = "d" }, router = "02:00:00:00:00:09" }
+
+[[step]]
+send = "udp 192.0.2.10:40000 > 192.0.2.80:53 len 4"
+expect.fields = { "eth.dst" = "02:00:00:00:00:08" }
+"#;
+    std::fs::write(folder.path().join("helper.toml"), helper).unwrap();
+    std::fs::write(folder.path().join("store.toml"), store).unwrap();
+    let output = twinpath(&folder, "run helper.toml store.toml --backend emulator");
+    insta::assert_snapshot!(output);
+}
+
 /// Keys and values of another's object are told by the types that its BTF has for them.
 #[test]
 fn run_tells_of_maps_by_their_types() {

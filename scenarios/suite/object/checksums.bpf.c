@@ -1,5 +1,5 @@
 // Rewrites addresses and a port, and has each kind of checksum helper set the checksums right.
-// clang -O2 -g -target bpf -I/usr/include/x86_64-linux-gnu -c checksums.bpf.c -o checksums.bpf.o
+// clang -target bpf -O2 -g -fdebug-compilation-dir=. -I/usr/include/x86_64-linux-gnu -c checksums.bpf.c -o checksums.bpf.o
 // (-I is where Debian has asm/types.h.)
 #include <linux/bpf.h>
 #include <linux/if_ether.h>

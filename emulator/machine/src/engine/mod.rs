@@ -5,7 +5,7 @@ mod checked;
 mod rbpf;
 
 pub(crate) use callback::calls_back;
-pub use checked::{Checked, Step, Trace};
+pub use checked::{Checked, Step, Trace, Write};
 pub use rbpf::{Rbpf, RbpfError};
 
 use crate::fault::{Fault, FaultKind};

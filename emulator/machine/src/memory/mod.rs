@@ -270,6 +270,15 @@ impl Memory {
         self.scope.packet = self.push(packet).tag();
     }
 
+    /// The address of the packet's metadata or first byte, and the bytes from there to its end; empty without a packet.
+    pub fn packet(&self) -> (u32, &[u8]) {
+        let packet = self.object(Pointer::new(self.scope.packet, 0));
+        match packet.kind {
+            ObjectKind::Packet => (packet.base, self.raw(packet.base, packet.readable)),
+            _ => (0, &[]),
+        }
+    }
+
     /// Adds a slice of the current packet, which is stale when the packet is.
     pub fn push_packet_slice(&mut self, object: Object) -> Pointer {
         let pointer = self.push(object);

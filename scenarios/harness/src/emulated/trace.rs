@@ -3,22 +3,29 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use twinpath_machine::engine::{Checked, Engine, Invocation, Outcome, Step, Trace};
-use twinpath_machine::isa::{Insn, disassemble_named, pseudo};
-use twinpath_machine::{Environment, Fault, Machine, Program};
+use twinpath_machine::isa::{Insn, class, disassemble_named, pseudo};
+use twinpath_machine::{Environment, Fault, Machine, Program, ProgramId};
+use twinpath_pcaps::dissect;
 
-use super::{EmulatedError, Emulation, build};
+use super::{EmulatedError, build};
 use crate::plan::Plan;
-use crate::trace::{HopTrace, SourceLine, TraceStep};
+use crate::recording::Journey;
+use crate::trace::{FieldWrites, HopTrace, SourceLine, TraceStep};
 
 /// So many of the last instructions are told.
 const MOST: usize = 24;
 
-/// The end of what a program executed in a hop of the journey of a stimulus, each counted from 0; none where there was
-/// no such hop.
+/// The end of what a program executed in a hop of the journey of a stimulus, each counted from 0, and what of it wrote to
+/// these fields of the frame, as the program left it; none where there was no such hop.
 ///
 /// # Errors
 /// When the plan cannot be run.
-pub fn trace(plan: &Plan, stimulus: usize, hop: usize) -> Result<Option<HopTrace>, EmulatedError> {
+pub fn trace(
+    plan: &Plan,
+    stimulus: usize,
+    hop: usize,
+    fields: &[&str],
+) -> Result<Option<HopTrace>, EmulatedError> {
     let log = Log::default();
     let engine = log.clone();
     let factory = Box::new(move || Box::new(Traced::new(engine.clone())) as Box<dyn Engine>);
@@ -27,12 +34,20 @@ pub fn trace(plan: &Plan, stimulus: usize, hop: usize) -> Result<Option<HopTrace
         emulation.step(earlier)?;
     }
     log.take();
-    if let Some(stimulus) = plan.stimuli.get(stimulus) {
-        emulation.step(stimulus)?;
-    }
+    let journey = match plan.stimuli.get(stimulus) {
+        Some(stimulus) => emulation.step(stimulus)?,
+        None => Journey::default(),
+    };
     // Hops are in the order in which programs end, and so are the runs.
     let trace = log.take().into_iter().nth(hop);
-    Ok(trace.map(|trace| told(&emulation, hop, &trace)))
+    let frame = journey.hops.get(hop).map(|hop| hop.bytes.as_slice());
+    let machine = &emulation.world.machine;
+    Ok(trace.map(|trace| HopTrace {
+        hop,
+        count: trace.count,
+        steps: steps(machine, &trace),
+        writes: writes(machine, &trace, frame.unwrap_or_default(), fields),
+    }))
 }
 
 /// The ends of what programs executed, in the order in which they ended.
@@ -86,32 +101,93 @@ impl Engine for Traced {
     }
 }
 
-fn told(emulation: &Emulation, hop: usize, trace: &Trace) -> HopTrace {
-    let machine = &emulation.world.machine;
-    let mut steps = Vec::new();
-    let mut before: Option<(&Step, Option<SourceLine>)> = None;
-    let nexts = trace.steps.iter().skip(1).map(Some).chain([None]);
-    for (step, next) in trace.steps.iter().zip(nexts) {
-        let Some(program) = machine.program(step.program) else {
-            continue;
-        };
+/// Tells steps one after another: a program and a source line where they are others than before.
+struct Teller<'a> {
+    machine: &'a Machine,
+    before: Option<(ProgramId, Option<SourceLine>)>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(machine: &'a Machine) -> Self {
+        Self {
+            machine,
+            before: None,
+        }
+    }
+
+    fn tell(&mut self, step: &Step, registers: Vec<(String, String)>) -> Option<TraceStep> {
+        let program = self.machine.program(step.program)?;
         let line = line_of(program, step.instruction);
-        let is_new = before.as_ref().is_none_or(|(_, other)| *other != line);
-        let same_program = before.as_ref().map(|(step, _)| step.program) == Some(step.program);
-        steps.push(TraceStep {
-            program: (!same_program).then(|| program.name.clone()),
-            line: line.clone().filter(|_| is_new),
-            slot: step.instruction,
-            text: text_of(machine, program, step.instruction),
-            changed: next.map_or_else(Vec::new, |next| changed(machine, step, next)),
+        let before = self.before.replace((step.program, line.clone()));
+        let (same_program, same_line) = before.map_or((false, false), |(program, other)| {
+            (program == step.program, other == line)
         });
-        before = Some((step, line));
+        Some(TraceStep {
+            program: (!same_program).then(|| program.name.clone()),
+            line: line.filter(|_| !same_line),
+            slot: step.instruction,
+            text: text_of(self.machine, program, step.instruction),
+            registers,
+        })
     }
-    HopTrace {
-        hop,
-        count: trace.count,
-        steps,
-    }
+}
+
+fn steps(machine: &Machine, trace: &Trace) -> Vec<TraceStep> {
+    let mut teller = Teller::new(machine);
+    let nexts = trace.steps.iter().skip(1).map(Some).chain([None]);
+    let steps = trace.steps.iter().zip(nexts);
+    let changed =
+        |step, next: Option<&Step>| next.map_or_else(Vec::new, |next| changed(machine, step, next));
+    steps
+        .filter_map(|(step, next)| teller.tell(step, changed(step, next)))
+        .collect()
+}
+
+/// What wrote last to each of these fields that the frame has.
+fn writes(machine: &Machine, trace: &Trace, frame: &[u8], fields: &[&str]) -> Vec<FieldWrites> {
+    let (start, packet) = trace.packet();
+    // Metadata stands before the frame.
+    let mut starts = 0..=packet.len().saturating_sub(frame.len());
+    let Some(metadata) = starts.find(|at| packet.get(*at..*at + frame.len()) == Some(frame)) else {
+        return Vec::new();
+    };
+    let first = start + metadata as u32;
+    let address = |byte: usize| first + byte as u32;
+    let dissected = dissect::dissect(frame);
+    let there = dissected
+        .iter()
+        .filter(|field| fields.contains(&field.path().as_str()));
+    there
+        .map(|field| {
+            let bytes = field.bytes();
+            let writes = trace.last_writes(address(bytes.start)..address(bytes.end));
+            let mut teller = Teller::new(machine);
+            let mut told = |step| teller.tell(step, used(machine, step));
+            let last = writes
+                .iter()
+                .filter_map(|write| Some((write.number, told(&write.step)?)));
+            FieldWrites {
+                field: field.path(),
+                last: last.collect(),
+            }
+        })
+        .collect()
+}
+
+/// The registers that an instruction uses that stores.
+fn used(machine: &Machine, step: &Step) -> Vec<(String, String)> {
+    let program = machine.program(step.program);
+    let insn = program.and_then(|program| program.insns.get(step.instruction as usize));
+    let used = match insn {
+        Some(insn) if insn.class() == class::ST => vec![insn.dst],
+        Some(insn) if insn.class() == class::STX => vec![insn.dst, insn.src],
+        _ => Vec::new(),
+    };
+    let register = |number: u8| {
+        let register = step.registers.get(usize::from(number))?;
+        Some((format!("r{number}"), register.text(machine)))
+    };
+    used.into_iter().filter_map(register).collect()
 }
 
 fn line_of(program: &Program, slot: u32) -> Option<SourceLine> {

@@ -201,6 +201,22 @@ struct TracePart {
     hop: usize,
     instructions: u64,
     last: Vec<StepPart>,
+    writes: Vec<WritesPart>,
+}
+
+/// What wrote last to each byte of a field.
+#[derive(Debug, Serialize)]
+struct WritesPart {
+    field: String,
+    last: Vec<WritePart>,
+}
+
+#[derive(Debug, Serialize)]
+struct WritePart {
+    /// Which of the hop's instructions it is, counted from 1.
+    instruction: u64,
+    #[serde(flatten)]
+    step: StepPart,
 }
 
 #[derive(Debug, Serialize)]
@@ -212,7 +228,8 @@ struct StepPart {
     source: Option<SourcePart>,
     slot: u32,
     text: String,
-    changed: BTreeMap<String, String>,
+    /// Those that it changed; of one that wrote, those that it used.
+    registers: BTreeMap<String, String>,
 }
 
 /// A place where two sides are not the same.
@@ -475,7 +492,29 @@ impl PacketDiffPart {
 
 impl TracePart {
     fn new(trace: &HopTrace) -> Self {
-        let step = |step: &TraceStep| StepPart {
+        let writes = trace.writes.iter().map(|writes| WritesPart {
+            field: writes.field.clone(),
+            last: writes
+                .last
+                .iter()
+                .map(|(instruction, step)| WritePart {
+                    instruction: *instruction,
+                    step: StepPart::new(step),
+                })
+                .collect(),
+        });
+        Self {
+            hop: trace.hop + 1,
+            instructions: trace.count,
+            last: trace.steps.iter().map(StepPart::new).collect(),
+            writes: writes.collect(),
+        }
+    }
+}
+
+impl StepPart {
+    fn new(step: &TraceStep) -> Self {
+        Self {
             program: step.program.clone(),
             source: step.line.as_ref().map(|line| SourcePart {
                 file: line.file.clone(),
@@ -484,12 +523,7 @@ impl TracePart {
             }),
             slot: step.slot,
             text: step.text.clone(),
-            changed: step.changed.iter().cloned().collect(),
-        };
-        Self {
-            hop: trace.hop + 1,
-            instructions: trace.count,
-            last: trace.steps.iter().map(step).collect(),
+            registers: step.registers.iter().cloned().collect(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::{MapChange, Stimulus, StimulusKind};
 use crate::recording::{Cost, Hop, Journey, Warning};
 use crate::runner::{Outcome, Status};
 use crate::scenario::Source;
-use crate::trace::{HopTrace, SourceLine};
+use crate::trace::{FieldWrites, HopTrace, SourceLine, TraceStep};
 
 use super::style::{BAD, FAINT, GOOD, Styled};
 use super::table::{self, Frame};
@@ -333,28 +333,60 @@ impl Report<'_> {
     }
 }
 
-/// The end of what a program executed, as the verifier prints instructions.
+/// What a program executed, as the verifier prints instructions: what wrote to the fields in question, and the end.
 fn instructions(out: &mut impl Write, trace: &HopTrace) -> io::Result<()> {
     let (hop, shown, count) = (trace.hop + 1, trace.steps.len(), trace.count);
+    for FieldWrites { field, last } in &trace.writes {
+        if last.is_empty() {
+            writeln!(out, "      hop {hop} in the emulator did not write {field}")?;
+        }
+        if let Some(numbers) = numbers(last) {
+            writeln!(
+                out,
+                "      hop {hop} in the emulator wrote {field} with {numbers} of {count}"
+            )?;
+        }
+        last.iter()
+            .try_for_each(|(_, step)| instruction(out, step))?;
+    }
     let part = match shown as u64 == count {
         true => format!("{count}"),
         false => format!("the last {shown} of {count}"),
     };
     writeln!(out, "      hop {hop} in the emulator, {part} instructions")?;
-    for step in &trace.steps {
-        if let Some(program) = &step.program {
-            writeln!(out, "        {program}:")?;
-        }
-        if let Some(SourceLine { file, line, text }) = &step.line {
-            let source = format_args!("; {text} @ {file}:{line}");
-            writeln!(out, "        {}", Styled(FAINT, source))?;
-        }
-        let changed = step.changed.iter();
-        let changed: Vec<String> = changed
-            .map(|(name, value)| format!("{name} = {value}"))
-            .collect();
-        let line = format!("{:>6}: {:36}  {}", step.slot, step.text, changed.join(", "));
-        writeln!(out, "        {}", line.trim_end())?;
+    trace
+        .steps
+        .iter()
+        .try_for_each(|step| instruction(out, step))
+}
+
+/// `instruction 7`, `instructions 7, 9`.
+fn numbers(writes: &[(u64, TraceStep)]) -> Option<String> {
+    let numbers: Vec<String> = writes
+        .iter()
+        .map(|(number, _)| number.to_string())
+        .collect();
+    let one = ["instruction", "instructions"][usize::from(numbers.len() > 1)];
+    (!numbers.is_empty()).then(|| format!("{one} {}", numbers.join(", ")))
+}
+
+fn instruction(out: &mut impl Write, step: &TraceStep) -> io::Result<()> {
+    if let Some(program) = &step.program {
+        writeln!(out, "        {program}:")?;
     }
-    Ok(())
+    if let Some(SourceLine { file, line, text }) = &step.line {
+        let source = format_args!("; {text} @ {file}:{line}");
+        writeln!(out, "        {}", Styled(FAINT, source))?;
+    }
+    let registers = step.registers.iter();
+    let registers: Vec<String> = registers
+        .map(|(name, value)| format!("{name} = {value}"))
+        .collect();
+    let line = format!(
+        "{:>6}: {:36}  {}",
+        step.slot,
+        step.text,
+        registers.join(", ")
+    );
+    writeln!(out, "        {}", line.trim_end())
 }

@@ -8,14 +8,14 @@ mod registers;
 mod run;
 mod state;
 mod threaded;
+mod trace;
 
-use std::collections::VecDeque;
+pub use trace::{Step, Trace, Write};
 
 use super::{BUDGET, Engine, Invocation, MAX_ITERATIONS, Outcome, begin, no_program};
-use crate::fault::{Fault, Register};
+use crate::fault::Fault;
 use crate::isa::Reg;
 use crate::machine::{Cost, Environment, Machine};
-use crate::program::ProgramId;
 use frames::{Frames, Known};
 use run::{Limits, Run};
 
@@ -27,28 +27,6 @@ pub struct Checked {
     trace: Option<Trace>,
     known: Known,
     frames: Frames,
-}
-
-/// The end of what a program executed.
-#[derive(Debug, Clone, Default)]
-pub struct Trace {
-    /// The last steps, in order.
-    pub steps: VecDeque<Step>,
-    /// How many are kept.
-    most: usize,
-    /// How many there were.
-    pub count: u64,
-}
-
-/// One executed instruction of a traced run.
-#[derive(Debug, Clone, Copy)]
-pub struct Step {
-    /// The program, which of a chain of tail calls is not always the same.
-    pub program: ProgramId,
-    /// The instruction's slot.
-    pub instruction: u32,
-    /// r0 to r10 before it.
-    pub registers: [Register; 11],
 }
 
 impl Default for Checked {
@@ -65,27 +43,12 @@ impl Default for Checked {
 impl Checked {
     /// Records the instructions of the runs that follow, so many of the last ones, until [`Checked::take_trace`].
     pub fn start_trace(&mut self, most: usize) {
-        self.trace = Some(Trace {
-            most,
-            ..Trace::default()
-        });
+        self.trace = Some(Trace::new(most));
     }
 
     /// Ends tracing and returns what was recorded.
     pub fn take_trace(&mut self) -> Trace {
         self.trace.take().unwrap_or_default()
-    }
-}
-
-impl Trace {
-    fn add(&mut self, step: Step) {
-        if self.steps.len() == self.most {
-            self.steps.pop_front();
-        }
-        if self.most > 0 {
-            self.steps.push_back(step);
-        }
-        self.count += 1;
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::frames::{Frames, Known, Saved};
 use super::state::{State, Stop};
-use super::{Step, Trace};
-use crate::Memory;
+use super::trace::{Step, Trace};
 use crate::engine::callback::{self, Callee, Ended};
 use crate::engine::{MAX_TAIL_CALLS, UninitializedStack};
 use crate::fault::{Fault, FaultKind, Register};
@@ -11,7 +10,7 @@ use crate::helpers::{self, Call, HelperId};
 use crate::isa::{Code, Op, Reg};
 use crate::machine::{Cost, Cpu, Environment, Machine};
 use crate::memory::{Checked, Pointer, Tag};
-use crate::program::{Program, ProgramId};
+use crate::program::ProgramId;
 
 /// What a run may still do.
 pub(super) struct Limits {
@@ -70,7 +69,11 @@ impl Run<'_> {
     /// Executes a function to its end, with all that it calls.
     pub(super) fn call(&mut self, function: &mut Function) -> Result<u64, Box<Fault>> {
         let result = loop {
-            match self.advance(function) {
+            let advanced = match self.trace.is_some() {
+                true => self.traced(function),
+                false => self.advance::<false>(function),
+            };
+            match advanced {
                 Ok(None) => {}
                 Ok(Some(result)) => break Ok(result),
                 Err(fault) => break Err(fault),
@@ -84,20 +87,18 @@ impl Run<'_> {
     /// Executes up to the next operation that is none of the loop's, and that one; the result when it
     /// ended the first function.
     #[inline]
-    fn advance(&mut self, function: &mut Function) -> Result<Option<u64>, Box<Fault>> {
+    fn advance<const TRACED: bool>(
+        &mut self,
+        function: &mut Function,
+    ) -> Result<Option<u64>, Box<Fault>> {
         let Some(learnt) = self.known.get(function.program) else {
             return Err(self.fault(FaultKind::Wild, function));
         };
         let (machine, left) = (&mut *self.machine, &mut self.limits.instructions);
         let state = &mut function.state;
-        let stop = if let Some(trace) = &mut self.trace {
-            if let Some(step) = Step::of(function.program, &learnt.program, state, &machine.memory)
-            {
-                trace.add(step);
-            }
-            learnt.stepping().execute::<true>(machine, left, state)
-        } else {
-            learnt.code.execute::<false>(machine, left, state)
+        let stop = match TRACED {
+            true => learnt.stepping().execute::<true>(machine, left, state),
+            false => learnt.code.execute::<false>(machine, left, state),
         };
         let op = match stop {
             Stop::Exit => {
@@ -122,6 +123,22 @@ impl Run<'_> {
             Err(Ended::Kind(kind)) => Err(self.fault(*kind, function)),
             Err(Ended::Fault(fault)) => Err(fault),
         }
+    }
+
+    /// Executes one operation and adds it to the trace.
+    fn traced(&mut self, function: &mut Function) -> Result<Option<u64>, Box<Fault>> {
+        let memory = &self.machine.memory;
+        let learnt = self.known.get(function.program);
+        let step = learnt.and_then(|learnt| {
+            Step::of(function.program, &learnt.program, &function.state, memory)
+        });
+        let begun = self.trace.as_mut().zip(step);
+        let begun = begun.map(|(trace, step)| trace.begin(step, memory));
+        let result = self.advance::<true>(function);
+        if let Some((trace, begun)) = self.trace.as_mut().zip(begun) {
+            trace.end(begun, &self.machine.memory);
+        }
+        result
     }
 
     /// An operation that is none of the loop's.
@@ -385,19 +402,6 @@ impl Run<'_> {
                 .unwrap_or_default(),
             instruction: self.slot(function),
             registers: registers.map(|value| Some(Register::new(value, memory))),
-        })
-    }
-}
-
-impl Step {
-    fn of(id: ProgramId, program: &Program, state: &State, memory: &Memory) -> Option<Self> {
-        Some(Self {
-            program: id,
-            instruction: *program.decoded.slots.get(state.pc)?,
-            registers: state
-                .registers
-                .all()
-                .map(|value| Register::new(value, memory)),
         })
     }
 }
