@@ -64,6 +64,8 @@ pub enum DeviceKind {
     Dummy,
     /// Sends it to another node in UDP.
     Vxlan(VxlanConfig),
+    /// Sends it by its ports, and passes on what these take in.
+    Bridge(BridgeConfig),
 }
 
 /// How IP behaves on a device (`net.ipv4.conf.DEVICE.*`).
@@ -116,6 +118,14 @@ pub struct VxlanConfig {
     pub checksum: bool,
     /// Where stations are: hardware address and tunnel end.
     pub fdb: Vec<(Mac, IpAddr)>,
+}
+
+/// A bridge (`net/bridge`): no spanning tree, no VLAN filtering, no multicast snooping; nothing that it learned is
+/// forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BridgeConfig {
+    /// The devices of the node that are its ports, veth ones, by name, in the order in which they become that.
+    pub ports: Vec<String>,
 }
 
 /// When a VXLAN device sets "do not fragment".

@@ -56,8 +56,8 @@ mod types;
 mod world;
 
 pub use config::{
-    DeviceConfig, DeviceKind, DeviceSettings, NeighbourConfig, NodeConfig, NodeSettings,
-    RouteConfig, RpFilter, RuleConfig, VxlanConfig, VxlanDf,
+    BridgeConfig, DeviceConfig, DeviceKind, DeviceSettings, NeighbourConfig, NodeConfig,
+    NodeSettings, RouteConfig, RpFilter, RuleConfig, VxlanConfig, VxlanDf,
 };
 pub use context::layout;
 pub use helpers::Helpers;

@@ -9,6 +9,7 @@ use crate::net::{
 };
 use crate::network::Tables;
 use crate::packet::{ChecksumOffload, ETH_HLEN, Frame, Skb, flow};
+use crate::types::{Ifindex, Mac};
 
 /// One emulated kernel: a machine, and namespaces with devices around it.
 #[derive(Debug)]
@@ -120,6 +121,25 @@ impl World {
     pub fn connect(&mut self, a: DeviceId, b: DeviceId) {
         self.net.device_mut(a).peer = Some(b);
         self.net.device_mut(b).peer = Some(a);
+    }
+
+    /// Joins devices by a switch, which knows nothing of them in the beginning and learns where stations are: a bridge
+    /// on a node of its own, whose ports are the other ends of their wires. They are to be no ends of pairs.
+    ///
+    /// # Panics
+    /// When a device is of another world.
+    pub fn join(&mut self, devices: &[DeviceId]) {
+        let node = self.add_node();
+        let bridge = self
+            .net
+            .add(switch_part(node, 0, "switch", u32::from(u16::MAX)));
+        self.net.make_bridge(bridge);
+        for (number, device) in (1..).zip(devices) {
+            let mtu = self.net.device(*device).mtu;
+            let port = self.net.add(switch_part(node, number, "port", mtu));
+            self.net.add_port(bridge, port);
+            self.connect(*device, port);
+        }
     }
 
     /// Takes a device's offloads from it (`ethtool -K tx off`): what it sends has its checksums, as on a wire that is
@@ -315,6 +335,20 @@ impl World {
             None
         }
     }
+}
+
+/// A switch, or one of its ports, which are counted from 1.
+fn switch_part(node: NodeId, number: u16, name: &str, mtu: u32) -> Device {
+    const FIRST_IFINDEX: u32 = 2;
+    let ifindex = Ifindex::new(FIRST_IFINDEX + u32::from(number));
+    let [high, low] = number.to_be_bytes();
+    let options = DeviceOptions {
+        name: name.to_owned(),
+        ifindex: ifindex.unwrap_or_else(|| unreachable!("indexes are counted from 2")),
+        mac: Mac([0x02, 0xfd, 0, 0, high, low]),
+        mtu,
+    };
+    Device::new(node, options)
 }
 
 /// The longest frame that an skb holds: 64 KiB and a link-layer header.

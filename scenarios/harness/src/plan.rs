@@ -15,8 +15,8 @@ use crate::recording::MapRef;
 use ipnet::IpNet;
 use twinpath_machine::AttachType;
 pub use twinpath_node::{
-    DeviceKind, DeviceSettings, Ifindex, Mac, NeighbourConfig, NodeSettings, RouteConfig,
-    RuleConfig, VxlanConfig,
+    BridgeConfig, DeviceKind, DeviceSettings, Ifindex, Mac, NeighbourConfig, NodeSettings,
+    RouteConfig, RuleConfig, VxlanConfig,
 };
 
 pub use name::{DeviceName, NodeName, ObjectName, SocketName};
@@ -33,6 +33,8 @@ pub struct Plan {
     pub nodes: Vec<NodePlan>,
     /// Which veth devices are the two ends of one pair. The far end of any other is the harness.
     pub wires: Vec<[Port; 2]>,
+    /// Which veth devices a switch joins.
+    pub segments: Vec<Segment>,
     /// What answers at the far ends of devices without a wire, if anything does.
     pub responders: BTreeMap<Port, Responder>,
     /// In the order in which they happen.
@@ -90,7 +92,15 @@ pub struct Port {
     pub device: DeviceName,
 }
 
-/// A device of a node. The far end of a veth that no wire joins to another is the harness: what enters there is a
+/// Devices that a switch joins, three or more: it learns by which port a hardware address is reached, and sends what is
+/// for all, for groups and for those that it does not know to each of the others. In the beginning it knows none.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    /// In the order in which they become ports of the switch.
+    pub ports: Vec<Port>,
+}
+
+/// A device of a node. The far end of a veth that nothing joins to others is the harness: what enters there is a
 /// stimulus, what leaves is recorded.
 #[derive(Debug, Clone)]
 pub struct DevicePlan {
@@ -287,9 +297,18 @@ impl Plan {
         })
     }
 
+    /// The segment that a device is on, by its place in the plan, if it is on one.
+    pub fn segment(&self, node: &NodeName, device: &DeviceName) -> Option<usize> {
+        let is = |port: &Port| port.node == *node && port.device == *device;
+        let mut segments = self.segments.iter();
+        segments.position(|segment| segment.ports.iter().any(is))
+    }
+
     /// Whether the far end of a device is the harness.
     pub fn is_edge(&self, node: &NodeName, device: &DevicePlan) -> bool {
-        device.kind == DeviceKind::Veth && self.peer(node, &device.name).is_none()
+        device.kind == DeviceKind::Veth
+            && self.peer(node, &device.name).is_none()
+            && self.segment(node, &device.name).is_none()
     }
 
     /// Whether tasks of a node make calls on sockets.
@@ -337,6 +356,14 @@ impl NodePlan {
     /// A device by name, the loopback device not among them.
     pub fn device(&self, name: &DeviceName) -> Option<&DevicePlan> {
         self.devices.iter().find(|device| device.name == *name)
+    }
+
+    /// The bridge that a device is a port of.
+    pub fn bridge_of(&self, port: &DeviceName) -> Option<&DevicePlan> {
+        self.devices.iter().find(|device| match &device.kind {
+            DeviceKind::Bridge(bridge) => bridge.ports.iter().any(|name| name == port.as_str()),
+            DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Vxlan(_) => false,
+        })
     }
 
     /// The name of the device that has an index, `lo` among them.

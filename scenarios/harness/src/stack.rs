@@ -7,6 +7,7 @@
 //! | the stack took in | it ends there |
 //! |---|---|
 //! | what is no IP, or is for the node itself or for a group | yes |
+//! | what a port of a bridge received | no: the bridge passes it on, or the node has it from the bridge |
 //! | a tunnel's packet for the node, which has that tunnel, or a piece of one | no: the tunnel's device receives what is in it |
 //! | what is for others, where nothing is passed on | yes |
 //! | what is for others, where it is passed on | no: some device sends it, or an error about it |
@@ -57,6 +58,9 @@ fn goes_on(plan: &Plan, intakes: &[Intake], intake: &Intake) -> bool {
     let Some(node) = plan.node(&intake.node) else {
         return false;
     };
+    if node.bridge_of(&intake.device).is_some() {
+        return true;
+    }
     let Some(packet) = IpPacket::parse(&intake.bytes) else {
         return false;
     };
@@ -107,6 +111,6 @@ fn has_tunnel(node: &NodePlan, port: u16) -> bool {
     let mut devices = node.devices.iter();
     devices.any(|device| match &device.kind {
         DeviceKind::Vxlan(vxlan) => vxlan.port == port,
-        DeviceKind::Veth | DeviceKind::Dummy => false,
+        DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Bridge(_) => false,
     })
 }

@@ -267,6 +267,36 @@ send = "udp 10.0.0.1:53 > 10.0.0.2:999"
     insta::assert_snapshot!("network_as_svg", svg);
 }
 
+/// A switch between three nodes, and a bridge on one of them.
+#[test]
+fn show_draws_switches_and_bridges() {
+    let folder = folder();
+    let network = r#"description = "Three nodes"
+wires = [["a/eth0", "b/eth0", "c/eth0"]]
+
+[[node]]
+name = "a"
+device = [{ name = "eth0" }, { name = "p1" }, { name = "p2", mtu = 1400 }, { name = "br0", bridge = ["p1", "p2"] }]
+
+[[node]]
+name = "b"
+device = [{ name = "eth0" }]
+
+[[node]]
+name = "c"
+device = [{ name = "eth0" }]
+
+[[step]]
+on = "p1"
+send = "udp 10.0.0.1:53 > 10.0.0.2:999"
+"#;
+    std::fs::write(folder.path().join("network.toml"), network).unwrap();
+    insta::assert_snapshot!("segment_as_text", twinpath(&folder, "show network.toml"));
+    twinpath(&folder, "show network.toml --svg network.svg");
+    let svg = std::fs::read_to_string(folder.path().join("network.svg")).unwrap();
+    insta::assert_snapshot!("segment_as_svg", svg);
+}
+
 #[test]
 fn run_tells_of_each_packet_when_asked() {
     let text = twinpath(&folder(), "run lengths.toml --backend emulator --packets");

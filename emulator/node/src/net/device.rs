@@ -2,6 +2,7 @@
 
 use twinpath_machine::ProgramId;
 
+use super::Bridge;
 use crate::config::DeviceSettings;
 use crate::packet::LinkAddresses;
 use crate::stack::Vxlan;
@@ -77,6 +78,8 @@ pub(crate) enum Medium {
     Nothing,
     /// Through a tunnel.
     Vxlan(Box<Vxlan>),
+    /// By its ports.
+    Bridge(Box<Bridge>),
 }
 
 /// A device.
@@ -92,6 +95,8 @@ pub struct Device {
     /// Whether the driver is given packets with their checksums filled in.
     pub(crate) plain: bool,
     pub(crate) peer: Option<DeviceId>,
+    /// The bridge of which it is a port.
+    pub(crate) bridge: Option<DeviceId>,
     pub(crate) xdp: Option<ProgramId>,
     pub(crate) xdp_generic: Option<ProgramId>,
     pub(crate) ingress: Filters,
@@ -112,6 +117,7 @@ impl Device {
             loopback: false,
             plain: false,
             peer: None,
+            bridge: None,
             xdp: None,
             xdp_generic: None,
             ingress: Filters::default(),

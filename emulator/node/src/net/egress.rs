@@ -177,8 +177,8 @@ impl Net {
         }
         // The far end refuses what is too long; beyond the world it takes as much as this end.
         let far_end = state.peer.map_or(state, |peer| self.device(peer));
-        let tunnel = matches!(state.medium, Medium::Vxlan(_));
-        if skb.frame.len() > far_end.longest_frame() && skb.gso.size == 0 && !tunnel {
+        let has_far_end = matches!(state.medium, Medium::Wire | Medium::Nothing);
+        if skb.frame.len() > far_end.longest_frame() && skb.gso.size == 0 && has_far_end {
             self.drop_skb(machine, device, skb, DropReason::TooLong);
             return xmit::DROP;
         }
@@ -206,6 +206,7 @@ impl Net {
                     return xmit::SUCCESS;
                 }
                 Medium::Vxlan(_) => return self.vxlan_transmit(machine, device, skb),
+                Medium::Bridge(_) => return self.bridge_transmit(machine, device, skb),
             }
             // What is beyond the wire cannot know what the sender left to the device.
             skb.fill_checksum(&mut machine.memory);
@@ -223,22 +224,29 @@ impl Net {
         device: DeviceId,
         frame: Frame,
     ) {
-        let wired = matches!(self.device(device).medium, Medium::Wire);
-        if wired {
+        let medium = &self.device(device).medium;
+        if matches!(medium, Medium::Wire) {
             self.end_frame(machine, met, device, frame, EndKind::Left);
-        } else if met.hook != HookKind::XdpGeneric || frame.len() < ETH_HLEN {
+            return;
+        }
+        if met.hook != HookKind::XdpGeneric || frame.len() < ETH_HLEN {
             let kind = EndKind::Dropped(DropReason::NoDevice);
             self.end_frame(machine, met, device, frame, kind);
-        } else if matches!(self.device(device).medium, Medium::Nothing) {
-            self.end_frame(machine, met, device, frame, EndKind::Swallowed);
-        } else {
-            let mut skb = Skb::new(frame, device);
-            skb.met = Some(met);
-            skb.take_ethernet(&machine.memory, self.device(device).link());
-            skb.network_header = skb.frame.data();
-            skb.frame.push(ETH_HLEN);
-            self.vxlan_transmit(machine, device, skb);
+            return;
         }
+        if matches!(medium, Medium::Nothing) {
+            self.end_frame(machine, met, device, frame, EndKind::Swallowed);
+            return;
+        }
+        let mut skb = Skb::new(frame, device);
+        skb.met = Some(met);
+        skb.take_ethernet(&machine.memory, self.device(device).link());
+        skb.network_header = skb.frame.data();
+        skb.frame.push(ETH_HLEN);
+        match self.device(device).medium {
+            Medium::Bridge(_) => self.bridge_transmit(machine, device, skb),
+            _ => self.vxlan_transmit(machine, device, skb),
+        };
     }
 
     /// The device's driver gets a frame from an XDP program, the last that it met: tc does not see it.

@@ -48,11 +48,18 @@ impl Net {
         if let Some(mut skb) = self.tc_ingress(machine, device, skb) {
             // skb_reset_redirect: whatever it meets from here on is new to it.
             skb.redirected = false;
-            if self.has_stack(self.device(device).node) {
+            let has_stack = self.has_stack(self.device(device).node);
+            if has_stack {
                 self.take_in(machine, &mut skb);
-                self.stack_input(machine, skb);
-            } else {
-                self.end_skb(machine, device, skb, EndKind::Stack);
+            }
+            let skb = match self.device(device).bridge {
+                Some(bridge) => self.bridge_input(machine, device, bridge, skb),
+                None => Some(skb),
+            };
+            match skb {
+                Some(skb) if has_stack => self.stack_input(machine, skb),
+                Some(skb) => self.end_skb(machine, device, skb, EndKind::Stack),
+                None => {}
             }
         }
     }

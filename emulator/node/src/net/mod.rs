@@ -1,5 +1,6 @@
 //! Devices, hooks, and the way of a packet through them.
 
+mod bridge;
 mod device;
 mod egress;
 mod ingress;
@@ -16,6 +17,7 @@ pub use device::{Device, DeviceId, DeviceOptions, HookKind, NodeId};
 pub use journey::{DropReason, End, EndKind, Hop, Intake, Journey, Metadata, Span, TunnelKey};
 pub use run::Site;
 
+pub(crate) use bridge::Bridge;
 pub(crate) use device::{Direction, Medium};
 pub(crate) use redirect::{NextHop, RedirectInfo, SkbTarget, XdpTarget};
 pub(crate) use run::{NO_CGROUP, unsupported};

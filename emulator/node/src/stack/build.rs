@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Address, Stack, Vxlan};
-use crate::config::{DeviceConfig, DeviceKind, NodeConfig, RouteConfig, RuleConfig};
+use crate::config::{BridgeConfig, DeviceConfig, DeviceKind, NodeConfig, RouteConfig, RuleConfig};
 use crate::net::{DeviceId, DeviceOptions, Medium, NodeId};
 use crate::network::{Prefix, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN};
 use crate::world::{World, WorldError};
@@ -35,6 +35,16 @@ pub enum BuildError {
         to: Prefix,
         /// Its gateway.
         gateway: IpAddr,
+    },
+    /// A bridge has a port that is none.
+    #[error(
+        "add port {port:?} to bridge {bridge:?}: it is no veth device of the node, or has a bridge already"
+    )]
+    Port {
+        /// The bridge.
+        bridge: String,
+        /// What should be its port.
+        port: String,
     },
     /// Tunnels to groups are not supported.
     #[error("add device {name:?}: tunnels to groups such as {group} are not supported")]
@@ -69,6 +79,11 @@ impl World {
         }
         for device in &config.devices {
             self.build_device(node, config, device)?;
+        }
+        for device in &config.devices {
+            if let DeviceKind::Bridge(bridge) = &device.kind {
+                self.add_ports(node, &device.name, bridge)?;
+            }
         }
         for route in &config.routes {
             self.build_route(node, route)?;
@@ -113,11 +128,12 @@ impl World {
         let id = self.add_device(node, options)?;
         let state = self.net.device_mut(id);
         state.settings = device.settings;
-        state.medium = match &device.kind {
-            DeviceKind::Veth => Medium::Wire,
-            DeviceKind::Dummy => Medium::Nothing,
-            DeviceKind::Vxlan(vxlan) => Medium::Vxlan(Box::new(Vxlan::new(vxlan))),
-        };
+        match &device.kind {
+            DeviceKind::Veth => {}
+            DeviceKind::Dummy => state.medium = Medium::Nothing,
+            DeviceKind::Vxlan(vxlan) => state.medium = Medium::Vxlan(Box::new(Vxlan::new(vxlan))),
+            DeviceKind::Bridge(_) => self.net.make_bridge(id),
+        }
         if let DeviceKind::Vxlan(vxlan) = &device.kind {
             let ends = vxlan
                 .remote
@@ -139,6 +155,28 @@ impl World {
         }
         if config.settings.forward_ipv6 {
             self.anycast_addresses(id, &device.addresses);
+        }
+        Ok(())
+    }
+
+    fn add_ports(
+        &mut self,
+        node: NodeId,
+        name: &str,
+        config: &BridgeConfig,
+    ) -> Result<(), BuildError> {
+        let bridge = self.named(node, name)?;
+        for port in &config.ports {
+            let id = self.named(node, port)?;
+            let device = self.net.device(id);
+            let free = device.bridge.is_none() && !device.loopback;
+            if !free || !matches!(device.medium, Medium::Wire) {
+                return Err(BuildError::Port {
+                    bridge: name.to_owned(),
+                    port: port.clone(),
+                });
+            }
+            self.net.add_port(bridge, id);
         }
         Ok(())
     }

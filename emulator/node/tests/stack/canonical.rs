@@ -13,10 +13,13 @@ pub fn is_unsolicited(frame: &[u8]) -> bool {
     if let Some(inner) = inner(frame) {
         return is_unsolicited(inner);
     }
-    if frame.get(12..ETHERNET) != Some(&[0x86, 0xdd]) {
-        return false;
-    }
-    let packet = &frame[ETHERNET..];
+    // A generic XDP program that meets such a packet on its way back to the host sends it without a header.
+    let headless = frame.first() == Some(&0x60) && frame.get(8..24) == Some(&[0; 16]);
+    let packet = match frame.get(12..ETHERNET) {
+        _ if headless => frame,
+        Some([0x86, 0xdd]) => &frame[ETHERNET..],
+        _ => return false,
+    };
     let kind = match packet.get(6) {
         Some(0) if packet.get(40) == Some(&58) => packet.get(48),
         Some(58) => packet.get(40),

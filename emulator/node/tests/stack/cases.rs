@@ -1,5 +1,6 @@
 //! Tables of cases: each line is a packet and what is special about it.
 
+mod bridges;
 mod forwarding;
 mod fragments;
 mod hooks;

@@ -42,6 +42,10 @@ impl Emulated {
         for (a, b) in &network.wires {
             world.connect(ports[a], ports[b]);
         }
+        for segment in &network.segments {
+            let devices: Vec<DeviceId> = segment.iter().map(|port| ports[port]).collect();
+            world.join(&devices);
+        }
         Self {
             world,
             ports,

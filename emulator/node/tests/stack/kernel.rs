@@ -6,14 +6,18 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use futures::TryStreamExt;
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns, unshare};
 use nix::unistd::Pid;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, InfoVxlan};
+use rtnetlink::packet_route::link::{
+    InfoBridge, InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, State,
+};
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction as Action, RuleAttribute};
 use rtnetlink::{
-    Handle, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
+    Handle, LinkBridge, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan,
+    RouteMessageBuilder,
 };
 use twinpath_node::{
     DeviceConfig, DeviceKind, NodeConfig, RouteConfig, RouteKind, RuleAction, RuleConfig,
@@ -34,7 +38,8 @@ const BARRIER: u16 = 0x88b5;
 pub struct Kernel {
     outside: File,
     /// Held so that they live.
-    _nodes: Vec<File>,
+    nodes: Vec<File>,
+    switches: Vec<File>,
     edges: Vec<(Port, PacketSocket)>,
     barrier: PacketSocket,
     /// Held so that the programs stay where they are.
@@ -107,6 +112,7 @@ impl Kernel {
         let outside = new_namespace();
         up(LOOPBACK);
         let nodes: Vec<File> = network.nodes.iter().map(|_| new_namespace()).collect();
+        let switches: Vec<File> = network.segments.iter().map(|_| new_switch()).collect();
         for (number, config) in network.nodes.iter().enumerate() {
             enter(&nodes[number]);
             if config.settings.loopback {
@@ -118,7 +124,14 @@ impl Kernel {
                     node: number,
                     device,
                 };
-                add_device(network, &nodes, &outside, port, config);
+                add_device(network, (&nodes, &switches, &outside), port, config);
+            }
+        }
+        for (segment, switch) in network.segments.iter().zip(&switches) {
+            enter(switch);
+            for port in segment {
+                join(outer_index(*port), SWITCH);
+                up(outer_index(*port));
             }
         }
         let mut edges = Vec::new();
@@ -135,6 +148,21 @@ impl Kernel {
         for (number, config) in network.nodes.iter().enumerate() {
             enter(&nodes[number]);
             address(config);
+            for device in &config.devices {
+                if matches!(device.kind, DeviceKind::Veth | DeviceKind::Bridge(_)) {
+                    wait_for_carrier(device.ifindex.get());
+                }
+            }
+        }
+        enter(&outside);
+        for (port, _) in &edges {
+            wait_for_carrier(outer_index(*port));
+        }
+        for (segment, switch) in network.segments.iter().zip(&switches) {
+            enter(switch);
+            for port in segment {
+                wait_for_carrier(outer_index(*port));
+            }
         }
         let links = network.programs.iter().map(|attachment| {
             enter(&nodes[attachment.port.node]);
@@ -145,14 +173,31 @@ impl Kernel {
         let barrier = PacketSocket::open(BARRIER, LOOPBACK).unwrap();
         let mut kernel = Self {
             outside,
-            _nodes: nodes,
+            nodes,
+            switches,
             edges,
             barrier,
             _links: links,
             number: 0,
         };
         kernel.collect();
+        kernel.forget(network);
         kernel
+    }
+
+    /// What bridges have learned of the kernel's own frames belongs to no stimulus.
+    fn forget(&self, network: &Network) {
+        for (config, node) in network.nodes.iter().zip(&self.nodes) {
+            enter(node);
+            let bridges = config.devices.iter();
+            let bridges = bridges.filter(|device| matches!(device.kind, DeviceKind::Bridge(_)));
+            bridges.for_each(|bridge| forget(bridge.ifindex.get()));
+        }
+        for switch in &self.switches {
+            enter(switch);
+            forget(SWITCH);
+        }
+        enter(&self.outside);
     }
 
     /// Sends something in, and takes what comes out until nothing more does.
@@ -243,11 +288,79 @@ fn up(ifindex: u32) {
     });
 }
 
+/// The index of the bridge in the namespace of a switch.
+const SWITCH: u32 = 2;
+
+/// A namespace with a bridge.
+fn new_switch() -> File {
+    let namespace = new_namespace();
+    add_bridge("switch", SWITCH, &[2, 0xfd, 0, 0, 0, 0]);
+    up(SWITCH);
+    namespace
+}
+
+fn add_bridge(name: &str, index: u32, mac: &[u8]) {
+    let message = LinkMessageBuilder::<LinkBridge>::new(name)
+        .index(index)
+        .address(mac.to_vec())
+        .mcast_snooping(false)
+        .build();
+    ask(&format!("make {name}"), |handle| async move {
+        handle.link().add(message).execute().await
+    });
+}
+
+/// Makes a device a port of a bridge.
+fn join(port: u32, bridge: u32) {
+    let message = LinkUnspec::new_with_index(port).controller(bridge).build();
+    ask(&format!("join {port} to {bridge}"), |handle| async move {
+        handle.link().set(message).execute().await
+    });
+}
+
+/// Gives a bridge the MTU that it is to have, which otherwise follows those of its ports.
+fn widen(bridge: &DeviceConfig) {
+    let (index, mtu) = (bridge.ifindex.get(), bridge.mtu);
+    let message = LinkUnspec::new_with_index(index).mtu(mtu).build();
+    ask(&format!("widen {index}"), |handle| async move {
+        handle.link().set(message).execute().await
+    });
+}
+
+/// Has a bridge forget what it has learned.
+fn forget(bridge: u32) {
+    let flush = InfoData::Bridge(vec![InfoBridge::FdbFlush]);
+    let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Bridge)
+        .index(bridge)
+        .set_info_data(flush)
+        .build();
+    ask(&format!("have {bridge} forget"), |handle| async move {
+        handle.link().change(message).execute().await
+    });
+}
+
+/// Returns when a device that is up sends what it is given: until a work queue has seen its other end come up, it drops it.
+fn wait_for_carrier(ifindex: u32) {
+    let started = Instant::now();
+    ask(&format!("wait for {ifindex}"), |handle| async move {
+        loop {
+            let mut found = handle.link().get().match_index(ifindex).execute();
+            let attributes = found.try_next().await?.map(|link| link.attributes);
+            let up = LinkAttribute::OperState(State::Up);
+            if attributes.is_some_and(|attributes| attributes.contains(&up)) {
+                return Ok(());
+            }
+            let limit = Duration::from_secs(10);
+            assert!(started.elapsed() < limit, "{ifindex} does not come up");
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 /// Makes a device; of a wire both ends, when this is the first.
 fn add_device(
     network: &Network,
-    nodes: &[File],
-    outside: &File,
+    (nodes, switches, outside): (&[File], &[File], &File),
     port: Port,
     config: &DeviceConfig,
 ) {
@@ -269,8 +382,14 @@ fn add_device(
             add_vxlan(config, vxlan);
             return;
         }
+        DeviceKind::Bridge(_) => {
+            add_bridge(&config.name, config.ifindex.get(), &config.mac.0);
+            return;
+        }
     }
     let wire = network.wires.iter().find(|(a, b)| *a == port || *b == port);
+    let mut segments = network.segments.iter();
+    let segment = segments.position(|segment| segment.contains(&port));
     let peer = LinkMessageBuilder::<LinkUnspec>::default();
     let peer = match wire {
         Some((_, b)) if *b == port => return,
@@ -286,7 +405,11 @@ fn add_device(
             .name(format!("n{}d{}", port.node, port.device))
             .index(outer_index(port))
             .mtu(config.mtu)
-            .setns_by_fd(outside.as_raw_fd()),
+            .setns_by_fd(
+                segment
+                    .map_or(outside, |place| &switches[place])
+                    .as_raw_fd(),
+            ),
     };
     let message = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(&config.name)
@@ -351,6 +474,14 @@ fn add_vxlan(config: &DeviceConfig, vxlan: &VxlanConfig) {
 }
 
 fn bring_up(config: &NodeConfig, timers: bool) {
+    for device in &config.devices {
+        if let DeviceKind::Bridge(bridge) = &device.kind {
+            for port in &bridge.ports {
+                join(index_of(config, port), device.ifindex.get());
+            }
+            widen(device);
+        }
+    }
     for device in &config.devices {
         sysctl::device(device, timers);
         up(device.ifindex.get());

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::programs::Attachment;
 use twinpath_node::{
-    DeviceConfig, DeviceKind, Ifindex, Mac, NeighbourConfig, NodeConfig, Prefix, RouteConfig,
-    RouteKind,
+    BridgeConfig, DeviceConfig, DeviceKind, Ifindex, Mac, NeighbourConfig, NodeConfig, Prefix,
+    RouteConfig, RouteKind,
 };
 
 /// A device of a node.
@@ -21,6 +21,8 @@ pub struct Port {
 pub struct Network {
     pub nodes: Vec<NodeConfig>,
     pub wires: Vec<(Port, Port)>,
+    /// Devices that a switch joins.
+    pub segments: Vec<Vec<Port>>,
     /// In the order of attachment.
     pub programs: Vec<Attachment>,
     /// Whether neighbours are asked again as soon as by default.
@@ -100,6 +102,33 @@ impl Network {
         self.wires.push((a, b));
     }
 
+    pub fn segment(&mut self, ports: &[Port]) {
+        self.segments.push(ports.to_vec());
+    }
+
+    /// Adds a bridge with addresses, of devices of its node.
+    pub fn bridge(&mut self, ports: &[Port], addresses: &[&str]) -> Port {
+        let bridge = self.device(ports[0].node, addresses);
+        let ports = ports.iter().map(|port| self.name(*port)).collect();
+        self.config(bridge).kind = DeviceKind::Bridge(BridgeConfig { ports });
+        bridge
+    }
+
+    /// The device that takes in what is for the node by a device: its bridge, if it is a port of one.
+    pub fn upper(&self, port: Port) -> Port {
+        let node = &self.nodes[port.node];
+        let name = &node.devices[port.device].name;
+        let mut devices = node.devices.iter();
+        let bridge = devices.position(|device| match &device.kind {
+            DeviceKind::Bridge(bridge) => bridge.ports.contains(name),
+            _ => false,
+        });
+        Port {
+            device: bridge.unwrap_or(port.device),
+            ..port
+        }
+    }
+
     /// A neighbour whose address need not be asked for.
     pub fn neighbour(&mut self, port: Port, address: &str, mac: Mac) {
         let device = self.name(port);
@@ -135,7 +164,8 @@ impl Network {
             for (device, config) in config.devices.iter().enumerate() {
                 let port = Port { node, device };
                 let wired = self.wires.iter().any(|(a, b)| *a == port || *b == port);
-                if config.kind == DeviceKind::Veth && !wired {
+                let joined = self.segments.iter().flatten().any(|other| *other == port);
+                if config.kind == DeviceKind::Veth && !wired && !joined {
                     edges.push(port);
                 }
             }

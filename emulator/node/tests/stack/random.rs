@@ -105,7 +105,7 @@ fn random_case(seed: u64, programs: bool) -> Case {
 }
 
 impl Builder {
-    /// A line of nodes, each with edges of its own.
+    /// A line of nodes, or nodes on a segment, each with edges of its own.
     fn nodes(&mut self) {
         let count = 1 + self.random.below(3);
         for node in 0..count {
@@ -116,16 +116,60 @@ impl Builder {
                 self.edge(node, edge);
             }
         }
+        if count > 2 && self.random.one_in(2) {
+            self.segment();
+            return;
+        }
         for node in 1..count {
             self.wire(node);
         }
     }
 
+    /// Joins all nodes by a switch.
+    fn segment(&mut self) {
+        let count = self.network.nodes.len();
+        let ports: Vec<Port> = (0..count)
+            .map(|node| {
+                let own = [
+                    format!("192.168.0.{}/24", node + 1),
+                    format!("fdcc::{}/64", node + 1),
+                ];
+                let port = self
+                    .network
+                    .device(node, &own.each_ref().map(String::as_str));
+                self.settle(port);
+                port
+            })
+            .collect();
+        for node in 0..count {
+            for other in (0..count).filter(|other| *other != node) {
+                let far = mac(other, ports[other].device);
+                for (to, gateway) in [
+                    (
+                        format!("10.{other}.0.0/16"),
+                        format!("192.168.0.{}", other + 1),
+                    ),
+                    (format!("fd00:{other}::/32"), format!("fdcc::{}", other + 1)),
+                ] {
+                    self.network.neighbour(ports[node], &gateway, far);
+                    self.network.via(ports[node], &to, &gateway);
+                }
+            }
+        }
+        self.network.segment(&ports);
+    }
+
     fn edge(&mut self, node: usize, edge: usize) {
         let (v4, v6) = (format!("10.{node}.{edge}"), format!("fd00:{node}:{edge}:"));
-        let port = self
-            .network
-            .device(node, &[&format!("{v4}.1/24"), &format!("{v6}:1/64")]);
+        let own = [format!("{v4}.1/24"), format!("{v6}:1/64")];
+        let own = own.each_ref().map(String::as_str);
+        let port = if self.random.one_in(4) {
+            let ports = [(); 3].map(|()| self.network.device(node, &[]));
+            ports.iter().for_each(|port| self.settle(*port));
+            self.network.bridge(&ports, &own)
+        } else {
+            self.network.device(node, &own)
+        };
         self.settle(port);
         for number in 2..34 {
             let mac = host(number);
@@ -277,7 +321,7 @@ impl Builder {
                     RouteKind::Prohibit,
                 ]);
                 if kind == RouteKind::Unicast {
-                    let port = Port { node, device: 0 };
+                    let port = self.network.upper(Port { node, device: 0 });
                     let mtu = self.random.of(&[None, None, Some(1300), Some(1400)]);
                     let locked = mtu.is_some() && self.random.one_in(2);
                     let edge = self.network.config(port).addresses[0].0.to_string();
@@ -361,16 +405,21 @@ impl Builder {
             // How deep transmissions may nest differs inside a tunnel.
             let nests = hook == HookKind::TcxEgress && matches!(act, Act::Clone(_));
             // A generic XDP redirect forgets that a tunnel left a checksum to the device.
-            let devices = self.network.nodes.iter().flat_map(|node| &node.devices);
-            let tunnels = devices
-                .filter(|device| device.kind != DeviceKind::Veth)
-                .count();
-            let forgets = xdp && tunnels != 0 && matches!(act, Act::Redirect(_));
-            if nests || forgets {
+            let is_tunnel = |kind: &DeviceKind| matches!(kind, DeviceKind::Vxlan(_));
+            let mut devices = self.network.nodes.iter().flat_map(|node| &node.devices);
+            let tunnels = devices.any(|device| is_tunnel(&device.kind));
+            let forgets = xdp && tunnels && matches!(act, Act::Redirect(_));
+            // A bridge and its port that send to each other double a packet each time.
+            let mut devices = self.network.nodes[node].devices.iter();
+            let doubles = hook == HookKind::TcxEgress
+                && matches!(act, Act::Redirect(_) | Act::RedirectNeighbour(_))
+                && devices.any(|device| matches!(device.kind, DeviceKind::Bridge(_)));
+            if nests || forgets || doubles {
                 continue;
             }
-            let veth = self.network.config(port).kind == DeviceKind::Veth;
-            if !taken && (veth || !xdp) {
+            let tunnel = is_tunnel(&self.network.config(port).kind);
+            let free = !taken && (!tunnel || !xdp);
+            if free {
                 self.network.programs.push(Attachment { port, hook, act });
             }
         }
@@ -381,7 +430,8 @@ impl Builder {
         let ipv6 = self.random.one_in(2);
         let pick = |(v4, v6): (String, String)| if ipv6 { v6 } else { v4 };
         let destination = pick(self.random.of(&self.hosts.clone()));
-        let own = self.network.config(port).addresses[usize::from(ipv6)]
+        let upper = self.network.upper(port);
+        let own = self.network.config(upper).addresses[usize::from(ipv6)]
             .0
             .to_string();
         // Linux answers errors of routes five times for each sender.
@@ -394,14 +444,16 @@ impl Builder {
         let to = match self.random.below(20) {
             0 => Mac([0xff; 6]),
             1 => host(99),
-            _ => mac(port.node, port.device),
+            2 => host(2 + self.random.below(8) as u8),
+            _ => mac(upper.node, upper.device),
         };
-        let packet = Packet { to, ..packet };
+        let from = host(2 + self.random.below(8) as u8);
+        let packet = Packet { to, from, ..packet };
         let frame = packet.frame();
         let longest = self.network.config(port).mtu as usize + 14;
         let frame = if frame.len() > longest {
             let packet = Packet::udp(&source, &destination, (1, 2), b"too long");
-            Packet { to, ..packet }.frame()
+            Packet { to, from, ..packet }.frame()
         } else {
             frame
         };

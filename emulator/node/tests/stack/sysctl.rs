@@ -33,10 +33,17 @@ pub fn calm() {
             ("accept_ra", "0"),
             ("autoconf", "0"),
             ("router_solicitations", "0"),
+            ("force_mld_version", "1"),
             ("mldv1_unsolicited_report_interval", "2147483647"),
             ("mldv2_unsolicited_report_interval", "2147483647"),
         ] {
             set(&format!("ipv6/conf/{scope}/{name}"), value);
+        }
+    }
+    for family in ["ip", "ip6", "arp"] {
+        let name = format!("bridge/bridge-nf-call-{family}tables");
+        if std::path::Path::new("/proc/sys/net").join(&name).exists() {
+            set(&name, "0");
         }
     }
     set("ipv4/icmp_ratelimit", "0");

@@ -31,7 +31,7 @@ impl Chosen {
         let addresses = devices().flat_map(|device| &device.addresses);
         let tunnels = devices().filter_map(|device| match &device.kind {
             DeviceKind::Vxlan(vxlan) => Some(vxlan.port),
-            DeviceKind::Veth | DeviceKind::Dummy => None,
+            DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Bridge(_) => None,
         });
         Self {
             own: addresses.map(|address| address.addr()).collect(),

@@ -67,6 +67,12 @@ fn emulation_on(
         let (a, b) = (emulation.device(a)?, emulation.device(b)?);
         emulation.world.connect(a, b);
     }
+    for segment in &plan.segments {
+        let ports = segment.ports.iter();
+        let devices = ports.map(|port| emulation.device(port));
+        let devices: Vec<DeviceId> = devices.collect::<Result<_, _>>()?;
+        emulation.world.join(&devices);
+    }
     Ok(emulation)
 }
 

@@ -14,7 +14,22 @@ pub fn is_unsolicited(frame: &[u8], mac: [u8; 6]) -> bool {
     if frame.get(6..12) != Some(&mac) || frame.get(12..ETHERNET) != Some(&ETHERTYPE_IPV6) {
         return false;
     }
-    let packet = &frame[ETHERNET..];
+    reports(&frame[ETHERNET..])
+}
+
+/// Whether it is a multicast listener report on its way back to the host that sent it, a member of the group itself: it
+/// has no Ethernet header (`dev_loopback_xmit`).
+pub fn is_own_report(frame: &[u8]) -> bool {
+    const VERSION: u8 = 6;
+    const DESTINATION: usize = 24;
+    const GROUP: u8 = 0xff;
+    frame.first().is_some_and(|first| first >> 4 == VERSION)
+        && frame.get(DESTINATION) == Some(&GROUP)
+        && reports(frame)
+}
+
+/// Whether an IPv6 packet is a report or a solicitation.
+fn reports(packet: &[u8]) -> bool {
     let (next, at) = match packet.get(6) {
         Some(&HOP_BY_HOP) => (packet.get(IPV6), IPV6 + 8),
         next => (next, IPV6),
@@ -45,6 +60,11 @@ mod tests {
     fn tells_chatter_from_answers() {
         let report = frame(HOP_BY_HOP, &[ICMPV6, 0, 5, 2, 0, 0, 1, 0, 143, 0]);
         assert!(is_unsolicited(&report, MAC));
+        let mut looped = report[ETHERNET..].to_vec();
+        assert!(!is_own_report(&looped), "it is for no group");
+        looped[24] = 0xff;
+        assert!(is_own_report(&looped));
+        assert!(!is_own_report(&report));
         assert!(is_unsolicited(&frame(ICMPV6, &[133, 0]), MAC));
         assert!(!is_unsolicited(&report, [2, 0, 0, 0, 0, 2]));
         assert!(!is_unsolicited(&frame(ICMPV6, &[129, 0]), MAC));

@@ -6,14 +6,15 @@ use std::os::fd::{AsFd, AsRawFd};
 use nix::net::if_::if_nameindex;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkMessage};
 use rtnetlink::packet_route::link::{LinkAttribute, VxlanDf as Df};
-use rtnetlink::{LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
+use rtnetlink::{LinkBridge, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
 use twinpath_node::VxlanDf;
 
 use super::edge::Edge;
 use super::error::Error;
 use super::links::{FarEnd, Links};
 use super::namespace::Namespace;
-use crate::plan::{DeviceKind, DevicePlan, NodePlan, Plan, VxlanConfig};
+use super::switch::Switch;
+use crate::plan::{DeviceKind, DevicePlan, Mac, NodePlan, Plan, VxlanConfig};
 
 /// Makes the devices of a node, the `number`th of the plan, all down. The thread is in its namespace; `namespaces`
 /// are those of all nodes. Of a wire, the first end's node makes both.
@@ -25,10 +26,19 @@ pub async fn make(
     number: usize,
     links: &Links,
     namespaces: &[&Namespace],
+    switches: &mut [Switch],
     edge: &mut Edge,
 ) -> Result<(), Error> {
     let node = &plan.nodes[number];
     for (place, device) in node.devices.iter().enumerate() {
+        if let Some(segment) = plan.segment(&node.name, &device.name) {
+            check_index(device)?;
+            let far_end = switches[segment].reserve(device);
+            links
+                .add(veth(device, &far_end), device.name.as_str())
+                .await?;
+            continue;
+        }
         match (&device.kind, plan.peer(&node.name, &device.name)) {
             (DeviceKind::Veth, None) => {
                 check_index(device)?;
@@ -62,6 +72,11 @@ pub async fn make(
             (DeviceKind::Dummy, _) => {
                 check_index(device)?;
                 links.add(dummy(device), device.name.as_str()).await?;
+            }
+            (DeviceKind::Bridge(_), _) => {
+                check_index(device)?;
+                let message = bridge(device.name.as_str(), device.ifindex.get(), device.mac);
+                links.add(message, device.name.as_str()).await?;
             }
             (DeviceKind::Vxlan(vxlan), _) => {
                 check_index(device)?;
@@ -106,6 +121,18 @@ fn dummy(device: &DevicePlan) -> LinkMessage {
         .index(device.ifindex.get())
         .address(device.mac.0.to_vec())
         .mtu(device.mtu)
+        .build()
+}
+
+/// A bridge that says nothing to others, and nothing about what it has learned for longer than any run lasts.
+pub fn bridge(name: &str, ifindex: u32, mac: Mac) -> LinkMessage {
+    /// In hundredths of a second: eleven days.
+    const AGEING: u32 = 100_000_000;
+    LinkMessageBuilder::<LinkBridge>::new(name)
+        .index(ifindex)
+        .address(mac.0.to_vec())
+        .mcast_snooping(false)
+        .ageing_time(AGEING)
         .build()
 }
 

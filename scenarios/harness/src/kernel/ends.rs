@@ -14,7 +14,8 @@
 //! | any | anything else | dropped |
 //!
 //! What a device sends is found as an arrival of the same bytes at its far end, or, if that is a device of the plan,
-//! as a frame that that one took in or that came to its XDP hook. What a tunnel's device sends is found inside of
+//! as a frame that that one took in or that came to its XDP hook; on a segment, that any of the others did. What a bridge
+//! sends is found as what one of its ports sends. What a tunnel's device sends is found inside of
 //! something else, which may have been sent in pieces.
 //!
 //! What tc redirects to a neighbour whose address is unknown waits, and what is seen is the question for that.
@@ -320,14 +321,34 @@ impl<'a> Account<'a> {
         match plan.map(|device| &device.kind) {
             Some(DeviceKind::Dummy) => true,
             Some(DeviceKind::Vxlan(_)) => self.carried(wire),
-            Some(DeviceKind::Veth) | None => match self.plan.peer(node, device) {
-                None => self.arrival(node, Some(device), wire),
-                Some(peer) => {
-                    self.taken_in(&peer.node, Some(&peer.device), wire, None)
-                        || self.passage_behind_wire(peer, wire, begun)
+            Some(DeviceKind::Bridge(bridge)) => bridge.ports.iter().any(|port| {
+                let port = DeviceName::new(port);
+                self.passage_out_of(node, &port, wire, begun) || self.sent(node, &port, wire, begun)
+            }),
+            Some(DeviceKind::Veth) | None => {
+                let far_ends = self.far_ends(node, device);
+                match far_ends.is_empty() {
+                    true => self.arrival(node, Some(device), wire),
+                    false => far_ends.into_iter().any(|far_end| {
+                        self.taken_in(&far_end.node, Some(&far_end.device), wire, None)
+                            || self.passage_behind_wire(far_end, wire, begun)
+                    }),
                 }
-            },
+            }
         }
+    }
+
+    /// The plan's devices that what a device sends may come to.
+    fn far_ends(&self, node: &NodeName, device: &DeviceName) -> Vec<&'a Port> {
+        if let Some(peer) = self.plan.peer(node, device) {
+            return vec![peer];
+        }
+        let segment = self.plan.segment(node, device);
+        let ports = segment.map(|place| &self.plan.segments[place].ports);
+        let others = ports.into_iter().flatten();
+        others
+            .filter(|port| port.node != *node || port.device != *device)
+            .collect()
     }
 
     /// Whether a frame is seen inside of another one, or of one that was sent in pieces.
@@ -415,6 +436,19 @@ impl<'a> Account<'a> {
     fn passage_behind_wire(&mut self, peer: &Port, wire: Wire<'_>, begun: u32) -> bool {
         self.passage(wire, begun, |at, hook| {
             *at == peer.node && hook.device == peer.device && hook.kind.is_xdp()
+        })
+    }
+
+    /// Accounts for a later passage of this frame through the tc egress hook of a device.
+    fn passage_out_of(
+        &mut self,
+        node: &NodeName,
+        device: &DeviceName,
+        wire: Wire<'_>,
+        begun: u32,
+    ) -> bool {
+        self.passage(wire, begun, |at, hook| {
+            at == node && hook.device == *device && hook.kind.is_tc_egress()
         })
     }
 

@@ -6,9 +6,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, State};
+use rtnetlink::packet_route::link::{
+    InfoBridge, InfoData, InfoKind, LinkAttribute, LinkMessage, State,
+};
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
-use rtnetlink::{Handle, LinkUnspec};
+use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec};
 use tokio::task::JoinHandle;
 
 use super::error::Error;
@@ -56,6 +58,50 @@ impl Links {
             .execute()
             .await
             .map_err(Error::netlink(what))
+    }
+
+    /// Makes a device a port of a bridge.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn join(&self, port: u32, bridge: u32) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(port).controller(bridge).build();
+        self.set(
+            message,
+            &format!("make device {port} a port of device {bridge}"),
+        )
+        .await
+    }
+
+    /// Sets the MTU of a bridge, which otherwise follows those of its ports.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn set_mtu(&self, device: &DevicePlan) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(device.ifindex.get())
+            .mtu(device.mtu)
+            .build();
+        let what = format!("give device `{}` an MTU of {}", device.name, device.mtu);
+        self.set(message, &what).await
+    }
+
+    /// Has a bridge forget what it has learned.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn forget(&self, bridge: u32) -> Result<(), Error> {
+        let flush = InfoData::Bridge(vec![InfoBridge::FdbFlush]);
+        let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Bridge)
+            .index(bridge)
+            .set_info_data(flush)
+            .build();
+        let change = self.handle.link().change(message).execute().await;
+        change.map_err(Error::netlink(format!("have bridge {bridge} forget")))
+    }
+
+    async fn set(&self, message: LinkMessage, what: &str) -> Result<(), Error> {
+        let set = self.handle.link().set(message).execute().await;
+        set.map_err(Error::netlink(what))
     }
 
     /// Tells a tunnel device where a station is.
@@ -111,12 +157,9 @@ impl Links {
     /// # Errors
     /// The kernel's.
     pub async fn up(&self, ifindex: u32) -> Result<(), Error> {
-        self.handle
-            .link()
-            .set(LinkUnspec::new_with_index(ifindex).up().build())
-            .execute()
+        let message = LinkUnspec::new_with_index(ifindex).up().build();
+        self.set(message, &format!("bring device {ifindex} up"))
             .await
-            .map_err(Error::netlink(format!("bring device {ifindex} up")))
     }
 
     /// Gives a device its addresses, and returns when it takes in what is for them. The thread must be in the

@@ -52,6 +52,7 @@ mod readiness;
 mod routing;
 mod run;
 mod sockets;
+mod switch;
 mod sys;
 mod sysctl;
 mod tap;

@@ -19,8 +19,8 @@ use super::sysctl;
 use super::tap::record::INTAKE;
 use super::tap::{Observer, TapError};
 use crate::plan::{
-    Attachment, DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, MapChange, MapValue, NodeName,
-    NodePlan, ObjectName, SocketName, SocketProgram,
+    Attachment, BridgeConfig, DeviceKind, DeviceName, DevicePlan, Hook, HookKind, LOOPBACK,
+    MapChange, MapValue, NodeName, NodePlan, ObjectName, SocketName, SocketProgram,
 };
 use crate::recording::{MapContents, MapRef, ProgramLoad};
 use crate::socket::{Called, SocketCall};
@@ -104,6 +104,13 @@ impl<'a> Node<'a> {
     /// # Errors
     /// The kernel's.
     pub async fn bring_up(&self) -> Result<(), Error> {
+        for (device, bridge) in self.bridges() {
+            for port in &bridge.ports {
+                let port = self.ifindex(&DeviceName::new(port))?;
+                self.links.join(port, device.ifindex.get()).await?;
+            }
+            self.links.set_mtu(device).await?;
+        }
         for device in &self.plan.devices {
             if device.kind != DeviceKind::Dummy {
                 send_plainly(&self.intake, device.name.as_str())?;
@@ -127,12 +134,31 @@ impl<'a> Node<'a> {
     /// The kernel's.
     pub async fn configure(&self) -> Result<(), Error> {
         for device in &self.plan.devices {
-            if device.kind == DeviceKind::Veth {
+            if matches!(device.kind, DeviceKind::Veth | DeviceKind::Bridge(_)) {
                 self.links.wait_for_carrier(device).await?;
             }
             self.links.add_addresses(device).await?;
         }
         routing::tell(self.links.handle(), self.plan).await
+    }
+
+    fn bridges(&self) -> impl Iterator<Item = (&'a DevicePlan, &'a BridgeConfig)> {
+        let devices = self.plan.devices.iter();
+        devices.filter_map(|device| match &device.kind {
+            DeviceKind::Bridge(bridge) => Some((device, bridge)),
+            DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Vxlan(_) => None,
+        })
+    }
+
+    /// Has the bridges forget what the kernel's own frames have taught them.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn forget(&self) -> Result<(), Error> {
+        for (device, _) in self.bridges() {
+            self.links.forget(device.ifindex.get()).await?;
+        }
+        Ok(())
     }
 
     /// Loads the objects and the programs that are attached, and writes the maps: those that are per CPU, for the

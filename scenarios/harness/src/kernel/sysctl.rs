@@ -40,6 +40,9 @@ const IPV6: [(&str, &str); 11] = [
     ("mldv2_unsolicited_report_interval", "2147483647"),
 ];
 
+/// Rules for IP packets do not apply to what bridges pass on. Only a kernel that has such rules has these.
+const BRIDGES: [&str; 3] = ["iptables", "ip6tables", "arptables"];
+
 /// Calms the namespace that this thread is in. Devices made in it afterwards take after this.
 ///
 /// # Errors
@@ -52,7 +55,10 @@ pub fn calm_namespace() -> Result<(), Error> {
             apply("ipv6", scope, &IPV6)?;
         }
     }
-    Ok(())
+    let bridges = Path::new(NET).join("bridge");
+    let settings = BRIDGES.map(|rules| bridges.join(format!("bridge-nf-call-{rules}")));
+    let mut settings = settings.iter().filter(|setting| setting.exists());
+    settings.try_for_each(|setting| write(setting, "0"))
 }
 
 /// As many answers as there are questions, and no flow labels out of a hash. Not each kernel has all of these for

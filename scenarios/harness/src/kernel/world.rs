@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::chatter::is_unsolicited;
+use super::chatter::{is_own_report, is_unsolicited};
 use super::devices;
 use super::edge::Edge;
 use super::error::Error;
@@ -14,8 +14,9 @@ use super::journey::{Blind, Frame, Observations, Returned, Seen, with_tag};
 use super::namespace::Namespace;
 use super::node::{Node, Untapped};
 use super::quiet::SILENT_CYCLES;
+use super::switch::Switch;
 use super::tap::Observer;
-use super::tap::record::{BEHIND_FAR_END, FAR_END, INTAKE, Record};
+use super::tap::record::{BEHIND_FAR_END, FAR_END, INTAKE, Record, SWITCH};
 use crate::plan::{
     Attachment, DeviceName, DevicePlan, LOOPBACK, NodeName, Plan, Port, SocketName, Stimulus,
     StimulusKind,
@@ -28,6 +29,7 @@ use crate::socket::SocketCall;
 pub struct World<'a> {
     plan: &'a Plan,
     nodes: Vec<Node<'a>>,
+    switches: Vec<Switch>,
     edge: Edge,
     observer: Observer,
     /// By the numbers of the taps: the place of the node in the plan, and what is tapped there.
@@ -62,6 +64,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             plan,
             edge: Edge::open().await?,
+            switches: Vec::new(),
             nodes: Vec::new(),
             observer: Observer::new(cpu)?,
             taps: Vec::new(),
@@ -75,9 +78,17 @@ impl<'a> World<'a> {
             let node = Node::create(node, number, &world.observer)?;
             world.nodes.push(node);
         }
+        for _ in &plan.segments {
+            let switch = Switch::create(&world.observer).await?;
+            world.switches.push(switch);
+        }
         world.make_devices().await?;
         world.edge.enter()?;
         world.edge.connect(&world.observer).await?;
+        for switch in &world.switches {
+            switch.enter()?;
+            switch.connect().await?;
+        }
         for node in &world.nodes {
             node.enter()?;
             node.bring_up().await?;
@@ -92,6 +103,12 @@ impl<'a> World<'a> {
         // What the kernel had to say about its new devices belongs to no stimulus.
         world.settle(0).await?;
         world.events(0)?;
+        for switch in &world.switches {
+            switch.forget().await?;
+        }
+        for node in &world.nodes {
+            node.forget().await?;
+        }
         Ok(world)
     }
 
@@ -100,7 +117,8 @@ impl<'a> World<'a> {
         for (number, node) in self.nodes.iter().enumerate() {
             node.enter()?;
             let links = node.links();
-            devices::make(self.plan, number, links, &namespaces, &mut self.edge).await?;
+            let (switches, edge) = (&mut self.switches, &mut self.edge);
+            devices::make(self.plan, number, links, &namespaces, switches, edge).await?;
         }
         Ok(())
     }
@@ -309,6 +327,10 @@ impl<'a> World<'a> {
         drained.map_err(|count| lost(count, "records of the taps"))?;
         let mut chatter = false;
         for record in records {
+            if record.tap == SWITCH {
+                chatter = true;
+                continue;
+            }
             if record.before {
                 self.found.insert(record.runs.start, record);
                 continue;
@@ -388,7 +410,7 @@ impl<'a> World<'a> {
             let mut addresses = device.addresses.iter();
             addresses.any(|address| address.addr().is_ipv6())
         });
-        speakers.any(|device| is_unsolicited(bytes, device.mac.0))
+        is_own_report(bytes) || speakers.any(|device| is_unsolicited(bytes, device.mac.0))
     }
 
     /// Whether a node's own sockets exchange it, which a TCP socket also does some time after a call.

@@ -43,7 +43,7 @@ pub struct ScenarioFile {
     pub manifests: Vec<Located<PathBuf>>,
     /// The common case: alike nodes with pods.
     pub topology: Option<Located<Topology>>,
-    /// Wires between devices of nodes: `[["a/eth0", "b/eth0"]]`. Where there is none, the far end of a device is the
+    /// Wires between devices of nodes: `[["a/eth0", "b/eth0"]]`; a switch joins more than two. Where there is none, the far end of a device is the
     /// scenario's: there frames arrive from, and there they leave to.
     #[serde(default)]
     pub wires: Vec<Located<Wire>>,

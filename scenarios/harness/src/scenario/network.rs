@@ -14,7 +14,7 @@ use super::source::Located;
 
 /// The common case: alike nodes with pods, whose names, addresses and indexes follow from a rule.
 ///
-/// The nodes are `a` and `b`, the pods `a1`, `a2`, ..., `b1`, ... In what follows K is the number of the node and I that of
+/// The nodes are `a`, `b`, ..., the pods `a1`, `a2`, ..., `b1`, ... In what follows K is the number of the node and I that of
 /// the pod on it, both from 1, and `a` and `a1` stand for their names.
 ///
 /// | what | name | index | hardware address | addresses |
@@ -28,14 +28,14 @@ use super::source::Located;
 /// Where there are manifests, the nodes are those of the manifests, with their names and addresses; their pods come
 /// behind those that are counted here, by the same rule, with the names and addresses that the manifests have for them.
 ///
-/// The uplinks of two nodes are joined by a wire. That of a single node is its way into the world, by the gateway
+/// The uplinks of two nodes are joined by a wire, those of more by a switch. That of a single node is its way into the world, by the gateway
 /// 192.168.0.254, fd00:c0::fe, 02:00:00:00:00:fe. Nodes forward, and know the way to each of their pods and, unless the
-/// tunnel is external, to the other node's.
+/// tunnel is external, to those of the other nodes.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Topology {
     /// How many nodes.
-    #[schemars(range(min = 1, max = 2))]
+    #[schemars(range(min = 1, max = 9))]
     pub nodes: Located<u8>,
     /// How many pods on each of them, besides those of manifests.
     #[schemars(range(min = 0, max = 9))]
@@ -58,7 +58,8 @@ pub enum Overlay {
     /// By routes over the uplinks.
     #[default]
     None,
-    /// By routes over VXLAN devices that lead to each other, with the network identifier 1.
+    /// By routes over VXLAN devices that lead to each other, with the network identifier 1. Of more than two nodes each
+    /// knows at which of the others a hardware address is, and sends to no other.
     Vxlan,
     /// As programs say: VXLAN devices in external mode (`collect_md`), and no routes.
     ExternalVxlan,
@@ -151,10 +152,9 @@ pub struct DeviceEntry {
     #[serde(default, deserialize_with = "some_mac")]
     #[schemars(with = "Option<String>")]
     pub mac: Option<Mac>,
-    /// Largest packet without the Ethernet header, in bytes.
-    #[serde(default = "ethernet_mtu")]
+    /// Largest packet without the Ethernet header, in bytes. If left out, 1500, and of a bridge that of its narrowest port.
     #[schemars(range(min = 68, max = 65535))]
-    pub mtu: u16,
+    pub mtu: Option<u16>,
     /// Addresses of the node on this device, with their prefix lengths.
     #[serde(default)]
     pub addresses: Vec<Network>,
@@ -164,6 +164,8 @@ pub struct DeviceEntry {
     /// Makes it a device that swallows what it sends.
     #[serde(default)]
     pub dummy: bool,
+    /// Makes it a bridge whose ports are these devices of the node, which are said before it.
+    pub bridge: Option<Located<Vec<Located<String>>>>,
     /// Makes it the device of a tunnel.
     pub vxlan: Option<Located<VxlanEntry>>,
     /// Whether IPv4 packets that it receives are passed on, if not as the node says.
@@ -385,25 +387,23 @@ const fn main_table() -> u32 {
     twinpath_node::TABLE_MAIN
 }
 
-const fn ethernet_mtu() -> u16 {
-    1500
-}
-
 fn some_mac<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mac>, D::Error> {
     literal::mac(deserializer).map(Some)
 }
 
-/// The two ends of a wire: `["a/eth0", "b/eth0"]`.
+/// The two ends of a wire, `["a/eth0", "b/eth0"]`, or three and more that a switch joins.
 #[derive(Debug, Clone, JsonSchema)]
 #[serde(transparent)]
-pub struct Wire(pub [Located<String>; 2]);
+pub struct Wire(pub Vec<Located<String>>);
 
 impl<'de> Deserialize<'de> for Wire {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ends = Vec::<Located<String>>::deserialize(deserializer)?;
-        let ends = ends.try_into().map_err(|_| {
-            de::Error::custom("not a wire; expected its two ends, such as [\"a/eth0\", \"b/eth0\"]")
-        })?;
+        if ends.len() < 2 {
+            return Err(de::Error::custom(
+                "not a wire; expected its ends, such as [\"a/eth0\", \"b/eth0\"]",
+            ));
+        }
         Ok(Self(ends))
     }
 }

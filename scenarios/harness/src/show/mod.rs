@@ -10,18 +10,30 @@ use std::fmt::Display;
 
 use twinpath_node::RouteKind;
 
-use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodePlan, Plan, Port, VxlanConfig};
+use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodePlan, Plan, Port, Segment, VxlanConfig};
 
 /// What is at the other end of a device.
 fn far_end(plan: &Plan, node: &NodePlan, device: &DevicePlan) -> String {
     match &device.kind {
         DeviceKind::Dummy => "swallows what it sends".to_owned(),
         DeviceKind::Vxlan(vxlan) => tunnel(vxlan),
-        DeviceKind::Veth => match plan.peer(&node.name, &device.name) {
-            Some(peer) => peer.to_string(),
-            None => edge(plan, node, device),
-        },
+        DeviceKind::Bridge(bridge) => format!("bridge of {}", bridge.ports.join(", ")),
+        DeviceKind::Veth => {
+            let segment = plan.segment(&node.name, &device.name);
+            match (plan.peer(&node.name, &device.name), segment) {
+                (Some(peer), _) => peer.to_string(),
+                (None, Some(segment)) => switch(&plan.segments[segment], &port(node, &device.name)),
+                (None, None) => edge(plan, node, device),
+            }
+        }
     }
+}
+
+/// What a switch joins a device to.
+fn switch(segment: &Segment, own: &Port) -> String {
+    let others = segment.ports.iter().filter(|port| *port != own);
+    let others: Vec<String> = others.map(Port::to_string).collect();
+    format!("switch to {}", others.join(", "))
 }
 
 /// The scenario, and what answers there.

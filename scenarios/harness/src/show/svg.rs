@@ -1,8 +1,8 @@
-//! The picture in lines: a box for each node, in it a box for each device, and wires and tunnels between them.
+//! The picture in lines: a box for each node, in it a box for each device, wires between them, and switches below.
 
 use std::fmt::Write;
 
-use crate::plan::{DeviceKind, DevicePlan, NodePlan, Plan, Port};
+use crate::plan::{DeviceKind, DevicePlan, NodePlan, Plan, Port, Segment};
 
 use super::{addresses, far_end, port, programs};
 
@@ -12,6 +12,8 @@ const MARGIN: usize = 20;
 const HEAD: usize = 36;
 const LINE: usize = 16;
 const PADDING: usize = 10;
+/// What a switch takes below the nodes.
+const SWITCH: usize = 44;
 /// Between the boxes of two devices.
 const SPACE: usize = 12;
 
@@ -29,6 +31,10 @@ impl Placed<'_> {
         2 * PADDING + LINE * self.lines.len()
     }
 
+    fn right(&self) -> usize {
+        self.x + WIDTH - 2 * PADDING
+    }
+
     fn middle(&self) -> usize {
         self.y + self.height() / 2
     }
@@ -41,7 +47,8 @@ pub fn svg(plan: &Plan) -> String {
     for (number, node) in plan.nodes.iter().enumerate() {
         bottoms.push(place(plan, node, number, &mut placed));
     }
-    let height = bottoms.iter().max().copied().unwrap_or(HEAD) + MARGIN;
+    let bottom = bottoms.iter().max().copied().unwrap_or(HEAD);
+    let height = bottom + MARGIN + plan.segments.len() * SWITCH;
     let width = 2 * MARGIN + plan.nodes.len() * (WIDTH + GAP);
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -61,7 +68,8 @@ fn place<'a>(
     for device in &node.devices {
         let mut lines = vec![format!("{} ({})", device.name, device.ifindex)];
         let answers = plan.responders.contains_key(&port(node, &device.name));
-        if answers || matches!(device.kind, DeviceKind::Vxlan(_)) {
+        let says = matches!(device.kind, DeviceKind::Vxlan(_) | DeviceKind::Bridge(_));
+        if answers || says {
             lines.push(far_end(plan, node, device));
         }
         if !device.addresses.is_empty() {
@@ -116,6 +124,14 @@ fn draw(
     for [a, b] in &plan.wires {
         wire(out, placed, a, b)?;
     }
+    for bridge in placed {
+        ports(out, placed, bridge)?;
+    }
+    let bottom = bottoms.iter().max().copied().unwrap_or(HEAD);
+    for (number, segment) in plan.segments.iter().enumerate() {
+        let y = bottom + MARGIN / 2 + number * SWITCH;
+        switch(out, placed, segment, number, (y, width))?;
+    }
     writeln!(out, "</svg>")
 }
 
@@ -125,6 +141,7 @@ fn device(out: &mut String, plan: &Plan, placed: &Placed<'_>) -> std::fmt::Resul
     let fill = match placed.device.kind {
         DeviceKind::Veth => "#ffffff",
         DeviceKind::Vxlan(_) => "#e4eef9",
+        DeviceKind::Bridge(_) => "#f3e8f7",
         DeviceKind::Dummy => "#eeeeee",
     };
     writeln!(
@@ -153,17 +170,69 @@ fn wire(out: &mut String, placed: &[Placed<'_>], a: &Port, b: &Port) -> std::fmt
         return Ok(());
     };
     let (a, b) = if a.x <= b.x { (a, b) } else { (b, a) };
-    let right = |placed: &Placed<'_>| placed.x + WIDTH - 2 * PADDING;
-    let (from, start) = (right(a), a.middle());
+    let (from, start) = (a.right(), a.middle());
     let end = b.middle();
     let (turn, to) = match a.x == b.x {
-        true => (from + 25, right(b)),
+        true => (from + 25, b.right()),
         false => (from + PADDING + GAP / 3, b.x),
     };
     writeln!(
         out,
         r##"<polyline points="{from},{start} {turn},{start} {turn},{end} {to},{end}" fill="none" stroke="#b3541e" stroke-width="2"/>"##
     )
+}
+
+/// Lines from a bridge to its ports, within their node.
+fn ports(out: &mut String, placed: &[Placed<'_>], bridge: &Placed<'_>) -> std::fmt::Result {
+    let DeviceKind::Bridge(config) = &bridge.device.kind else {
+        return Ok(());
+    };
+    let is_port = |device: &&Placed<'_>| {
+        let mut ports = config.ports.iter();
+        device.port.node == bridge.port.node
+            && ports.any(|name| name == device.port.device.as_str())
+    };
+    for port in placed.iter().filter(is_port) {
+        let (x, turn) = (bridge.right(), bridge.right() + PADDING / 2);
+        let (from, to) = (port.middle(), bridge.middle());
+        writeln!(
+            out,
+            r##"<polyline points="{x},{from} {turn},{from} {turn},{to} {x},{to}" fill="none" stroke="#7b4397" stroke-width="2"/>"##
+        )?;
+    }
+    Ok(())
+}
+
+/// A switch, with a line down to it from each device.
+fn switch(
+    out: &mut String,
+    placed: &[Placed<'_>],
+    segment: &Segment,
+    number: usize,
+    (y, width): (usize, usize),
+) -> std::fmt::Result {
+    const HEIGHT: usize = 26;
+    /// Between the lines of two switches.
+    const STEP: usize = 8;
+    let long = width - 2 * MARGIN;
+    writeln!(
+        out,
+        r##"<rect x="{MARGIN}" y="{y}" width="{long}" height="{HEIGHT}" rx="4" fill="#fbeee6" stroke="#b3541e"/>"##
+    )?;
+    let (x, text) = (MARGIN + PADDING, y + 17);
+    writeln!(out, r#"<text x="{x}" y="{text}">switch</text>"#)?;
+    for port in placed
+        .iter()
+        .filter(|device| segment.ports.contains(&device.port))
+    {
+        let (from, middle) = (port.right(), port.middle());
+        let turn = from + 2 * PADDING + number * STEP;
+        writeln!(
+            out,
+            r##"<polyline points="{from},{middle} {turn},{middle} {turn},{y}" fill="none" stroke="#b3541e" stroke-width="2"/>"##
+        )?;
+    }
+    Ok(())
 }
 
 fn escaped(text: &str) -> String {

@@ -411,6 +411,7 @@ pub fn draw(seed: u64) -> Plan {
             name: format!("networks::{seed}"),
             nodes: Vec::new(),
             wires: Vec::new(),
+            segments: Vec::new(),
             responders: BTreeMap::new(),
             stimuli: Vec::new(),
             seed: 0,

@@ -126,6 +126,7 @@ pub fn plan() -> Plan {
             ..NodePlan::bare(node())
         }],
         wires: Vec::new(),
+        segments: Vec::new(),
         responders: BTreeMap::new(),
         stimuli: Vec::new(),
         seed: 0,

@@ -22,6 +22,7 @@ fn plan() -> Plan {
             ..crate::plan::NodePlan::bare(node())
         }],
         wires: Vec::new(),
+        segments: Vec::new(),
         responders: BTreeMap::new(),
         stimuli: Vec::new(),
         seed: 0,

@@ -47,6 +47,8 @@ pub const FAR_END: u32 = u32::MAX;
 /// The number of the tap behind that one: what comes there was not received, but put there
 /// (`bpf_redirect_peer`).
 pub const BEHIND_FAR_END: u32 = u32::MAX - 1;
+/// The number of the taps in switches, which show that something is still under way.
+pub const SWITCH: u32 = u32::MAX - 2;
 /// The number of the tap before the stack of the first node; the next node has the next one.
 pub const INTAKE: u32 = 1 << 31;
 

@@ -120,7 +120,7 @@ fn surroundings(
         .iter()
         .filter(|device| host.is_none_or(|host| host.name != device.name));
     let on_wires = others
-        .filter(|device| device.kind == DeviceKind::Veth)
+        .filter(|device| matches!(device.kind, DeviceKind::Veth | DeviceKind::Bridge(_)))
         .flat_map(of);
     let of_manifests = state
         .iter()

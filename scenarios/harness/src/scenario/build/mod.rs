@@ -128,6 +128,7 @@ impl Scenario {
             name: self.name.clone(),
             nodes,
             wires: network.wires.clone(),
+            segments: network.segments.clone(),
             responders,
             stimuli,
             seed: file.seed,

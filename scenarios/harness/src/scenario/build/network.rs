@@ -9,8 +9,8 @@ use twinpath_control::Endpoint;
 use twinpath_control::population::Population;
 
 use crate::plan::{
-    Attachment, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, NodeName, NodePlan, Port,
-    SocketProgram,
+    Attachment, DeviceKind, DeviceName, DevicePlan, Hook, HookKind, Ifindex, Mac, NodeName,
+    NodePlan, Port, Segment, SocketProgram,
 };
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::OneOrMore;
@@ -27,6 +27,7 @@ pub(super) struct Network {
     /// In the order of the file, without objects, maps and programs.
     pub nodes: Vec<NodePlan>,
     pub wires: Vec<[Port; 2]>,
+    pub segments: Vec<Segment>,
     /// What is to run where, in the order of the file.
     pub programs: Vec<Wanted>,
     /// What is to run at hooks of sockets, by node, in the order of the file.
@@ -93,27 +94,37 @@ impl Network {
     }
 
     fn wire(&mut self, source: &Arc<Source>, wire: &Located<Wire>) -> Result<(), ScenarioError> {
-        let [a, b] = &wire.value().0;
-        let ends = [
-            self.port(source, a, a.span())?,
-            self.port(source, b, b.span())?,
-        ];
-        let taken = |port: &Port| {
-            let veth = self
-                .device(port)
-                .is_some_and(|device| device.kind == crate::plan::DeviceKind::Veth);
-            !veth || self.wires.iter().flatten().any(|other| other == port)
-        };
-        let same = ends[0] == ends[1];
-        if let Some(end) = ends.iter().find(|end| same || taken(end)) {
+        let ends = wire.value().0.iter();
+        let ends = ends.map(|end| self.port(source, end, end.span()));
+        let ends: Vec<Port> = ends.collect::<Result<_, _>>()?;
+        let twice = |place: usize, port: &Port| ends[..place].contains(port);
+        let mut places = ends.iter().enumerate();
+        let wrong = places.find(|(place, port)| twice(*place, port) || !self.is_edge(port));
+        if let Some((_, end)) = wrong {
             return Err(Problem::new(
                 format!("`{end}` cannot be an end of this wire"),
-                "expected two devices that are no tunnels or dummies and have no wire yet",
+                "expected devices that are no tunnels, dummies or bridges and have no wire yet",
             )
             .at(source, wire.span()));
         }
-        self.wires.push(ends);
+        self.join(ends);
         Ok(())
+    }
+
+    /// Joins devices: two by a wire, more by a switch.
+    pub fn join(&mut self, ends: Vec<Port>) {
+        match <[Port; 2]>::try_from(ends) {
+            Ok(ends) => self.wires.push(ends),
+            Err(ports) => self.segments.push(Segment { ports }),
+        }
+    }
+
+    /// Whether the far end of a device is the scenario's.
+    pub fn is_edge(&self, port: &Port) -> bool {
+        let device = self.device(port);
+        let joined = self.segments.iter().flat_map(|segment| &segment.ports);
+        let mut ends = self.wires.iter().flatten().chain(joined);
+        device.is_some_and(|device| device.kind == DeviceKind::Veth) && ends.all(|end| end != port)
     }
 
     /// The end with addresses of a pair whose ends are both on a node: what stands between its stack and its endpoints.
@@ -220,6 +231,14 @@ impl Network {
         nodes
             .find(|node| node.name == port.node)?
             .device(&port.device)
+    }
+
+    /// The device that has what is for the node by a device: the bridge that it is a port of, or itself.
+    pub fn upper(&self, port: &Port) -> Option<&DevicePlan> {
+        let mut nodes = self.nodes.iter();
+        let node = nodes.find(|node| node.name == port.node)?;
+        node.bridge_of(&port.device)
+            .or_else(|| node.device(&port.device))
     }
 
     /// The index of a device that something on a node names: one of that node, or `node/device`.

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use twinpath_node::{Prefix, RouteKind, RpFilter, RuleAction, VxlanDf};
 
 use crate::plan::{
-    DeviceKind, DeviceName, DevicePlan, DeviceSettings, Ifindex, LOOPBACK, Mac, NeighbourConfig,
-    NodeName, NodePlan, NodeSettings, Port, RouteConfig, RuleConfig, VxlanConfig,
+    BridgeConfig, DeviceKind, DeviceName, DevicePlan, DeviceSettings, Ifindex, LOOPBACK, Mac,
+    NeighbourConfig, NodeName, NodePlan, NodeSettings, Port, RouteConfig, RuleConfig, VxlanConfig,
 };
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::network::{
@@ -23,7 +23,9 @@ use super::network::Network;
 pub(super) const FIRST_INDEX: u32 = 10;
 
 /// `IPV6_MIN_MTU`
-const IPV6_MTU: u16 = 1280;
+const IPV6_MTU: u32 = 1280;
+/// `ETH_DATA_LEN`
+const ETHERNET_MTU: u32 = 1500;
 
 /// Longest name of a device, in bytes: `IFNAMSIZ` of `linux/if.h` less the terminator.
 const NAME_LEN: usize = 15;
@@ -142,10 +144,14 @@ fn devices(
                 .at(source, span)
             })?;
         *next = index.saturating_add(1);
+        let kind = kind(source, entry, node)?;
+        let mtu = entry
+            .mtu
+            .map_or_else(|| default_mtu(&kind, node), u32::from);
         let mut addresses = entry.addresses.iter();
-        if entry.mtu < IPV6_MTU && addresses.any(|network| network.0.addr().is_ipv6()) {
+        if mtu < IPV6_MTU && addresses.any(|network| network.0.addr().is_ipv6()) {
             return Err(Problem::new(
-                format!("a device with an MTU of {} has no IPv6", entry.mtu),
+                format!("a device with an MTU of {mtu} has no IPv6"),
                 "expected no IPv6 address, or an MTU of 1280 or more",
             )
             .at(source, entry.name.span()));
@@ -154,9 +160,9 @@ fn devices(
             name,
             ifindex,
             mac: entry.mac.unwrap_or_else(|| default_mac(ifindex)),
-            mtu: u32::from(entry.mtu),
+            mtu,
             addresses: entry.addresses.iter().map(|network| network.0).collect(),
-            kind: kind(source, entry)?,
+            kind,
             settings: DeviceSettings {
                 forwarding: entry.forwarding.unwrap_or(forwarding),
                 rp_filter: match entry.rp_filter {
@@ -207,17 +213,61 @@ pub(super) fn default_mac(ifindex: Ifindex) -> Mac {
     Mac([2, 0, a, b, c, d])
 }
 
-fn kind(source: &Arc<Source>, entry: &DeviceEntry) -> Result<DeviceKind, ScenarioError> {
-    match (&entry.vxlan, entry.dummy) {
-        (None, false) => Ok(DeviceKind::Veth),
-        (None, true) => Ok(DeviceKind::Dummy),
-        (Some(vxlan), false) => Ok(DeviceKind::Vxlan(self::vxlan(vxlan))),
-        (Some(vxlan), true) => Err(Problem::new(
+fn default_mtu(kind: &DeviceKind, node: &NodePlan) -> u32 {
+    let DeviceKind::Bridge(bridge) = kind else {
+        return ETHERNET_MTU;
+    };
+    let ports = bridge.ports.iter();
+    let ports = ports.filter_map(|port| node.device(&DeviceName::new(port)));
+    ports.map(|port| port.mtu).min().unwrap_or(ETHERNET_MTU)
+}
+
+fn kind(
+    source: &Arc<Source>,
+    entry: &DeviceEntry,
+    node: &NodePlan,
+) -> Result<DeviceKind, ScenarioError> {
+    match (&entry.vxlan, &entry.bridge, entry.dummy) {
+        (None, None, false) => Ok(DeviceKind::Veth),
+        (None, None, true) => Ok(DeviceKind::Dummy),
+        (Some(vxlan), None, false) => Ok(DeviceKind::Vxlan(self::vxlan(vxlan))),
+        (None, Some(ports), false) => bridge(source, ports, node),
+        _ => Err(Problem::new(
             "a device is of one kind",
-            "expected `dummy` or `vxlan`, not both",
+            "expected one of `dummy`, `vxlan` and `bridge`",
         )
-        .at(source, vxlan.span())),
+        .at(source, entry.name.span())),
     }
+}
+
+fn bridge(
+    source: &Arc<Source>,
+    ports: &Located<Vec<Located<String>>>,
+    node: &NodePlan,
+) -> Result<DeviceKind, ScenarioError> {
+    let mut names: Vec<String> = Vec::new();
+    for port in ports.value() {
+        let name = DeviceName::new(port.as_str());
+        let device = node.device(&name);
+        let device = device.filter(|device| device.kind == DeviceKind::Veth);
+        let free = node.bridge_of(&name).is_none() && !names.contains(port.value());
+        if device.is_none() || !free {
+            return Err(Problem::new(
+                format!("`{}` cannot be a port of this bridge", port.value()),
+                "expected a device of this node that is said before, is no tunnel, dummy or bridge, and has no bridge yet",
+            )
+            .at(source, port.span()));
+        }
+        names.push(port.value().clone());
+    }
+    if names.is_empty() {
+        return Err(Problem::new(
+            "a bridge without ports carries nothing",
+            "expected devices of this node",
+        )
+        .at(source, ports.span()));
+    }
+    Ok(DeviceKind::Bridge(BridgeConfig { ports: names }))
 }
 
 fn vxlan(entry: &VxlanEntry) -> VxlanConfig {

@@ -22,7 +22,7 @@ impl Steps<'_> {
                 .get(name.as_str())
                 .map(|pod| pod.port.clone());
             let port = pod.map_or_else(|| self.network.port(self.source, name, name.span()), Ok)?;
-            if self.is_edge(&port) {
+            if self.network.is_edge(&port) {
                 return Ok((port, *responder));
             }
             Err(Problem::new(

@@ -10,7 +10,7 @@ use twinpath_pcaps::text::{self, TextError, TextProblem};
 use twinpath_pcaps::{Capture, CaptureError, Frame, MacAddr};
 
 use crate::check::Expectation;
-use crate::plan::{DeviceKind, Mac, ObjectName, Port, Stimulus, StimulusKind};
+use crate::plan::{Mac, ObjectName, Port, Stimulus, StimulusKind};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::PacketExpect;
 use crate::scenario::format::Step;
@@ -184,7 +184,7 @@ impl Steps<'_> {
         let port = match (&step.on, &step.from) {
             (Some(name), None) => {
                 let port = self.network.port(self.source, name, name.span())?;
-                if !self.is_edge(&port) {
+                if !self.network.is_edge(&port) {
                     return Err(Problem::new(
                         format!("no frame comes to `{port}` from outside"),
                         "expected a device without a wire to another",
@@ -219,10 +219,10 @@ impl Steps<'_> {
     }
 
     /// Where frames arrive, and the hardware addresses of those that do not say theirs: on a node with a network stack
-    /// they are for the device.
+    /// they are for the device, or for the bridge that it is a port of.
     fn arrival(&self, port: Port, sender: Option<Mac>) -> Arrival {
         let (source, destination) = (Ethernet::DEFAULT_SOURCE, Ethernet::DEFAULT_DESTINATION);
-        let device = self.network.device(&port);
+        let device = self.network.upper(&port);
         let own = device.filter(|_| !port.node.is_only());
         Arrival {
             source: sender.map_or(source, |mac| MacAddr(mac.0)),
@@ -232,13 +232,8 @@ impl Steps<'_> {
     }
 
     fn edges(&self) -> impl Iterator<Item = Port> {
-        self.network.ports().filter(|port| self.is_edge(port))
-    }
-
-    pub(super) fn is_edge(&self, port: &Port) -> bool {
-        let device = self.network.device(port);
-        let mut ends = self.network.wires.iter().flatten();
-        device.is_some_and(|device| device.kind == DeviceKind::Veth) && ends.all(|end| end != port)
+        let ports = self.network.ports();
+        ports.filter(|port| self.network.is_edge(port))
     }
 
     pub(super) fn pod(&self, name: &str, span: Range<usize>) -> Result<&Pod, ScenarioError> {

@@ -18,7 +18,7 @@ use super::network::{Network, Pod};
 use super::nodes::prefix;
 use super::pods::Slot;
 
-const MAX_NODES: u8 = 2;
+const MAX_NODES: u8 = 9;
 const MAX_PODS: u8 = 9;
 const UPLINK: &str = "eth0";
 const TUNNEL: &str = "vxlan0";
@@ -55,12 +55,12 @@ pub(super) fn expand(
         draft.programs(network);
         network.nodes.push(draft.node);
     }
-    if count == 2 {
-        let end = |number: u8| Port {
-            node: homes[usize::from(number) - 1].name.clone(),
+    if count > 1 {
+        let uplinks = homes.iter().map(|home| Port {
+            node: home.name.clone(),
             device: DeviceName::new(UPLINK),
-        };
-        network.wires.push([end(1), end(2)]);
+        });
+        network.join(uplinks.collect());
     }
     Ok(())
 }
@@ -284,9 +284,21 @@ impl<'a> Draft<'a> {
             Overlay::ExternalVxlan => (VxlanConfig::default(), Vec::new()),
             Overlay::Vxlan => {
                 let [v4, v6] = tunnel(self.number);
+                let ends = self.others();
+                let ends = ends.map(|other| (mac(other, 2), self.uplink_of(other)[0]));
+                let mut ends: Vec<(Mac, IpAddr)> = ends.collect();
+                // The only other end is that of everything.
+                let remote = match ends[..] {
+                    [(_, end)] => {
+                        ends.clear();
+                        Some(end)
+                    }
+                    _ => None,
+                };
                 let vxlan = VxlanConfig {
                     vni: Some(1),
-                    remote: self.others().map(|other| self.uplink_of(other)[0]).next(),
+                    remote,
+                    fdb: ends,
                     ..VxlanConfig::default()
                 };
                 (vxlan, vec![network(v4, 24), network(v6, 64)])
