@@ -44,16 +44,13 @@ impl Names {
             };
             (local.id, endpoint)
         });
-        let host = state.host_policy.iter().map(|policy| {
-            let endpoint = Endpoint {
-                identity: Identity::HOST,
-                policy: policy.clone(),
-            };
-            (EndpointId::HOST, endpoint)
-        });
+        let host = Endpoint {
+            identity: Identity::HOST,
+            policy: state.host_policy.clone(),
+        };
         Self {
             addresses: pods.chain(nodes).chain(members).collect(),
-            endpoints: local.chain(host).collect(),
+            endpoints: local.chain([(EndpointId::HOST, host)]).collect(),
             origins: state.origins.clone(),
         }
     }

@@ -8,7 +8,7 @@ use crate::endpoints::{self, LocalEndpoint, Member, Taken};
 use crate::entries::{Device, Entry, MapWriter, WriteError, within};
 use crate::model::{Cluster, ModelError, Place, Problem};
 use crate::names::Names;
-use crate::policy::{Origins, PolicyMap, records};
+use crate::policy::{DIRECTIONS, Origins, PolicyMap, records};
 use crate::population::Population;
 use crate::{ipcache, masquerade, prefilter, rules, services};
 
@@ -67,8 +67,8 @@ pub struct NodeState {
     pub members: Vec<Member>,
     /// The node's own ones, in the order of the model.
     pub endpoints: Vec<LocalEndpoint>,
-    /// The policy of the node itself, if there is one for it.
-    pub host_policy: Option<PolicyMap>,
+    /// The policy of the node itself.
+    pub host_policy: PolicyMap,
     /// Where the entries of policies came from.
     pub origins: Origins,
     entries: Vec<Entry>,
@@ -97,9 +97,11 @@ impl NodeState {
             entries.extend(records::entries(*id, &member.policy, &mut origins));
         }
         entries.extend(rules::entries(cluster, &endpoints)?);
-        if let Some(policy) = &host_policy {
-            entries.extend(records::entries(EndpointId::HOST, policy, &mut origins));
-        }
+        entries.extend(records::entries(
+            EndpointId::HOST,
+            &host_policy,
+            &mut origins,
+        ));
         entries.extend(services::entries(&cluster.services)?);
         entries.extend(prefilter::entries(&cluster.deny)?);
         entries.extend(masquerade::exceptions(&cluster.masquerade_except));
@@ -178,11 +180,14 @@ fn endpoints(
     Ok((all, local))
 }
 
-/// The policy of the node itself, if any policy is for it.
-fn host_policy(population: &Population, here: &Here<'_>) -> Option<PolicyMap> {
+/// The policy of the node itself, which may speak with anybody if no manifest knows it.
+fn host_policy(population: &Population, here: &Here<'_>) -> PolicyMap {
     let mut nodes = population.nodes.iter();
-    let node = nodes.find(|node| here.node.is_some() && here.is(Some(&node.name)))?;
-    population.host_policy(node)
+    let node = nodes.find(|node| here.node.is_some() && here.is(Some(&node.name)));
+    node.map_or_else(
+        || PolicyMap::open(DIRECTIONS),
+        |node| population.host_policy(node),
+    )
 }
 
 /// Refuses more entries than the maps hold that a model as a whole fills.

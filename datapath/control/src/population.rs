@@ -217,16 +217,14 @@ impl Population {
         policy::resolve(selecting, &self.identities, host, &own, self)
     }
 
-    /// The policy of a node's own traffic, if there is one for it.
-    pub fn host_policy(&self, node: &Node) -> Option<PolicyMap> {
+    /// The policy of a node's own traffic.
+    pub fn host_policy(&self, node: &Node) -> PolicyMap {
         let selecting = self.policies.iter().filter(|policy| {
             matches!(&policy.subject, Subject::Nodes(selector) if selector.matches(&node.labels))
         });
-        let selecting: Vec<_> = selecting.collect();
         let none = |_: &str, _| BTreeSet::new();
         let host = self.host(Some(&node.name));
-        (!selecting.is_empty())
-            .then(|| policy::resolve(selecting, &self.identities, host, &none, self))
+        policy::resolve(selecting, &self.identities, host, &none, self)
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Settings {
     pub masquerade_except: Vec<IpNet>,
     /// The lowest and the highest port that masquerading uses; 32768 and 65535, if left out.
     pub snat_ports: Option<[u16; 2]>,
+    /// The node's own policy is enforced, too: that of the policies that select it, in what it sends and receives.
+    pub host_firewall: bool,
     /// All policies are in audit mode: what they deny is reported and goes on.
     pub audit: bool,
     /// Trace events are written.
@@ -86,6 +88,7 @@ impl Settings {
             (global::REDIRECT_PEER, self.redirect_peer),
             (global::MASQUERADE_IPV4, self.masquerade),
             (global::MASQUERADE_IPV6, self.masquerade),
+            (global::HOST_FIREWALL, self.host_firewall),
             (global::AUDIT, self.audit),
             (global::TRACE_NOTIFY, self.trace),
             (global::POLICY_VERDICT_NOTIFY, self.policy_verdicts),

@@ -110,6 +110,8 @@ fn a_cluster_becomes_entries() {
             "policy endpoint 1, egress, identity any, any: allow".into(),
             "policy endpoint 77, ingress, identity any, any: allow".into(),
             "policy endpoint 77, egress, identity any, any: allow".into(),
+            "policy endpoint host, ingress, identity any, any: allow".into(),
+            "policy endpoint host, egress, identity any, any: allow".into(),
             "lb_backends backend 1: 10.0.1.10:8080/tcp, mac 02:00:00:00:01:0a".into(),
             "lb_backends backend 2: 10.0.1.11:8080/tcp, mac of the sender".into(),
             "lb_services 192.0.2.80:80/tcp: service 1, backends 2".into(),

@@ -7,6 +7,8 @@
 //! | neither IPv4 nor IPv6 | pass |
 //! | IP header truncated, or its lengths are wrong | drop 134 |
 //! | from the uplink, for the node, to what was masqueraded | for who sent that (`nat`) |
+//! | from the uplink for the node itself, or from the node, against its policy | drop (`firewall`) |
+//! | out of the overlay for the node itself, if its policy is enforced | that (`policy_ingress`) |
 //! | for an endpoint of this node | that one's policy (`policy_ingress`) |
 //! | from the node, for an endpoint behind the tunnel | `forward` |
 //! | other | pass; marked with the sender's identity, if that came out of the overlay |
@@ -19,7 +21,7 @@ use crate::fate::Fate;
 use crate::layers::{L3, L4};
 use crate::parse;
 use crate::tc::{Cb, Delivery, Tc};
-use crate::{config, encap, endpoint, headers, ipcache, maps, nat};
+use crate::{config, encap, endpoint, firewall, headers, ipcache, maps, nat};
 
 /// tc ingress of the uplink.
 #[inline(always)]
@@ -31,7 +33,7 @@ pub fn from_netdev(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     }
     let mut l3 = L3::UNKNOWN;
     if !headers::ip(ctx, flow, &mut l3)? {
-        return Ok(Fate::Pass);
+        return firewall::not_ip(ctx);
     }
     // Whoever comes from outside with an address of the node is not the node.
     flow.src_label = match ipcache::identity(&flow.tuple.saddr, l3.family) {
@@ -39,10 +41,18 @@ pub fn from_netdev(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         identity => identity,
     };
     events::trace(ctx, flow, Trace::at(TracePoint::FromNetwork));
-    if config::masquerade(l3.family).is_some_and(|node| node == flow.tuple.daddr) {
+    let masked = config::masquerade(l3.family).is_some_and(|node| node == flow.tuple.daddr);
+    if masked || firewall::node(&flow.tuple).is_some() {
         let mut l4 = L4::UNKNOWN;
         headers::transport(ctx, flow, &l3, &mut l4)?;
-        nat::restore(ctx, flow, &l3, &l4)?;
+        if masked {
+            nat::restore(ctx, flow, &l3, &l4)?;
+            l4.dport = flow.tuple.dport;
+        }
+        if let Some(node) = firewall::node(&flow.tuple) {
+            firewall::ingress(ctx, flow, &l4, node)?;
+            return Ok(Fate::Pass);
+        }
     }
     let delivery = delivery_at_ingress();
     Ok(to_endpoint(ctx, flow, delivery).unwrap_or(Fate::Pass))
@@ -58,6 +68,9 @@ pub fn from_overlay(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     }
     events::trace(ctx, flow, Trace::at(TracePoint::FromOverlay));
     let delivery = delivery_at_ingress();
+    if firewall::node(&flow.tuple).is_some() {
+        return Ok(endpoint::deliver(ctx, flow.src_label, delivery));
+    }
     Ok(match to_endpoint(ctx, flow, delivery) {
         Some(fate) => fate,
         None => {
@@ -74,7 +87,7 @@ pub fn from_host(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     flow.src_label = mark.sender().unwrap_or(Identity::HOST);
     let mut l3 = L3::UNKNOWN;
     if !headers::ip(ctx, flow, &mut l3)? {
-        return Ok(Fate::Pass);
+        return firewall::not_ip(ctx);
     }
     let point = if mark.is_from_proxy() {
         TracePoint::FromProxy
@@ -82,6 +95,7 @@ pub fn from_host(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         TracePoint::FromHost
     };
     events::trace(ctx, flow, Trace::at(point));
+    firewall::egress(ctx, flow, &l3)?;
     if let Some(fate) = to_endpoint(ctx, flow, Delivery::Device) {
         return Ok(fate);
     }

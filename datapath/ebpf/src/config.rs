@@ -28,6 +28,7 @@ constants! {
     POLICY_VERDICT_NOTIFY = 0;
     AGGREGATION = 0;
     AUDIT = 0;
+    HOST_FIREWALL = 0;
     GATEWAY_IPV4 = 0;
     NODE_IPV4 = 0;
     MASQUERADE_IPV4 = 0;
@@ -95,6 +96,12 @@ pub fn tells_verdicts() -> bool {
 #[inline(always)]
 pub fn audits() -> bool {
     AUDIT.load() != 0
+}
+
+/// Whether the node's own policy is enforced.
+#[inline(always)]
+pub fn guards_host() -> bool {
+    HOST_FIREWALL.load() != 0
 }
 
 /// The gateway's address of a family, if it has one.

@@ -7,6 +7,7 @@
 //! | to an endpoint, neither IPv4 nor IPv6 | pass |
 //! | out of the uplink, to leave the cluster | pass, under the node's address (`nat`) |
 //! | out of the uplink, into the overlay, to the node | pass |
+//! | out of the uplink, or to the node itself, against the node's policy | drop (`firewall`) |
 //! | IP header truncated, or its lengths are wrong | drop 134 |
 
 use twinpath_abi::{Address, FlowTuple, Identity, Mark, TracePoint};
@@ -17,7 +18,7 @@ use crate::events::{self, Flow, Trace};
 use crate::fate::Fate;
 use crate::layers::{L3, L4};
 use crate::tc::{Delivery, Tc};
-use crate::{config, endpoint, headers, ipcache, nat};
+use crate::{config, endpoint, firewall, headers, ipcache, nat};
 
 /// tc egress of an endpoint's device.
 #[inline(always)]
@@ -41,10 +42,12 @@ pub fn to_container(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
 pub fn to_netdev(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     let mut l3 = L3::UNKNOWN;
     if !headers::ip(ctx, flow, &mut l3)? {
-        return Ok(Fate::Pass);
+        return firewall::not_ip(ctx);
     }
+    let admitted = firewall::egress(ctx, flow, &l3)?;
     let orig_ip = masquerade(ctx, flow, &l3)?;
     let trace = Trace {
+        reason: firewall::reason(&admitted),
         ifindex: ctx.ifindex(),
         orig_ip,
         ..Trace::at(TracePoint::ToNetwork)
@@ -57,9 +60,17 @@ pub fn to_netdev(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
 #[inline(always)]
 pub fn to_host(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     let mut l3 = L3::UNKNOWN;
-    if headers::ip(ctx, flow, &mut l3)? {
-        tell(ctx, flow, Trace::at(TracePoint::ToHost));
+    if !headers::ip(ctx, flow, &mut l3)? {
+        return firewall::not_ip(ctx);
     }
+    let mut trace = Trace::at(TracePoint::ToHost);
+    if let Some(node) = firewall::node(&flow.tuple) {
+        let mut l4 = L4::UNKNOWN;
+        headers::transport(ctx, flow, &l3, &mut l4)?;
+        flow.src_label = sender(ctx, &flow.tuple);
+        trace.reason = firewall::reason(&firewall::ingress(ctx, flow, &l4, node)?);
+    }
+    tell(ctx, flow, trace);
     Ok(Fate::Pass)
 }
 

@@ -21,6 +21,7 @@
 //! | `nat`, `translate` | masquerading of what leaves the cluster; rewriting an end of a packet |
 //! | `encap`, `fib` | the overlay; the node's routes |
 //! | `admission` | whether a packet may pass an endpoint's end: `conntrack` and `policy` together |
+//! | `firewall` | the node itself as an endpoint with a policy |
 //! | `fate`, `drops`, `events`, `metrics` | what becomes of a packet, a drop with its reason and place, the events, the counters |
 //! | `maps`, `config`, `seam` | the maps; the load-time constants; the clock |
 //! | `apart` | functions that the verifier looks at by themselves |
@@ -49,6 +50,7 @@ mod endpoint;
 mod events;
 mod fate;
 mod fib;
+mod firewall;
 mod forward;
 mod fragment;
 mod from_container;

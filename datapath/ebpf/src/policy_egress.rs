@@ -5,7 +5,7 @@
 //! | not allowed | drop 133, 181 or 189 |
 //! | for a proxy | marked, pass |
 //! | to an endpoint of this node | that one's policy (`policy_ingress`) |
-//! | to the node itself | marked with the sender's identity, pass |
+//! | to the node itself | marked with the sender's identity, pass; its policy (`policy_ingress`), if that is enforced |
 //! | to somewhere else | the same; `forward`, if the programs see to the way |
 
 use twinpath_abi::{
@@ -58,7 +58,11 @@ fn route(ctx: &Tc, flow: &Flow, admitted: &Admitted) -> Result<Fate, Drop> {
     let identity = Mark::identity(flow.src_label);
     match endpoint::destination(&flow.tuple) {
         Some(endpoint) if endpoint.flags.has(EndpointFlags::HOST) => {
-            Ok(to_stack(ctx, flow, admitted, TracePoint::ToHost, identity))
+            if !config::guards_host() {
+                return Ok(to_stack(ctx, flow, admitted, TracePoint::ToHost, identity));
+            }
+            metrics::forwarded(ctx, Verdict::Pass, Direction::Egress);
+            Ok(endpoint::deliver(ctx, flow.src_label, Delivery::Device))
         }
         Some(_) => {
             metrics::forwarded(ctx, Verdict::Redirect, Direction::Egress);

@@ -1,10 +1,12 @@
-//! What comes to an endpoint of this node: its policy, and the delivery. The caller knows who sent it.
+//! What comes to an endpoint of this node, or to the node itself: its policy, and the delivery. The caller knows who
+//! sent it.
 //!
 //! | packet | becomes |
 //! |---|---|
 //! | not allowed | drop 133, 181 or 189 |
 //! | for a proxy | marked, pass; into the node's device, if the stack was about to send it to the endpoint |
 //! | for a proxy, and there is no such device | drop 164 |
+//! | for the node itself | marked with the sender's identity, pass |
 //! | which the stack is sending to the endpoint | pass |
 //! | with a TTL of 1 or 0 | drop 196 |
 //! | other | rewritten, redirected to the endpoint's device, or to its far end |
@@ -52,6 +54,12 @@ pub fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
         trace.point = TracePoint::ToProxy;
         events::trace(ctx, flow, trace);
         return to_proxy(ctx);
+    }
+    if config::guards_host() && endpoint.flags.has(EndpointFlags::HOST) {
+        ctx.set_mark(Mark::identity(flow.src_label));
+        trace.point = TracePoint::ToHost;
+        events::trace(ctx, flow, trace);
+        return Ok(Fate::Pass);
     }
     // Read where it is needed: the verifier would follow each way through all that stands before.
     if ctx.delivery() != Delivery::InPlace {

@@ -50,4 +50,5 @@ source_files! {
     18 Arrival "arrival.rs"
     19 Nat "nat.rs"
     20 Translate "translate.rs"
+    21 Firewall "firewall.rs"
 }

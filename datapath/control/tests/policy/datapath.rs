@@ -83,6 +83,9 @@ fn check(object: &Object, text: &str, counts: &mut Counts) -> Result<(), TestCas
         let index = population.pods.iter().position(|each| each == pod);
         &objects.pods[index.expect("one of the pods")].object
     };
+    let here = objects.nodes.iter().map(|placed| &placed.object);
+    let mut here = here.filter(|node| node.metadata.name.as_deref() == Some(NODES[0]));
+    let here = here.next().expect("a node");
     let mut number = 0;
     for sender in node.state.endpoints.clone() {
         let from = population.pod(&sender.member.name).expect("a pod");
@@ -109,16 +112,16 @@ fn check(object: &Object, text: &str, counts: &mut Counts) -> Result<(), TestCas
                     _ => None,
                 };
                 let egress = oracle.allows(subject(from), Direction::Egress, other, packet);
-                let ingress = receiver.is_none()
-                    || oracle.allows(
-                        match to {
-                            To::Pod(pod) => subject(pod),
-                            _ => unreachable!("a receiver on the node is a pod"),
-                        },
-                        Direction::Ingress,
-                        End::Pod(subject(from)),
-                        packet,
-                    );
+                let sender_end = End::Pod(subject(from));
+                let ingress = match (to, receiver) {
+                    (To::Pod(pod), Some(_)) => {
+                        oracle.allows(subject(pod), Direction::Ingress, sender_end, packet)
+                    }
+                    (To::Node { own: true }, _) => {
+                        oracle.allows_node(here, Direction::Ingress, sender_end, packet)
+                    }
+                    _ => true,
+                };
                 let expected = match (egress && ingress, receiver) {
                     (false, _) => Fate::Denied,
                     (true, Some(device)) => Fate::Delivered(device),
@@ -264,10 +267,9 @@ impl Node {
         let mut world = World::new(MachineOptions::default(), engine).expect("a world");
         let namespace = world.add_node();
         let options = LoadOptions {
-            globals: BTreeMap::from([(
-                global::POLICY_VERDICT_NOTIFY.to_owned(),
-                1_u32.to_le_bytes().to_vec(),
-            )]),
+            globals: [global::POLICY_VERDICT_NOTIFY, global::HOST_FIREWALL]
+                .map(|name| (name.to_owned(), 1_u32.to_le_bytes().to_vec()))
+                .into(),
             ..LoadOptions::default()
         };
         let loaded = world

@@ -91,7 +91,8 @@ fn api_server(node: u8, family: &str) -> Value {
 
 fn node(name: &str, number: u8) -> Value {
     json!({
-        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name},
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": name, "labels": {"app": APPS[usize::from(number)], "tier": TIERS[usize::from(number) - 1]}},
         "status": {"addresses": [
             {"type": "InternalIP", "address": format!("172.18.0.{number}")},
             {"type": "InternalIP", "address": format!("fd18::{number}")},
@@ -243,12 +244,38 @@ fn cilium_policy() -> impl Strategy<Value = Value> {
         }
         rule
     });
-    (prop::option::of(select(&NAMESPACES)), rule).prop_map(|(namespace, rule)| match namespace {
-        Some(namespace) => json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
-                                  "metadata": {"namespace": namespace}, "spec": rule}),
-        None => json!({"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy",
-                       "metadata": {}, "specs": [rule]}),
+    let scope = prop_oneof![
+        select(&NAMESPACES).prop_map(Scope::Namespace),
+        Just(Scope::Pods),
+        Just(Scope::Nodes)
+    ];
+    (scope, rule).prop_map(|(scope, rule)| match scope {
+        Scope::Namespace(namespace) => {
+            json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+                   "metadata": {"namespace": namespace}, "spec": rule})
+        }
+        Scope::Pods => clusterwide(rule),
+        Scope::Nodes => {
+            let mut rule = rule;
+            rule["nodeSelector"] = rule["endpointSelector"].take();
+            let fields = rule.as_object_mut().expect("rules are maps");
+            fields.remove("endpointSelector");
+            clusterwide(rule)
+        }
     })
+}
+
+/// What a policy of Cilium selects from.
+#[derive(Debug, Clone)]
+enum Scope {
+    Namespace(&'static str),
+    Pods,
+    Nodes,
+}
+
+fn clusterwide(rule: Value) -> Value {
+    json!({"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy",
+           "metadata": {}, "specs": [rule]})
 }
 
 /// Gives `Endpoints` the name `fromEndpoints` or `toEndpoints`, as the section has it.

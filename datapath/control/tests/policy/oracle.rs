@@ -56,6 +56,33 @@ struct Lists<'a> {
     icmps: Option<&'a Vec<Icmps>>,
 }
 
+/// What policies say of a packet.
+#[derive(Default)]
+struct Said {
+    isolated: bool,
+    allowed: bool,
+    denied: bool,
+}
+
+impl Said {
+    fn or(self, isolated: bool, allowed: bool) -> Self {
+        Self {
+            isolated: self.isolated || isolated,
+            allowed: self.allowed || allowed,
+            ..self
+        }
+    }
+
+    /// Nobody keeps a node from its own pods, but by a denial.
+    fn permits(&self, direction: Direction, other: End<'_>) -> bool {
+        let from_host = matches!(
+            (direction, other),
+            (Direction::Ingress, End::Host | End::HostApiServer)
+        );
+        !self.denied && (self.allowed || from_host || !self.isolated)
+    }
+}
+
 impl<'a> End<'a> {
     /// A node, as seen by the pods of another one or by its own.
     pub fn node(objects: &Objects, address: IpAddr, own: bool) -> End<'a> {
@@ -94,10 +121,7 @@ impl Oracle<'_> {
             Direction::Egress => other,
         };
         let mut isolated = false;
-        let mut allowed = matches!(
-            (direction, other),
-            (Direction::Ingress, End::Host | End::HostApiServer)
-        );
+        let mut allowed = false;
         for policy in self
             .objects
             .network_policies
@@ -109,7 +133,46 @@ impl Oracle<'_> {
                 allowed |= self.network_policy_allows(policy, direction, other, receiver, packet);
             }
         }
-        let mut denied = false;
+        let selects = |policy: &_, rule: &_| self.rule_selects(policy, rule, pod);
+        let said = self.cilium_says(selects, direction, other, receiver, packet);
+        said.or(isolated, allowed).permits(direction, other)
+    }
+
+    /// Whether the node's policy lets a packet pass that comes from, or goes to, the other end.
+    pub fn allows_node(
+        &self,
+        node: &Node,
+        direction: Direction,
+        other: End<'_>,
+        packet: Packet,
+    ) -> bool {
+        let receiver = match direction {
+            Direction::Ingress => End::Host,
+            Direction::Egress => other,
+        };
+        let labels = node.metadata.labels.clone().unwrap_or_default();
+        let selects = |_: &_, rule: &Rule| {
+            let label = |key: &str| {
+                let key = key.split_once(':').map_or(key, |(_, key)| key);
+                labels.get(key).cloned()
+            };
+            let mut selector = rule.node_selector.iter();
+            selector.any(|selector| matches(selector, label))
+        };
+        let said = self.cilium_says(selects, direction, other, receiver, packet);
+        said.permits(direction, other)
+    }
+
+    /// What Cilium's policies say of whom they select.
+    fn cilium_says(
+        &self,
+        selects: impl Fn(&CiliumPolicy, &Rule) -> bool,
+        direction: Direction,
+        other: End<'_>,
+        receiver: End<'_>,
+        packet: Packet,
+    ) -> Said {
+        let mut said = Said::default();
         for policy in self
             .objects
             .cilium_policies
@@ -117,18 +180,18 @@ impl Oracle<'_> {
             .map(|placed| &placed.object)
         {
             for rule in policy.spec.iter().chain(&policy.specs) {
-                if !self.rule_selects(policy, rule, pod) {
+                if !selects(policy, rule) {
                     continue;
                 }
-                isolated |= isolates(rule, direction);
+                said.isolated |= isolates(rule, direction);
                 let (allowing, denying) = sections(rule, direction);
                 let matches =
                     |lists: &Lists<'_>| self.lists_match(policy, lists, other, receiver, packet);
-                allowed |= allowing.iter().any(matches);
-                denied |= denying.iter().any(matches);
+                said.allowed |= allowing.iter().any(matches);
+                said.denied |= denying.iter().any(matches);
             }
         }
-        !denied && (allowed || !isolated)
+        said
     }
 
     fn selects(&self, policy: &NetworkPolicy, pod: &Pod) -> bool {

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use twinpath_control::abi::{Identity, Protocol};
 use twinpath_control::kubernetes::Objects;
 use twinpath_control::policy::DIRECTIONS;
-use twinpath_control::population::{Pod, Population};
+use twinpath_control::population::Population;
 use twinpath_control::{Here, NodeState};
 
 use crate::generate::{NODES, OUTSIDE, PORTS, manifests};
@@ -65,6 +65,7 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     let state = maps::node(&population, &here);
     let records = maps::policy(&state);
     check_ipcache(&population, &state)?;
+    check_nodes(&objects, &population, &packets)?;
     for (number, pod) in population.pods.iter().enumerate() {
         let map = population.policy(pod);
         let endpoint = state
@@ -72,7 +73,7 @@ fn check(text: &str) -> Result<(), TestCaseError> {
             .iter()
             .find(|local| local.member.name == pod.to_string());
         let subject = &objects.pods[number].object;
-        for (end, identity) in ends(&objects, &population, pod) {
+        for (end, identity) in ends(&objects, &population, pod.node.as_deref().expect("a node")) {
             for direction in DIRECTIONS {
                 for (packet, protocol) in &packets {
                     let expected = oracle.allows(subject, direction, end, *packet);
@@ -99,6 +100,35 @@ fn check(text: &str) -> Result<(), TestCaseError> {
                         cookie.and_then(|cookie| state.origins.of(cookie)),
                         origins.filter(|origins| !origins.is_empty()),
                         "the record is the entry's"
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The nodes' own policies say what the model says.
+fn check_nodes(
+    objects: &Objects,
+    population: &Population,
+    packets: &[(Packet, Protocol)],
+) -> Result<(), TestCaseError> {
+    let oracle = Oracle { objects };
+    for (placed, node) in objects.nodes.iter().zip(&population.nodes) {
+        let map = population.host_policy(node);
+        for (end, identity) in ends(objects, population, &node.name) {
+            for direction in DIRECTIONS {
+                for (packet, protocol) in packets {
+                    prop_assert_eq!(
+                        map.table(direction)
+                            .allows(identity, *protocol, packet.port),
+                        oracle.allows_node(&placed.object, direction, end, *packet),
+                        "{} {:?} {:?} {:?}",
+                        node.name,
+                        direction,
+                        end_name(end),
+                        packet
                     );
                 }
             }
@@ -173,10 +203,10 @@ fn packets() -> Vec<(Packet, Protocol)> {
     ports.chain(icmp).collect()
 }
 
-/// Everybody, as a pod sees them.
-fn ends<'a>(objects: &'a Objects, population: &Population, pod: &Pod) -> Vec<(End<'a>, Identity)> {
+/// Everybody, as a node and its pods see them.
+fn ends<'a>(objects: &'a Objects, population: &Population, home: &str) -> Vec<(End<'a>, Identity)> {
     let mut homes = population.nodes.iter();
-    let home = homes.find(|node| Some(&node.name) == pod.node.as_ref());
+    let home = homes.find(|node| node.name == home);
     let home = home.expect("a node").addresses[0];
     let pods = objects.pods.iter().zip(&population.pods);
     let pods = pods.map(|(placed, pod)| (End::Pod(&placed.object), population.identity(pod)));

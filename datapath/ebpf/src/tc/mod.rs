@@ -73,6 +73,13 @@ impl Tc {
         unsafe { (*self.skb()).vlan_present != 0 }
     }
 
+    /// The ethertype behind VLAN tags that the stack took off.
+    #[inline(always)]
+    pub fn ethertype(&self) -> u16 {
+        // SAFETY: as above. The field has network byte order.
+        u16::from_be(unsafe { (*self.skb()).protocol } as u16)
+    }
+
     /// Marks the packet, for programs at later hooks and for the stack.
     #[inline(always)]
     pub fn set_mark(&self, mark: Mark) {

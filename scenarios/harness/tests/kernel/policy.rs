@@ -92,7 +92,12 @@ fn check(manifests: &str) -> (usize, usize) {
 fn scenario(objects: &Objects) -> String {
     let population = Population::new(objects).expect("a population");
     let oracle = Oracle { objects };
-    let mut text = "description = \"Random policies\"\nmanifests = [\"cluster.yaml\"]\n".to_owned();
+    let mut text = "description = \"Random policies\"\nmanifests = [\"cluster.yaml\"]\n\
+                    datapath.host-firewall = true\n"
+        .to_owned();
+    let here = objects.nodes.iter().map(|placed| &placed.object);
+    let mut here = here.filter(|node| node.metadata.name.as_deref() == Some(NODES[0]));
+    let here = here.next().expect("a node");
     let mut number = 10_000;
     let is_local = |index: usize| population.pods[index].node.as_deref() == Some(NODES[0]);
     for sender in (0..population.pods.len()).filter(|pod| is_local(*pod)) {
@@ -108,7 +113,9 @@ fn scenario(objects: &Objects) -> String {
                     && receiver.is_none_or(|receiver| {
                         let pod = &objects.pods[receiver].object;
                         oracle.allows(pod, Direction::Ingress, End::Pod(subject), packet)
-                    });
+                    })
+                    && (!matches!(other, End::Host | End::HostApiServer)
+                        || oracle.allows_node(here, Direction::Ingress, End::Pod(subject), packet));
                 let end = match (goes, receiver) {
                     (false, _) => "dropped".to_owned(),
                     (true, Some(pod)) => format!("reaches {}", population.pods[pod].name),
