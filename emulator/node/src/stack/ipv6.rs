@@ -229,7 +229,7 @@ impl Net {
     }
 
     /// Whether a packet is longer than its way takes, which its sender is told.
-    fn is_too_big(&mut self, machine: &mut Machine, skb: &Skb, mtu: u32) -> bool {
+    pub(super) fn is_too_big(&mut self, machine: &mut Machine, skb: &Skb, mtu: u32) -> bool {
         let too_big = skb.frame.len() > mtu && skb.gso.size == 0;
         if too_big {
             let error = Error::with(icmpv6::PACKET_TOO_BIG, 0, mtu);

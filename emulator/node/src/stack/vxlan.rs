@@ -331,8 +331,9 @@ impl Net {
             IpAddr::V4(_) => self.ipv4_output(machine, skb, &out, true),
             IpAddr::V6(destination) => {
                 skb.protocol = EtherType::IPV6;
-                if skb.frame.len() > self.mtu_of(&out) {
-                    // Routers do not fragment, and neither does a tunnel.
+                // Routers do not fragment, and neither does a tunnel: the node tells itself (`ip6_fragment`).
+                let mtu = self.mtu_of(&out);
+                if self.is_too_big(machine, &skb, mtu) {
                     self.refuse(machine, skb, DropReason::TooLong);
                     return;
                 }
