@@ -63,6 +63,17 @@ pub fn kernel_usable() -> Result<(), KernelMissing> {
     }
 }
 
+/// A kind of device that a plan has and the running kernel has not, by the kernel's name for it.
+#[cfg(target_os = "linux")]
+pub(crate) fn missing_device(plan: &Plan) -> Option<&'static str> {
+    crate::kernel::missing_device(plan)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn missing_device(_plan: &Plan) -> Option<&'static str> {
+    None
+}
+
 #[cfg(target_os = "linux")]
 fn run_in_kernel(plan: &Plan) -> Result<Recording, ArmError> {
     Ok(crate::kernel::KernelBackend::default().run(plan)?)

@@ -7,6 +7,7 @@ mod name;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -415,6 +416,20 @@ impl DevicePlan {
             kind: DeviceKind::Veth,
             settings: DeviceSettings::default(),
         }
+    }
+}
+
+impl DevicePlan {
+    /// How many bytes a frame may have that arrives at the device: it has an Ethernet header and, without that and a VLAN
+    /// tag, fits the MTU (`packet_snd` of `net/packet/af_packet.c`).
+    pub fn takes(&self, frame: &[u8]) -> RangeInclusive<usize> {
+        const ETHERNET_HEADER: usize = 14;
+        const VLAN_HEADER: usize = 4;
+        let tag = match frame.get(12..ETHERNET_HEADER) {
+            Some([0x81, 0]) => VLAN_HEADER,
+            _ => 0,
+        };
+        ETHERNET_HEADER..=self.mtu as usize + ETHERNET_HEADER + tag
     }
 }
 

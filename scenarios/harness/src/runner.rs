@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::arm::{Arm, ArmError};
+use crate::arm::{self, Arm, ArmError};
 use crate::check;
 use crate::diff::{self, Diff, Leeway};
 use crate::emulated;
@@ -39,10 +39,22 @@ pub struct Run {
 pub struct Skipped {
     /// The arm.
     pub arm: Arm,
-    /// The Linux that the case needs.
-    pub needs: KernelVersion,
-    /// The one that there is.
-    pub running: KernelVersion,
+    /// What it lacks.
+    pub lack: Lack,
+}
+
+/// What an arm lacks that a case is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// A later Linux.
+    Release {
+        /// The one that the case needs.
+        needs: KernelVersion,
+        /// The one that there is.
+        running: KernelVersion,
+    },
+    /// Devices of a kind, by the kernel's name for it.
+    Device(&'static str),
 }
 
 /// Two arms next to each other.
@@ -111,17 +123,22 @@ pub fn outcome<'a>(
     }
 }
 
-/// Whether an arm is too old for a case. One whose release is unknown is tried.
+/// What keeps an arm from a case, if something does.
 fn skip(case: &Case, arm: Arm) -> Option<Skipped> {
-    let (needs, running) = match arm {
-        Arm::Kernel => (case.kernel?, KernelVersion::running()?),
+    let lack = match arm {
+        Arm::Kernel => {
+            let lack = older(case);
+            lack.or_else(|| arm::missing_device(&case.plan).map(Lack::Device))?
+        }
         Arm::Emulator(_) => return None,
     };
-    (running < needs).then_some(Skipped {
-        arm,
-        needs,
-        running,
-    })
+    Some(Skipped { arm, lack })
+}
+
+/// Whether the kernel is too old for a case. One whose release is unknown is tried.
+fn older(case: &Case) -> Option<Lack> {
+    let (needs, running) = (case.kernel?, KernelVersion::running()?);
+    (running < needs).then_some(Lack::Release { needs, running })
 }
 
 impl Run {
@@ -159,15 +176,19 @@ fn traced(case: &Case, arms: [Arm; 2], mut diff: Diff) -> Diff {
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            arm,
-            needs,
-            running,
-        } = self;
-        write!(
-            f,
-            "{arm} skipped: it needs Linux {needs}, and this is {running}"
-        )
+        let Self { arm, lack } = self;
+        write!(f, "{arm} skipped: {lack}")
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Release { needs, running } => {
+                write!(f, "it needs Linux {needs}, and this is {running}")
+            }
+            Self::Device(kind) => write!(f, "this kernel has no {kind} devices"),
+        }
     }
 }
 

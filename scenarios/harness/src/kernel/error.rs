@@ -227,6 +227,18 @@ impl Error {
         move |source| Self::Netlink { what, source }
     }
 
+    /// Whether the kernel knows nothing of what it was asked for (`EOPNOTSUPP`).
+    pub(super) fn is_unsupported(&self) -> bool {
+        const EOPNOTSUPP: i32 = 95;
+        match self {
+            Self::Netlink {
+                source: rtnetlink::Error::NetlinkError(message),
+                ..
+            } => message.raw_code() == -EOPNOTSUPP,
+            _ => false,
+        }
+    }
+
     /// All that the verifier said about a program that it refused.
     pub fn verifier_log(&self) -> Option<&str> {
         match self {

@@ -42,6 +42,7 @@ mod ends;
 mod error;
 pub(crate) mod events;
 mod journey;
+mod kinds;
 mod links;
 mod namespace;
 mod node;
@@ -64,6 +65,7 @@ use std::time::Duration;
 
 pub use cgroup::clean;
 pub use error::Error;
+pub(crate) use kinds::missing_device;
 pub use probe::{Capability, Feature, Missing, missing};
 pub use tap::TapError;
 pub use twinpath_bpf::{IdKind, loaded_ids};

@@ -52,8 +52,6 @@ enum Tapped {
 
 /// So many things do not happen before a node that becomes quiet is quiet.
 const STORM: usize = 100_000;
-const ETHERNET_HEADER: usize = 14;
-const VLAN_HEADER: usize = 4;
 
 impl<'a> World<'a> {
     /// Builds all that the plan asks for.
@@ -459,19 +457,15 @@ fn notice(node: &NodeName, untapped: &Untapped) -> String {
     )
 }
 
-/// A frame must have an Ethernet header and, without it and a VLAN tag, fit the device's MTU.
+/// A frame that no device can take is the mistake of whoever made the plan.
 fn check_length(
     number: usize,
     node: &NodeName,
     device: &DevicePlan,
     frame: &[u8],
 ) -> Result<(), Error> {
-    let tag = match frame.get(12..ETHERNET_HEADER) {
-        Some([0x81, 0]) => VLAN_HEADER,
-        _ => 0,
-    };
-    let most = device.mtu as usize + ETHERNET_HEADER + tag;
-    if (ETHERNET_HEADER..=most).contains(&frame.len()) {
+    let takes = device.takes(frame);
+    if takes.contains(&frame.len()) {
         return Ok(());
     }
     Err(Error::FrameLength {
@@ -479,6 +473,6 @@ fn check_length(
         node: node.clone(),
         device: device.name.clone(),
         length: frame.len(),
-        most,
+        most: *takes.end(),
     })
 }

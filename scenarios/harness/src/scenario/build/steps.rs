@@ -10,6 +10,7 @@ use twinpath_pcaps::text::{self, TextError, TextProblem};
 use twinpath_pcaps::{Capture, CaptureError, Frame, MacAddr};
 
 use crate::check::Expectation;
+use crate::describe::counted;
 use crate::plan::{Mac, ObjectName, Port, Stimulus, StimulusKind};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::PacketExpect;
@@ -57,6 +58,11 @@ pub(super) struct Packet {
     at: Duration,
     pub bytes: Vec<u8>,
 }
+
+/// What is said of frames that a device cannot take.
+const TOO_LONG: &str = "expected a frame that fits, or another `mtu` of the device";
+/// The same of those in a capture.
+const JOINED: &str = "expected packets as they are on a wire: this may have been captured where the kernel joins segments (GRO) or has yet to cut them (TSO); `packets` leaves it out, and `mtu = 65535` lets the device take it whole";
 
 impl Steps<'_> {
     /// All stimuli in their order, and what is expected of each.
@@ -260,17 +266,50 @@ impl Steps<'_> {
         match (&step.send, &step.send_hex, &step.replay) {
             (Some(text), None, None) => {
                 let frame = text::frame_between(&named.text, place.source, place.destination);
-                frame
-                    .map(one)
-                    .map_err(|error| self.no_frame(text, named, &error))
+                let frame = frame.map_err(|error| self.no_frame(text, named, &error))?;
+                self.check_length(&frame, place, "this frame", TOO_LONG, text.span())?;
+                Ok(one(frame))
             }
-            (None, Some(hex), None) => Ok(one(hex.0.clone())),
-            (None, None, Some(path)) => self.capture(path, step.packets.as_ref()),
+            (None, Some(hex), None) => {
+                self.check_length(&hex.0, place, "this frame", TOO_LONG, step.span())?;
+                Ok(one(hex.0.clone()))
+            }
+            (None, None, Some(path)) => {
+                let packets = self.capture(path, step.packets.as_ref())?;
+                for Packet { number, bytes, .. } in &packets {
+                    let what = format!("packet {number} of {}", path.display());
+                    self.check_length(bytes, place, &what, JOINED, path.span())?;
+                }
+                Ok(packets)
+            }
             _ => Err(Problem::new(
                 "a step does one thing",
                 "expected one of `send`, `send-hex`, `replay` and `call`",
             )
             .at(self.source, step.span())),
+        }
+    }
+
+    /// Whether a frame can arrive where it is to.
+    fn check_length(
+        &self,
+        frame: &[u8],
+        place: &Arrival,
+        what: &str,
+        expected: &str,
+        span: Range<usize>,
+    ) -> Result<(), ScenarioError> {
+        let takes = self.network.device(&place.port);
+        let takes = takes.map(|device| device.takes(frame));
+        match takes.filter(|takes| !takes.contains(&frame.len())) {
+            None => Ok(()),
+            Some(takes) => {
+                let len = counted(frame.len(), "byte", "bytes");
+                let port = &place.port;
+                let (least, most) = (takes.start(), takes.end());
+                let message = format!("{what} has {len}, and `{port}` takes {least} to {most}");
+                Err(Problem::new(message, expected).at(self.source, span))
+            }
         }
     }
 
