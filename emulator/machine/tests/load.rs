@@ -237,6 +237,22 @@ fn kernel_configuration() {
     assert_eq!(test.run("not_set"), 4);
     assert_eq!(test.run("excluded"), 6);
 
+    // Numbers as `strtoull` reads them; eight bytes take any.
+    for (value, number) in [
+        ("0xdead000000000000", 0xdead_0000_0000_0000_u64),
+        ("010", 8),
+        ("0", 0),
+        ("-1", u64::MAX),
+        ("18446744073709551615", u64::MAX),
+    ] {
+        let mut options = options(&["values"]);
+        options
+            .kconfig
+            .insert("CONFIG_HZ".to_owned(), value.to_owned());
+        let test = Test::load("kernel", options);
+        assert_eq!(test.global("CONFIG_HZ"), number.to_le_bytes(), "{value}");
+    }
+
     let refused = |kconfig: &str, value: &str| {
         let mut options = options(&["values"]);
         options.kconfig.insert(kconfig.to_owned(), value.to_owned());
@@ -251,8 +267,12 @@ fn kernel_configuration() {
         "CONFIG_HZ: is `many`, expected a number"
     );
     assert_eq!(
-        refused("CONFIG_HZ", "-1"),
-        "CONFIG_HZ: is -1, which is no number for an unsigned integer of 8 bytes"
+        refused("CONFIG_NOT_SET", "4294967295"),
+        "CONFIG_NOT_SET: is 4294967295, which is no number for a signed integer of 4 bytes"
+    );
+    assert_eq!(
+        refused("CONFIG_LETTER", "200"),
+        "CONFIG_LETTER: is 200, which is no number for a signed integer of 1 bytes"
     );
     assert_eq!(
         refused("CONFIG_DEFAULT_HOSTNAME", "x"),

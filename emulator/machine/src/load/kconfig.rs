@@ -17,7 +17,7 @@ const LINUX_KERNEL_VERSION: u32 = 6 << 16 | 18 << 8;
 enum Shape {
     Bool,
     Tristate,
-    Char,
+    Char { signed: bool },
     Text,
     Integer { signed: bool },
 }
@@ -89,18 +89,19 @@ fn encode(object: &Object, global: &Global, value: &str) -> Result<Vec<u8>, Stri
         .and_then(|(btf, of)| shape(btf, of));
     let shape = shape.ok_or("is of a type that no kernel configuration has")?;
     let size = global.size as usize;
-    let number = |number: u64| number.to_le_bytes()[..size.min(8)].to_vec();
+    let is = |number: u64| number.to_le_bytes()[..size.min(8)].to_vec();
     match (shape, value) {
-        (Shape::Bool, "y") | (Shape::Tristate, "y") => Ok(number(1)),
-        (Shape::Bool | Shape::Tristate, "n") => Ok(number(0)),
-        (Shape::Tristate, "m") => Ok(number(2)),
-        (Shape::Bool, "0" | "1") => Ok(value.bytes().map(|digit| digit - b'0').collect()),
-        (Shape::Bool, _) => Err(format!("is `{value}`, expected y or n, or 1 or 0")),
+        (Shape::Bool, "y") | (Shape::Tristate, "y") => Ok(is(1)),
+        (Shape::Bool | Shape::Tristate, "n") => Ok(is(0)),
+        (Shape::Tristate, "m") => Ok(is(2)),
+        (Shape::Bool, _) => match number(value) {
+            Some(value @ (0 | 1)) => Ok(is(value)),
+            _ => Err(format!("is `{value}`, expected y or n, or 1 or 0")),
+        },
         (Shape::Tristate, _) => Err(format!("is `{value}`, expected y, n or m")),
-        (Shape::Char, "y" | "n" | "m") => Ok(value.as_bytes().to_vec()),
+        (Shape::Char { .. }, "y" | "n" | "m") => Ok(value.as_bytes().to_vec()),
         (Shape::Text, _) => text(value, size),
-        (Shape::Char, _) => integer(value, 1, true),
-        (Shape::Integer { signed }, _) => integer(value, size, signed),
+        (Shape::Char { signed } | Shape::Integer { signed }, _) => integer(value, size, signed),
     }
 }
 
@@ -116,30 +117,44 @@ fn text(value: &str, size: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// A number as C has it; of eight bytes any that these can hold, with a sign or without, whatever the type says.
 fn integer(value: &str, size: usize, signed: bool) -> Result<Vec<u8>, String> {
-    let (negative, digits) = match value.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, value),
+    let parsed = number(value).ok_or_else(|| format!("is `{value}`, expected a number"))?;
+    let bits = 8 * size as u32;
+    let fits = match (size, signed) {
+        (8, _) => true,
+        (_, true) => parsed.wrapping_add(1 << (bits - 1)) < 1 << bits,
+        (_, false) => parsed < 1 << bits,
     };
-    let parsed = match digits.strip_prefix("0x") {
-        Some(digits) => i128::from_str_radix(digits, 16).ok(),
-        None => digits.parse().ok(),
-    };
-    let parsed: i128 = parsed.ok_or_else(|| format!("is `{value}`, expected a number"))?;
-    let number = if negative { -parsed } else { parsed };
-    let bits = size as u32 * 8;
-    let range = if signed {
-        -(1i128 << (bits - 1))..1 << (bits - 1)
-    } else {
-        0..1 << bits
-    };
-    if !range.contains(&number) {
+    if !fits {
         let kind = if signed { "a signed" } else { "an unsigned" };
         return Err(format!(
             "is {value}, which is no number for {kind} integer of {size} bytes"
         ));
     }
-    Ok(number.to_le_bytes()[..size].to_vec())
+    Ok(parsed.to_le_bytes()[..size].to_vec())
+}
+
+/// `strtoull` with base 0: decimal, octal behind a 0, hexadecimal behind 0x; a negative number wraps around.
+fn number(value: &str) -> Option<u64> {
+    let (negative, digits) = match value.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, value.strip_prefix('+').unwrap_or(value)),
+    };
+    let hexadecimal = digits.strip_prefix("0x").or(digits.strip_prefix("0X"));
+    let (digits, radix) = match (hexadecimal, digits.strip_prefix('0')) {
+        (Some(digits), _) => (digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+        _ => (digits, 10),
+    };
+    // A second sign would be taken.
+    let number = u64::from_str_radix(digits, radix).ok();
+    let number = number.filter(|_| !digits.starts_with('+'))?;
+    Some(if negative {
+        number.wrapping_neg()
+    } else {
+        number
+    })
 }
 
 fn shape(btf: &Btf, of: TypeId) -> Option<Shape> {
@@ -150,13 +165,15 @@ fn shape(btf: &Btf, of: TypeId) -> Option<Shape> {
             size,
             ..
         }) => (size == 1).then_some(Shape::Bool),
-        Kind::Int(Int { size: 1, .. }) => Some(Shape::Char),
+        Kind::Int(Int {
+            size: 1, signed, ..
+        }) => Some(Shape::Char { signed }),
         Kind::Int(Int { size, signed, .. }) => {
             matches!(size, 2 | 4 | 8).then_some(Shape::Integer { signed })
         }
         Kind::Enum { size: 4, .. } if of.name == "libbpf_tristate" => Some(Shape::Tristate),
         Kind::Array { element, len } if len > 0 => {
-            matches!(shape(btf, element), Some(Shape::Char)).then_some(Shape::Text)
+            matches!(shape(btf, element), Some(Shape::Char { .. })).then_some(Shape::Text)
         }
         _ => None,
     }

@@ -15,7 +15,7 @@ compile() { # compiler, source without ending, object without ending, further fl
 		"$@" -c "$source.bpf.c" -o "$object.bpf.o"
 }
 
-for source in counters balancer policy traced filter configured relocated; do
+for source in counters balancer policy traced filter configured relocated externs; do
 	compile "$clang" $source $source -mcpu=v3
 	compile "$old_clang" $source ${source}_old -mcpu=v3
 done
