@@ -53,8 +53,13 @@ pub enum Problem {
         kind: String,
     },
     /// A field that the kind does not have, or that the model does not know.
-    #[error("field `{0}` is not known or not supported")]
-    Field(String),
+    #[error("field `{field}` is not known or not supported{expected}")]
+    Field {
+        /// The path of the field.
+        field: String,
+        /// Which there are in its place.
+        expected: String,
+    },
     /// A value of a field that is not as it should be.
     #[error("`{field}`: {expected}")]
     Value {
@@ -69,6 +74,19 @@ const KINDS: &str = "Namespace, Pod, Node, EndpointSlice, NetworkPolicy, CiliumN
                      CiliumClusterwideNetworkPolicy, or a List of them";
 
 impl Problem {
+    /// A field that is none of those that there are in its place.
+    pub(super) fn field(field: &Path, known: &[&str]) -> Self {
+        let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        Self::Field {
+            field: field.to_string(),
+            expected: match known.split_last() {
+                None => String::new(),
+                Some((last, [])) => format!("; expected {last}"),
+                Some((last, rest)) => format!("; expected {} or {last}", rest.join(", ")),
+            },
+        }
+    }
+
     /// A field whose value is not as expected.
     pub(super) fn value(field: &Path, expected: impl fmt::Display) -> Self {
         Self::Value {

@@ -6,6 +6,7 @@
 
 pub mod cilium;
 mod error;
+mod fields;
 mod read;
 mod tree;
 

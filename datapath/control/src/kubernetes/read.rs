@@ -3,14 +3,16 @@
 use serde::de::DeserializeOwned;
 
 use super::error::{Position, Problem};
+use super::fields;
 use super::tree::{Path, Step, Tree};
 
 /// A value of type `T`. A field that the type does not have is a mistake.
 pub fn typed<T: DeserializeOwned>(tree: &Tree) -> Result<T, (Position, Problem)> {
     let mut track = serde_path_to_error::Track::new();
     let mut unknown = None;
+    let json = tree.to_json();
     let result = {
-        let deserializer = serde_path_to_error::Deserializer::new(tree.to_json(), &mut track);
+        let deserializer = serde_path_to_error::Deserializer::new(json.clone(), &mut track);
         serde_ignored::deserialize(deserializer, |path| {
             unknown.get_or_insert_with(|| ignored_path(&path));
         })
@@ -20,7 +22,11 @@ pub fn typed<T: DeserializeOwned>(tree: &Tree) -> Result<T, (Position, Problem)>
             let path = tracked_path(&track.path());
             Err((tree.position(&path), Problem::value(&path, error)))
         }
-        (Ok(_), Some(path)) => Err((tree.name_position(&path), Problem::Field(path.to_string()))),
+        (Ok(_), Some(path)) => {
+            let parent = path.0.split_last().map_or(&[][..], |(_, parent)| parent);
+            let known = fields::known::<T>(&json, parent);
+            Err((tree.name_position(&path), Problem::field(&path, known)))
+        }
         (Ok(value), None) => Ok(value),
     }
 }

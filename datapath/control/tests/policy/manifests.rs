@@ -36,7 +36,7 @@ fn mistakes_are_shown_with_their_place() {
         ),
         (
             &policy("  podSelector: {}\n  ingres: []\n"),
-            "shop.yaml:6:3: field `spec.ingres` is not known or not supported",
+            "shop.yaml:6:3: field `spec.ingres` is not known or not supported; expected `egress`, `ingress`, `podSelector` or `policyTypes`",
         ),
         (
             &policy("  podSelector: {}\n  policyTypes: [Ingress, Both]\n"),
@@ -70,7 +70,7 @@ fn mistakes_are_shown_with_their_place() {
             &cilium(
                 "  ingress:\n  - toPorts:\n    - ports: [{port: \"80\"}]\n      rules: {http: []}\n",
             ),
-            "shop.yaml:9:7: field `spec.ingress[0].toPorts[0].rules` is not known or not supported",
+            "shop.yaml:9:7: field `spec.ingress[0].toPorts[0].rules` is not known or not supported; expected `ports`",
         ),
         (
             &cilium("  ingress:\n  - fromEndpoints: [{}]\n    fromCIDR: [10.0.0.0/8]\n"),
