@@ -151,6 +151,69 @@ fn check(object: &Object, text: &str, counts: &mut Counts) -> Result<(), TestCas
     node.check_counts()
 }
 
+/// Two pods of the node, of which nobody may open a connection to the first.
+const CLOSED: &str = "
+{apiVersion: v1, kind: Node, metadata: {name: node-1},
+ status: {addresses: [{type: InternalIP, address: 172.18.0.1}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: closed, labels: {app: closed}},
+ spec: {nodeName: node-1, containers: [{name: main}]}, status: {podIPs: [{ip: 10.0.0.1}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: open},
+ spec: {nodeName: node-1, containers: [{name: main}]}, status: {podIPs: [{ip: 10.0.0.2}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: closed},
+ spec: {podSelector: {matchLabels: {app: closed}}, policyTypes: [Ingress]}}
+";
+
+/// Connections that conntrack has room for: each takes two entries.
+const ROOM: u32 = 64;
+
+/// A full conntrack forgets the connections that are longest unused, whose answers are denied then, and no others.
+#[test]
+fn a_full_conntrack_forgets_the_oldest_connections() {
+    let mut objects = Objects::default();
+    let file = Path::new("closed.yaml");
+    objects.read(file, CLOSED).expect("good manifests");
+    let population = Population::new(&objects).expect("good manifests");
+    let object = Object::parse(OBJECT).expect("the datapath's object");
+    let capacity = BTreeMap::from([(map::CT.to_owned(), 2 * ROOM)]);
+    let mut node = Node::with(&object, &population, capacity);
+    let [closed, open] = &node.state.endpoints.clone()[..] else {
+        panic!("two pods on the node");
+    };
+    let device = |local: &LocalEndpoint| node.devices[&local.device.ifindex.0];
+    let (to_closed, to_open) = (device(closed), device(open));
+    let ends = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+    let opens = |number| udp([ends[0], ends[1]], [10_000 + number, 53]);
+    let answers = |number| udp([ends[1], ends[0]], [53, 10_000 + number]);
+    assert_eq!(node.send(open, &answers(0)), Fate::Denied);
+    for number in 0..2 * ROOM as u16 {
+        assert_eq!(node.send(closed, &opens(number)), Fate::Delivered(to_open));
+        assert_eq!(
+            node.send(open, &answers(number)),
+            Fate::Delivered(to_closed)
+        );
+    }
+    let last = 2 * ROOM as u16 - 1;
+    assert_eq!(node.send(open, &answers(last)), Fate::Delivered(to_closed));
+    assert_eq!(node.send(open, &answers(0)), Fate::Denied);
+    assert_eq!(node.send(closed, &opens(0)), Fate::Delivered(to_open));
+    assert_eq!(node.send(open, &answers(0)), Fate::Delivered(to_closed));
+}
+
+fn udp([from, to]: [IpAddr; 2], [source, destination]: [u16; 2]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = PacketBuilder::ethernet2(POD_MAC, NODE_MAC);
+    let (IpAddr::V4(from), IpAddr::V4(to)) = (from, to) else {
+        unreachable!("addresses of IPv4")
+    };
+    let builder = builder.ipv4(from.octets(), to.octets(), 64);
+    let builder = builder.udp(source, destination);
+    builder.write(&mut frame, b"hello").expect("a frame");
+    frame
+}
+
 /// Whom a packet is for.
 #[derive(Clone, Copy)]
 enum To<'a> {
@@ -255,6 +318,11 @@ struct Node {
 
 impl Node {
     fn new(object: &Object, population: &Population) -> Self {
+        Self::with(object, population, BTreeMap::new())
+    }
+
+    /// With other capacities of maps than the object gives.
+    fn with(object: &Object, population: &Population, max_entries: BTreeMap<String, u32>) -> Self {
         let here = Here {
             node: Some(NODES[0]),
             addresses: Vec::new(),
@@ -270,6 +338,7 @@ impl Node {
             globals: [global::POLICY_VERDICT_NOTIFY, global::HOST_FIREWALL]
                 .map(|name| (name.to_owned(), 1_u32.to_le_bytes().to_vec()))
                 .into(),
+            max_entries,
             ..LoadOptions::default()
         };
         let loaded = world
