@@ -71,8 +71,8 @@ pub use network::{
 };
 pub use packet::{ChecksumOffload, EtherType, Vlan};
 pub use socket::{
-    AttachError, AttachMode, CgroupId, Connected, Datagram, Family, Flow, Protocol, Sent, Shutdown,
-    Socket, SocketCalls, SocketError, SocketOptions, SocketRun, State, Task,
+    AttachError, AttachMode, CgroupId, Connected, Datagram, Family, Flow, Protocol, Reach, Sent,
+    Shutdown, Socket, SocketCalls, SocketError, SocketOptions, SocketRun, State, Task,
 };
 pub use stack::BuildError;
 pub use test_run::{TestResult, TestRun, TestRunError};

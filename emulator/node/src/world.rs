@@ -296,6 +296,14 @@ impl World {
         &mut self.net.journey
     }
 
+    /// What packets have done in the course of socket calls since this was asked last, or since the last frame.
+    pub fn take_journey(&mut self) -> Journey {
+        let journey = std::mem::take(&mut self.net.journey);
+        self.net.begin();
+        self.net.cpu = Cpu(0);
+        journey
+    }
+
     /// Does what is due because time has passed: set the machine's clock before. Neighbours that have
     /// not answered are asked again or given up, and so are packets of which a part has not come.
     pub fn run_timers(&mut self) -> &mut Journey {

@@ -105,6 +105,9 @@ pub fn fits(program: ProgramType, hook: HookKind) -> bool {
 pub const fn is_for_sockets(program: ProgramType) -> bool {
     matches!(
         program,
-        ProgramType::CgroupSock | ProgramType::CgroupSockAddr | ProgramType::SkLookup
+        ProgramType::CgroupSkb
+            | ProgramType::CgroupSock
+            | ProgramType::CgroupSockAddr
+            | ProgramType::SkLookup
     )
 }

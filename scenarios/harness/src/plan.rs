@@ -65,6 +65,9 @@ pub struct NodePlan {
     pub maps: Vec<MapWrite>,
     /// Programs to attach, in this order.
     pub attachments: Vec<Attachment>,
+    /// The node whose pod it is, if it is the namespace of one: its tasks are in that node's cgroup, and meet that node's
+    /// programs.
+    pub host: Option<NodeName>,
     /// Programs that the calls of the node's tasks meet, attached in this order after the others.
     pub socket_programs: Vec<SocketProgram>,
     /// Where the programs read the time instead of asking the kernel for it.
@@ -320,6 +323,20 @@ impl Plan {
         )
     }
 
+    /// Whether a node has tasks in its cgroup that make calls: its own, or those of its pods.
+    pub fn has_callers(&self, name: &NodeName) -> bool {
+        let mut stimuli = self.stimuli.iter();
+        stimuli.any(
+            |stimulus| matches!(&stimulus.kind, StimulusKind::Call { node, .. } if self.host_of(node) == name),
+        )
+    }
+
+    /// The node in whose cgroup the tasks of a node are: of a pod the one that it is on.
+    pub fn host_of<'a>(&'a self, name: &'a NodeName) -> &'a NodeName {
+        let host = self.node(name).and_then(|node| node.host.as_ref());
+        host.unwrap_or(name)
+    }
+
     /// A node by name.
     pub fn node(&self, name: &NodeName) -> Option<&NodePlan> {
         self.nodes.iter().find(|node| node.name == *name)
@@ -349,6 +366,7 @@ impl NodePlan {
             objects: Vec::new(),
             maps: Vec::new(),
             attachments: Vec::new(),
+            host: None,
             socket_programs: Vec::new(),
             clock: None,
         }

@@ -96,6 +96,10 @@ pub enum CallResult {
     Fault(ProgramFault),
 }
 
+/// How many bytes a TCP socket of a scenario receives at once (`TCP_WINDOW_CLAMP`): fewer than any Linux would of itself,
+/// which depends on its version.
+pub(crate) const WINDOW: u16 = 16_384;
+
 /// The ports that a node chooses from (`net.ipv4.ip_local_port_range`).
 const CHOSEN: std::ops::RangeInclusive<u16> = 32768..=60999;
 
@@ -131,9 +135,14 @@ impl Called {
     }
 }
 
+/// Whether a port is one that a node chooses.
+pub(crate) fn is_chosen_port(port: u16) -> bool {
+    CHOSEN.contains(&port)
+}
+
 /// An address without its port, where that is one that a node chooses.
 pub(crate) fn without_chosen_port(address: SocketAddr) -> String {
-    if !CHOSEN.contains(&address.port()) {
+    if !is_chosen_port(address.port()) {
         return address.to_string();
     }
     match address {

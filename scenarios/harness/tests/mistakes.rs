@@ -89,6 +89,26 @@ path = "../../suite/object/typed.bpf.o"
 map = "rules"
 "#;
 
+/// A call of a pod without mistakes.
+const POD_CALL: &str = r#"description = "A pod opens a socket, and another one sends to it"
+
+[topology]
+nodes = 2
+pods = 1
+overlay = "none"
+
+[[object]]
+path = "../../suite/node/acts.bpf.o"
+
+[[step]]
+from = "a1"
+call = "socket client udp"
+
+[[step]]
+from = "b1"
+send = "udp 10.0.2.1:1 > 10.0.1.1:2"
+"#;
+
 fn mistake(from: &str, to: &str) -> String {
     mistake_in(GOOD, from, to)
 }
@@ -473,11 +493,8 @@ fn mistakes_in_calls_are_shown_in_their_place() {
             "expect",
             "send = \"udp 10.0.0.1:1 > 10.0.0.2:2\"\nexpect",
         ),
-        (
-            "a verdict of a call",
-            expect,
-            "expect.verdict = \"XDP_PASS\"",
-        ),
+        ("a packet into a call", expect, "expect.unchanged = true"),
+        ("a pod of nobody", "call", "from = \"a1\"\ncall"),
         (
             "a packet that gives a result",
             "call = [\"socket web tcp\", \"bind web 0.0.0.0:80\"]",
@@ -495,6 +512,22 @@ fn mistakes_in_calls_are_shown_in_their_place() {
             "name = \"a\"\nsocket-programs = \"xdp_entry\"",
         ),
     ];
-    let text = cases.map(|(title, from, to)| format!("# {title}\n{}", mistake_in(CALL, from, to)));
+    let in_pods = [
+        (
+            "a call of a pod on a node",
+            "from = \"a1\"\ncall",
+            "from = \"a1\"\nnode = \"a\"\ncall",
+        ),
+        (
+            "a frame of a pod that makes calls",
+            "from = \"b1\"",
+            "from = \"a1\"",
+        ),
+    ];
+    let text = cases.iter().map(|case| (CALL, case));
+    let text = text.chain(in_pods.iter().map(|case| (POD_CALL, case)));
+    let text: Vec<String> = text
+        .map(|(good, (title, from, to))| format!("# {title}\n{}", mistake_in(good, from, to)))
+        .collect();
     insta::assert_snapshot!(text.join("\n\n"));
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-use twinpath_machine::{Access, Call, Checked, Errno, SocketId};
+use twinpath_machine::{Access, Call, Checked, Errno, FaultKind, SocketId};
 
 use super::size;
 use crate::net::Net;
@@ -101,6 +101,9 @@ pub(super) fn bind(
         Err(SocketError::Errno(errno)) => Ok(errno.into()),
         Err(SocketError::Returned(returned)) => Ok(returned as u64),
         Err(SocketError::Fault(fault)) => Err(Box::new(fault.kind)),
+        Err(SocketError::Unsupported(what)) => {
+            Err(Box::new(FaultKind::Unsupported(what.to_owned())))
+        }
     }
 }
 

@@ -155,7 +155,7 @@ pub(super) fn assign_packet(skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -
         let object = net.sockets.object(memory, id, View::Common);
         memory.bind(object);
         if let Some(socket) = net.sockets.get(id) {
-            skb.socket = Some(id);
+            (skb.socket, skb.assigned) = (Some(id), true);
             skb.owner = Owner::of(socket, object);
         }
     }

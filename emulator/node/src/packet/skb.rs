@@ -133,6 +133,8 @@ pub(crate) struct Skb {
     pub(crate) at_ingress: bool,
     /// The socket that it belongs to.
     pub(crate) socket: Option<SocketId>,
+    /// Whether a program has said so of a packet that arrives (`skb_sk_is_prefetched`).
+    pub(crate) assigned: bool,
     /// What its context shows of the socket.
     pub(crate) owner: Owner,
     /// How it is to be sent through a tunnel, or came through one.
@@ -172,6 +174,13 @@ impl Skb {
         self.cb[..PARAMETERS].fill(0);
     }
 
+    /// It arrives where it is to be found out whose it is, unless a program has said so (`skb_orphan`).
+    pub(crate) fn orphan(&mut self) {
+        if !self.assigned {
+            (self.socket, self.owner) = (None, Owner::default());
+        }
+    }
+
     pub(crate) fn label(&mut self, labels: Labels) {
         (self.mark, self.priority) = (labels.mark, labels.priority);
         (self.tc_index, self.hash) = (labels.tc_index, labels.hash);
@@ -209,6 +218,7 @@ impl Skb {
             hardware_timestamp: 0,
             at_ingress: true,
             socket: None,
+            assigned: false,
             owner: Owner::default(),
             tunnel: None,
             redirected: false,
@@ -254,6 +264,9 @@ impl Skb {
             tunnel: self.tunnel.clone(),
             // A copy's way is its own.
             met: None,
+            socket: None,
+            assigned: false,
+            owner: Owner::default(),
             ..*self
         };
         copy.moved(Moved(moved));

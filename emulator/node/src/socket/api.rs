@@ -215,6 +215,17 @@ impl World {
         sockets.filter(|socket| socket.protocol() != Protocol::None)
     }
 
+    /// The last run of a program at a socket's hook that nobody has taken.
+    pub fn last_socket_run(&self) -> Option<&SocketRun> {
+        self.net.sockets.runs.last()
+    }
+
+    /// What would have had to be done for a packet that arrived at a socket and is not supported, if there was one since
+    /// this was asked last. The packet ends as dropped.
+    pub fn take_unsupported(&mut self) -> Option<&'static str> {
+        self.net.sockets.unsupported.take()
+    }
+
     /// The runs of programs at sockets' hooks since this was asked last.
     pub fn take_socket_runs(&mut self) -> Vec<SocketRun> {
         std::mem::take(&mut self.net.sockets.runs)

@@ -120,11 +120,6 @@ impl SocketCalls<'_> {
         flags: BindFlags,
     ) -> Result<(), Errno> {
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
-        let kind = self
-            .net
-            .sockets
-            .namespace(socket.node())
-            .ok_or(Errno::EBADF)?;
         // What an IPv6 socket is bound to counts on its device alone.
         let device = match socket.family {
             Family::V6 => socket.options.bound_device,
@@ -136,7 +131,7 @@ impl SocketCalls<'_> {
             }
             _ => Ok(()),
         };
-        let kind = |ip| kind.kind_on(ip, device);
+        let kind = |ip| self.address_type(socket.node(), ip, device);
         let check_v4 = |v4: Ipv4Addr| {
             let any = socket.options.any_address || v4.is_unspecified();
             let fits = any || kind(v4.into()) != AddressType::Unicast;

@@ -24,6 +24,7 @@ impl<'a> SocketCalls<'a> {
     pub fn establish(&mut self, id: SocketId) {
         if let Some(socket) = self.net.sockets.get_mut(id) {
             (socket.state, socket.phase) = (State::Established, Phase::Connected);
+            socket.sequence = None;
         }
     }
 

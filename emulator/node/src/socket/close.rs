@@ -130,6 +130,7 @@ impl SocketCalls<'_> {
     /// `EBADF`, or the fault of a program.
     pub fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         self.net.sockets.get(id).ok_or(Errno::EBADF)?;
+        self.refuse_over_wires(id)?;
         self.refuse_end(id)?;
         let hook = AttachType::CgroupInetSockRelease;
         let asked = self.run_cgroup(id, hook, None);

@@ -1,13 +1,12 @@
 //! `connect()` (`inet_stream_connect`, `inet_dgram_connect`), and what takes it back.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use twinpath_machine::{AttachType, Errno, SocketId};
 
 use super::Sockets;
 use super::bind::needs_scope;
 use super::calls::SocketCalls;
-use super::namespace::Route;
 use super::socket::{Phase, Socket};
 use super::stream::Shut;
 use super::types::{Family, Flow, Host, Protocol, SocketError, State};
@@ -67,6 +66,7 @@ impl SocketCalls<'_> {
     pub fn disconnect(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.protocol != Protocol::Udp {
+            self.refuse_over_wires(id)?;
             self.refuse_end(id)?;
             self.disconnect_tcp(id);
             return Ok(());
@@ -136,33 +136,6 @@ impl SocketCalls<'_> {
         socket.options.bound_device = named.or(bound);
         socket.options.bound_device.map(|_| ()).ok_or(Errno::EINVAL)
     }
-
-    /// The way from a socket to an address.
-    pub(super) fn route(
-        &self,
-        socket: &Socket,
-        destination: IpAddr,
-        source: IpAddr,
-    ) -> Result<Route, Errno> {
-        let namespace = self
-            .net
-            .sockets
-            .namespace(socket.node())
-            .ok_or(Errno::EBADF)?;
-        let source = Some(source).filter(|source| !source.is_unspecified());
-        let device = socket.options.bound_device;
-        let exists = |device: &Ifindex| self.net.find(socket.node(), device.get()).is_some();
-        if destination.is_ipv4() && !device.as_ref().is_none_or(exists) {
-            return Err(Errno::ENODEV);
-        }
-        let route = namespace.route(destination, source, device)?;
-        let mapped = |ip: IpAddr| matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
-        // ip6_dst_lookup_tail: no IPv6 packet comes from an IPv4 address.
-        if source.is_some_and(mapped) && !mapped(destination) {
-            return Err(Errno::EAFNOSUPPORT);
-        }
-        Ok(route)
-    }
 }
 
 impl Sockets {
@@ -218,6 +191,7 @@ impl Sockets {
             socket.reset_addresses();
         }
         socket.phase = Phase::Unconnected;
+        socket.sequence = None;
         (socket.shut, socket.done) = (Shut::default(), false);
     }
 }

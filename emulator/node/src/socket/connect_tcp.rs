@@ -9,7 +9,7 @@ use super::callback::Callback;
 use super::calls::SocketCalls;
 use super::connect::{Connected, or_self};
 use super::lookup::Query;
-use super::namespace::AddressType;
+use super::namespace::{AddressType, Route};
 use super::socket::Phase;
 use super::types::{Family, Flow, Host, Protocol, SocketError, State};
 
@@ -31,7 +31,7 @@ impl SocketCalls<'_> {
             (Family::V6, SocketAddr::V6(v6)) => self.start_tcp6(id, v6),
             _ => return Err(Errno::EAFNOSUPPORT.into()),
         };
-        let kind = started?;
+        let route = started?;
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.phase = Phase::Connecting;
             socket.error = None;
@@ -45,14 +45,15 @@ impl SocketCalls<'_> {
         ];
         let told = self.call_back(id, id, BEGINS);
         told.map_err(SocketError::Fault)?;
-        if kind != AddressType::Local {
-            return Ok(Connected::Waiting);
+        match (route.kind, &route.way) {
+            (AddressType::Local, _) => self.shake_hands(id),
+            (_, Some(way)) => self.connect_over(id, way),
+            (_, None) => Ok(Connected::Waiting),
         }
-        self.shake_hands(id)
     }
 
-    /// `tcp_v4_connect`, up to the first segment; what the destination is.
-    fn start_tcp4(&mut self, id: SocketId, to: SocketAddrV4) -> Result<AddressType, Errno> {
+    /// `tcp_v4_connect`, up to the first segment; its way.
+    fn start_tcp4(&mut self, id: SocketId, to: SocketAddrV4) -> Result<Route, Errno> {
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         let route = self.route(socket, IpAddr::V4(*to.ip()), socket.source.v4.into())?;
         if matches!(route.kind, AddressType::Multicast | AddressType::Broadcast) {
@@ -77,11 +78,11 @@ impl SocketCalls<'_> {
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.tcp.by_v4 = is_v6;
         }
-        Ok(route.kind)
+        Ok(route)
     }
 
     /// `tcp_v6_connect`, likewise.
-    fn start_tcp6(&mut self, id: SocketId, to: SocketAddrV6) -> Result<AddressType, Errno> {
+    fn start_tcp6(&mut self, id: SocketId, to: SocketAddrV6) -> Result<Route, Errno> {
         let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         let ip = or_self(socket, *to.ip());
         if ip.is_multicast() {
@@ -114,10 +115,13 @@ impl SocketCalls<'_> {
         let by_v4 = socket.tcp.by_v4;
         self.start_tcp(id)?;
         // Its segments are IPv4 packets from nobody, which nobody answers.
-        Ok(if by_v4 {
-            AddressType::Unicast
-        } else {
-            route.kind
+        Ok(match by_v4 {
+            true => Route {
+                kind: AddressType::Unicast,
+                way: None,
+                ..route
+            },
+            false => route,
         })
     }
 

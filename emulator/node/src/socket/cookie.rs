@@ -34,6 +34,7 @@ const SEGMENTS_V6: [u16; 4] = [1280 - 60, 1480 - 60, 1500 - 60, 9000 - 60];
 pub(super) struct Secrets {
     v4: [[u64; 2]; 2],
     v6: [[u64; 2]; 2],
+    sequences: Random,
 }
 
 /// Both ends of a segment, with its sequence number.
@@ -54,7 +55,13 @@ impl Secrets {
         Self {
             v4: [key(), key()],
             v6: [key(), key()],
+            sequences: random,
         }
+    }
+
+    /// The number of the first byte of a connection.
+    pub(super) fn first_sequence(&mut self) -> u32 {
+        self.sequences.next_u32()
     }
 
     /// A cookie for a first segment, and the segment size that it stands for: the largest of four that

@@ -4,13 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 use twinpath_machine::{AttachType, Errno, SocketId};
 
+use super::arrive::Report;
 use super::calls::SocketCalls;
-use super::filter::{Marks, Passage};
+use super::filter::Passage;
 use super::lookup::Query;
 use super::namespace::AddressType;
 use super::socket::{Datagram, Socket};
+use super::transmit::Marks;
 use super::types::{Family, Flow, Protocol, SocketError, State};
 use crate::context::SockAddr;
+use crate::network::Route;
 use crate::types::Ifindex;
 
 /// A datagram that was sent.
@@ -20,10 +23,21 @@ pub struct Sent {
     pub from: SocketAddr,
     /// Where it is sent to.
     pub to: SocketAddr,
-    /// Whether the destination is the node itself. If not, it leaves the node as a packet.
-    pub local: bool,
+    /// How far it came.
+    pub reach: Reach,
     /// The socket of the same node that got it.
     pub received_by: Option<SocketId>,
+}
+
+/// How far a datagram came in the course of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Its destination is the node itself.
+    Local,
+    /// It left its socket as a packet, which went as far as the networks of the world carried it.
+    Carried,
+    /// It leaves the node as a packet that nobody carries: the node has no network stack, or it is for several.
+    Beyond,
 }
 
 /// A datagram with its way.
@@ -32,6 +46,7 @@ struct Way {
     from: IpAddr,
     to: SocketAddr,
     kind: AddressType,
+    route: Option<Route>,
 }
 
 impl SocketCalls<'_> {
@@ -64,10 +79,18 @@ impl SocketCalls<'_> {
         let mut sent = Sent {
             from,
             to: way.to,
-            local: way.kind == AddressType::Local,
+            reach: match (way.kind, way.route) {
+                (AddressType::Local, _) => Reach::Local,
+                (AddressType::Unicast, Some(_)) => Reach::Carried,
+                _ => Reach::Beyond,
+            },
             received_by: None,
         };
-        if sent.local {
+        if let (Reach::Carried, Some(route)) = (sent.reach, &way.route) {
+            self.transmit(marks, route, (sent.from, sent.to), bytes)?;
+            return Ok(sent);
+        }
+        if sent.reach == Reach::Local {
             let hook = AttachType::CgroupInetEgress;
             match self.filter(id, hook, (sent.from, sent.to), marks, bytes)? {
                 Passage::Goes => sent.received_by = self.deliver(id, &sent, marks, bytes)?,
@@ -76,7 +99,10 @@ impl SocketCalls<'_> {
             }
             return Ok(sent);
         }
-        self.refuse_filters(id, "a datagram that leaves the node or is for everybody")?;
+        self.refuse_filters(
+            id,
+            "a datagram that nobody carries or that is for everybody",
+        )?;
         if way.kind == AddressType::Broadcast {
             self.deliver_to_all(id, &sent, bytes);
         }
@@ -163,6 +189,7 @@ impl SocketCalls<'_> {
             from: route.source,
             to: SocketAddr::new(route.destination, seen.port),
             kind: route.kind,
+            route: route.way,
         })
     }
 
@@ -191,6 +218,7 @@ impl SocketCalls<'_> {
             from: route.source,
             to: SocketAddr::new(ip.into(), seen.port),
             kind: route.kind,
+            route: route.way,
         })
     }
 
@@ -216,10 +244,7 @@ impl SocketCalls<'_> {
         if passage != Passage::Goes {
             return Ok(None);
         }
-        if let Some(socket) = self.net.sockets.get_mut(found) {
-            let (from, bytes) = (sent.from, bytes.to_vec());
-            socket.received.push_back(Datagram { from, bytes });
-        }
+        self.queue_datagram(found, sent.from, bytes.to_vec());
         Ok(Some(found))
     }
 
@@ -232,17 +257,8 @@ impl SocketCalls<'_> {
             IpAddr::V4(_) => Ifindex::LOOPBACK.get(),
             to @ IpAddr::V6(_) => self.net.sockets.arrival(node, to, None),
         };
-        let query = Query { node, flow, device };
-        let namespace = self.net.sockets.namespace(query.node);
-        let kind = namespace.map(|namespace| namespace.kind(query.flow.local.ip()));
-        if kind != Some(AddressType::Local) {
-            return;
-        }
-        let found = self.find_socket(&query);
-        if let Some(socket) = found.and_then(|id| self.net.sockets.get_mut(id))
-            && socket.state == State::Established
-        {
-            socket.error = Some(Errno::ECONNREFUSED);
+        if self.address_type(node, flow.local.ip(), None) == AddressType::Local {
+            self.report(&Query { node, flow, device }, Report::REFUSED);
         }
     }
 
@@ -254,16 +270,19 @@ impl SocketCalls<'_> {
         };
         let device = self.net.sockets.device_of(node, sent.from.ip());
         let flow = Flow::new(Protocol::Udp, sent.to, sent.from);
-        for id in self
+        let receivers = self
             .net
             .sockets
-            .datagrams_for(&Query { node, flow, device })
-        {
-            if let Some(socket) = self.net.sockets.get_mut(id) {
-                let bytes = bytes.to_vec();
-                let from = sent.from;
-                socket.received.push_back(Datagram { from, bytes });
-            }
+            .datagrams_for(&Query { node, flow, device });
+        for id in receivers {
+            self.queue_datagram(id, sent.from, bytes.to_vec());
+        }
+    }
+
+    /// A datagram waits in a socket's queue.
+    pub(super) fn queue_datagram(&mut self, id: SocketId, from: SocketAddr, bytes: Vec<u8>) {
+        if let Some(socket) = self.net.sockets.get_mut(id) {
+            socket.received.push_back(Datagram { from, bytes });
         }
     }
 

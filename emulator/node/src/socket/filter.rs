@@ -1,50 +1,18 @@
-//! `cgroup/skb` programs at datagrams between sockets of one node (`__cgroup_bpf_run_filter_skb`): on the way out of the
-//! sender's cgroup, and on the way into the receiver's.
-//!
-//! The packet is the one that loopback carries: from its IP header on, with the sum of the pseudo-header where a device
-//! would put the checksum. What Linux draws at random is 0: the identification, the flow label, the hash.
+//! `cgroup/skb` programs at datagrams (`__cgroup_bpf_run_filter_skb`): on the way out of the sender's cgroup, and on
+//! the way into the receiver's.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use twinpath_machine::{AttachType, Errno, Fault, FaultKind, ProgramType, SocketId};
 
 use super::calls::SocketCalls;
 use super::cgroup::Attached;
 use super::hook::Recorded;
-use super::pointer::View;
-use super::socket::Socket;
+use super::transmit::Marks;
 use super::types::{Protocol, SocketError, State};
 use crate::context;
 use crate::net::Subject;
-use crate::packet::{Checksum, EtherType, Frame, Owner, Skb, Sum};
-use crate::types::Ifindex;
-
-/// Bytes before a packet.
-const HEADROOM: u32 = 64;
-const UDP: u8 = 17;
-
-/// What a datagram takes of its socket when the call begins, before programs are asked (`ipcm_init_sk`,
-/// `ipcm6_init_sk`).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Marks {
-    sender: SocketId,
-    mark: u32,
-    priority: u32,
-    tos: u8,
-    class: u8,
-}
-
-impl Marks {
-    pub(super) fn of(socket: &Socket) -> Self {
-        Self {
-            sender: socket.id,
-            mark: socket.options.mark,
-            priority: socket.options.priority,
-            tos: socket.options.tos,
-            class: socket.options.traffic_class,
-        }
-    }
-}
+use crate::packet::Skb;
 
 /// What programs make of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,58 +68,80 @@ impl SocketCalls<'_> {
         }
     }
 
-    /// Asks the programs of a socket's cgroup about a datagram that it sends or gets.
+    /// Asks the programs of a socket's cgroup about a datagram between sockets of one node, as loopback carries it.
     pub(super) fn filter(
         &mut self,
         id: SocketId,
         hook: AttachType,
-        (from, to): (SocketAddr, SocketAddr),
+        ends: (SocketAddr, SocketAddr),
         marks: Marks,
         bytes: &[u8],
     ) -> Result<Passage, SocketError> {
-        let Some(socket) = self.net.sockets.get(id) else {
-            return Ok(Passage::Goes);
-        };
-        let programs = self
-            .net
-            .sockets
-            .cgroups
-            .effective(socket.owner.cgroup, hook);
-        if programs.is_empty() {
+        if self.filters(id, hook).is_empty() {
             return Ok(Passage::Goes);
         }
-        let mut skb = self.datagram(marks, (from, to), bytes)?;
-        let memory = &mut self.machine.memory;
-        let Some(socket) = self.net.sockets.get(id) else {
-            return Ok(Passage::Goes);
-        };
-        let object = self.net.sockets.object(memory, id, View::Common);
-        skb.owner = Owner::of(socket, object);
-        skb.socket = Some(id);
-        let is_egress = hook == AttachType::CgroupInetEgress;
-        if !is_egress {
+        let mut skb = self.datagram(marks, None, ends, bytes)?;
+        if hook == AttachType::CgroupInetIngress {
             skb.ingress = skb.ifindex;
         }
+        let (skb, passage) = self.filter_packet(id, hook, skb);
+        skb.frame.free(&mut self.net.pool);
+        passage
+    }
+
+    /// The programs of a socket's cgroup at a hook.
+    fn filters(&self, id: SocketId, hook: AttachType) -> Vec<Attached> {
+        let sockets = &self.net.sockets;
+        sockets.get(id).map_or_else(Vec::new, |socket| {
+            sockets.cgroups.effective(socket.owner.cgroup, hook)
+        })
+    }
+
+    /// Asks the programs of a socket's cgroup about a packet that it sends or gets, which begins with its network
+    /// header. It shows that socket to them, and afterwards the one that it showed before.
+    pub(super) fn filter_packet(
+        &mut self,
+        id: SocketId,
+        hook: AttachType,
+        mut skb: Skb,
+    ) -> (Skb, Result<Passage, SocketError>) {
+        let programs = self.filters(id, hook);
+        if programs.is_empty() {
+            return (skb, Ok(Passage::Goes));
+        }
+        let (socket, owner, cb) = (skb.socket, skb.owner, skb.cb);
+        self.net.show_socket(self.machine, id, &mut skb);
+        let is_egress = hook == AttachType::CgroupInetEgress;
         let (mut passes, mut flags) = (true, 0);
         let mut subject = Subject::Skb(skb);
+        let mut fault = None;
         for attached in programs {
-            let returned = self.run_filter(id, hook, attached, &mut subject);
-            let returned = returned.map_err(SocketError::Fault)?;
+            let returned = match self.run_filter(id, hook, attached, &mut subject) {
+                Ok(returned) => returned,
+                Err(error) => {
+                    fault = Some(error);
+                    break;
+                }
+            };
             if is_egress {
                 flags |= returned >> 1;
             }
             let verdict = if is_egress { returned & 1 } else { returned };
             passes &= verdict != 0;
         }
-        if let Subject::Skb(skb) = subject {
-            skb.frame.free(&mut self.net.pool);
-        }
+        let Subject::Skb(mut skb) = subject else {
+            unreachable!("a program leaves what it runs on in its kind");
+        };
+        // bpf_prog_run_save_cb
+        (skb.socket, skb.owner, skb.cb) = (socket, owner, cb);
         // With the bit for congestion the sender is told nothing of a loss.
-        Ok(match (passes, flags & 1) {
-            (true, _) => Passage::Goes,
-            (false, 0) if is_egress => Passage::Lost(Some(Errno::EPERM)),
-            _ => Passage::Lost(None),
-        })
+        let passage = match (fault, passes, flags & 1) {
+            (Some(fault), ..) => Err(SocketError::Fault(fault)),
+            (None, true, _) => Ok(Passage::Goes),
+            (None, false, 0) if is_egress => Ok(Passage::Lost(Some(Errno::EPERM))),
+            (None, false, _) => Ok(Passage::Lost(None)),
+        };
+        (skb, passage)
     }
 
     fn run_filter(
@@ -161,12 +151,17 @@ impl SocketCalls<'_> {
         attached: Attached,
         subject: &mut Subject,
     ) -> Result<u32, Box<Fault>> {
+        let Some(socket) = self.net.sockets.get(id) else {
+            return Ok(1);
+        };
+        let node = socket.node();
         let at = self.net.next_context();
         let size = context::layout(ProgramType::CgroupSkb, None).map_or(0, |layout| layout.size);
         subject.publish(&mut self.machine.memory, at);
         let by = Recorded {
             hook,
             program: attached.program,
+            node,
             socket: Some(id),
             cgroup: Some(attached.cgroup),
         };
@@ -177,81 +172,4 @@ impl SocketCalls<'_> {
             outcome
         })
     }
-
-    /// The packet of a datagram on the loopback device.
-    fn datagram(
-        &mut self,
-        marks: Marks,
-        (from, to): (SocketAddr, SocketAddr),
-        payload: &[u8],
-    ) -> Result<Skb, SocketError> {
-        let socket = self.net.sockets.get(marks.sender).ok_or(Errno::EBADF)?;
-        let node = socket.node();
-        let device = self.net.find(node, Ifindex::LOOPBACK.get());
-        let device = device.ok_or(Errno::ENODEV)?;
-        let len = 8 + payload.len();
-        let (mut packet, pseudo, protocol) = match (from.ip(), to.ip()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => ipv4(from, to, marks.tos, len),
-            (IpAddr::V6(from), IpAddr::V6(to)) => ipv6(from, to, marks.class, len),
-            _ => return Err(Errno::EINVAL.into()),
-        };
-        let header = packet.len() as u32;
-        packet.extend(from.port().to_be_bytes());
-        packet.extend(to.port().to_be_bytes());
-        packet.extend((len as u16).to_be_bytes());
-        packet.extend(pseudo.to_16().to_le_bytes());
-        packet.extend_from_slice(payload);
-        let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
-        let frame = Frame::new(pool, memory, &packet, HEADROOM, HEADROOM);
-        let mut skb = Skb::new(frame.map_err(|_| Errno::ENOBUFS)?, device);
-        let start = skb.network_header + header;
-        skb.transport_header = Some(start);
-        skb.checksum = Checksum::Partial { start, offset: 6 };
-        (skb.protocol, skb.mark, skb.priority) = (protocol, marks.mark, marks.priority);
-        skb.at_ingress = false;
-        self.net.place(&mut skb, device);
-        Ok(skb)
-    }
-}
-
-/// An IPv4 header as sockets make it, and the sum of the pseudo-header.
-fn ipv4(from: Ipv4Addr, to: Ipv4Addr, tos: u8, len: usize) -> (Vec<u8>, Sum, EtherType) {
-    let header = crate::stack::Ipv4 {
-        len: crate::stack::IPV4,
-        tos,
-        total: crate::stack::IPV4 + len,
-        id: 0,
-        dont_fragment: true,
-        more_fragments: false,
-        offset: 0,
-        ttl: 64,
-        protocol: UDP,
-        source: from,
-        destination: to,
-    };
-    let mut bytes = Vec::new();
-    header.write(&mut bytes);
-    let mut pseudo = [from.octets(), to.octets()].concat();
-    pseudo.extend([0, UDP]);
-    pseudo.extend((len as u16).to_be_bytes());
-    (bytes, Sum::of(&pseudo, Sum(0)), EtherType::IPV4)
-}
-
-/// An IPv6 header likewise.
-fn ipv6(from: Ipv6Addr, to: Ipv6Addr, class: u8, len: usize) -> (Vec<u8>, Sum, EtherType) {
-    let header = crate::stack::Ipv6 {
-        class,
-        label: 0,
-        payload: len,
-        next: UDP,
-        hop_limit: 64,
-        source: from,
-        destination: to,
-    };
-    let mut bytes = Vec::new();
-    header.write(&mut bytes);
-    let mut pseudo = [from.octets(), to.octets()].concat();
-    pseudo.extend((len as u32).to_be_bytes());
-    pseudo.extend([0, 0, 0, UDP]);
-    (bytes, Sum::of(&pseudo, Sum(0)), EtherType::IPV6)
 }

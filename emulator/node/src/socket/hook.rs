@@ -23,6 +23,8 @@ pub struct SocketRun {
     pub hook: AttachType,
     /// The program.
     pub program: ProgramId,
+    /// The namespace of the socket or the packet.
+    pub node: NodeId,
     /// The socket that the call was about; none for `sk_lookup`.
     pub socket: Option<SocketId>,
     /// The cgroup that the program is attached to; none for `sk_lookup`.
@@ -43,6 +45,7 @@ pub struct SocketRun {
 pub(super) struct Recorded {
     pub(super) hook: AttachType,
     pub(super) program: ProgramId,
+    pub(super) node: NodeId,
     pub(super) socket: Option<SocketId>,
     pub(super) cgroup: Option<CgroupId>,
 }
@@ -238,7 +241,7 @@ impl SocketCalls<'_> {
         bound: &[Object],
     ) -> Result<u32, Box<Fault>> {
         let at = self.net.next_context();
-        let (hook, socket) = (subject.hook, subject.socket);
+        let (hook, node, socket) = (subject.hook, subject.node, subject.socket);
         let kind = self.machine.program(program).map(|program| program.kind);
         let Some(layout) = kind.and_then(|kind| context::layout(kind, Some(hook))) else {
             return Err(unsupported(self.machine, program));
@@ -246,6 +249,7 @@ impl SocketCalls<'_> {
         let by = Recorded {
             hook,
             program,
+            node,
             socket,
             cgroup: subject.cgroup.map(|key| CgroupId(key.cgroup)),
         };
@@ -275,6 +279,7 @@ impl SocketCalls<'_> {
         self.net.sockets.runs.push(SocketRun {
             hook: by.hook,
             program: by.program,
+            node: by.node,
             socket: by.socket,
             cgroup: by.cgroup,
             before,

@@ -76,19 +76,24 @@ impl Sockets {
         self.best_datagram(query, Step::Any)
     }
 
-    /// All UDP sockets that a broadcast is for (`__udp_is_mcast_sock`).
+    /// All UDP sockets that a packet to several hosts is for (`__udp_is_mcast_sock`, `__udp_v6_is_mcast_sock`). Each
+    /// gets what comes for the groups of its host, as none says otherwise (`IP_MULTICAST_ALL`, `IPV6_MULTICAST_ALL`).
     pub(super) fn datagrams_for(&self, query: &Query) -> Vec<SocketId> {
         let (local, remote) = (query.flow.local, query.flow.remote);
-        let IpAddr::V4(own) = local.ip() else {
-            return Vec::new();
-        };
-        let any = Ipv4Addr::UNSPECIFIED;
         let fits = |socket: &&Socket| {
-            let connected_to_other = socket.remote_port != 0 && socket.remote_port != remote.port()
-                || socket.remote.v4 != any && IpAddr::V4(socket.remote.v4) != remote.ip();
-            !connected_to_other
-                && (socket.local.v4 == any || socket.local.v4 == own)
-                && !socket.is_v6_only()
+            let takes_part = match local.ip() {
+                IpAddr::V4(_) => !socket.is_v6_only(),
+                IpAddr::V6(_) => socket.family == Family::V6,
+            };
+            let (own, other) = match local.ip() {
+                IpAddr::V4(_) => (socket.local.v4.into(), socket.remote.v4.into()),
+                IpAddr::V6(_) => (socket.local.v6.into(), socket.remote.v6.into()),
+            };
+            let fits = |own: IpAddr, wanted: IpAddr| own.is_unspecified() || own == wanted;
+            takes_part
+                && (socket.remote_port == 0 || socket.remote_port == remote.port())
+                && fits(own, local.ip())
+                && fits(other, remote.ip())
                 && socket.takes_device(query.device)
         };
         let chain = self.datagrams.get(&(query.node, local.port()));

@@ -48,6 +48,8 @@ pub(super) struct Route {
     /// What packets are sent from.
     pub(super) source: IpAddr,
     pub(super) kind: AddressType,
+    /// The route of the node's network stack that packets take, where they can leave the node.
+    pub(super) way: Option<crate::network::Route>,
 }
 
 impl Default for Namespace {
@@ -195,6 +197,7 @@ impl Namespace {
                 destination,
                 source,
                 kind,
+                way: None,
             });
         }
         let chosen = match self.towards(destination, kind, device) {
@@ -221,6 +224,7 @@ impl Namespace {
             destination,
             source,
             kind,
+            way: None,
         })
     }
 

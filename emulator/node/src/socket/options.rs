@@ -41,7 +41,8 @@ pub struct SocketOptions {
     pub(crate) receive_low_water: i32,
     pub(crate) max_pacing_rate: u32,
     pub(crate) max_segment: i32,
-    pub(crate) window_clamp: i32,
+    /// `TCP_WINDOW_CLAMP`, in bytes; 0 for none.
+    pub window_clamp: i32,
     pub(crate) tos: u8,
     pub(crate) traffic_class: u8,
     pub(crate) congestion: Congestion,

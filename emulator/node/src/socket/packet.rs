@@ -1,7 +1,7 @@
 //! Sockets of packets.
 
-use twinpath_machine::Machine;
 use twinpath_machine::memory::{Object, OutOfMemory};
+use twinpath_machine::{Machine, SocketId};
 
 use super::cgroup::CgroupId;
 use super::pointer::View;
@@ -25,6 +25,15 @@ impl Owner {
 }
 
 impl Net {
+    /// Makes a packet one of a socket (`skb->sk`).
+    pub(crate) fn show_socket(&self, machine: &mut Machine, id: SocketId, skb: &mut Skb) {
+        let object = self.sockets.object(&mut machine.memory, id, View::Common);
+        if let Some(socket) = self.sockets.get(id) {
+            skb.socket = Some(id);
+            skb.owner = Owner::of(socket, object);
+        }
+    }
+
     /// Gives the packet of a test run the socket that the kernel makes for it, which has the packet's
     /// addresses and is bound to nothing (`bpf_prog_test_run_skb`).
     ///

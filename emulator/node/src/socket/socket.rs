@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use twinpath_machine::{Errno, SocketId};
 
 use super::cgroup::CgroupId;
+use super::handshake::Sequence;
 use super::options::SocketOptions;
 use super::reuseport::GroupId;
 use super::stream::Shut;
@@ -45,6 +46,8 @@ pub struct Socket {
     pub(crate) source_port: u16,
     pub(crate) options: SocketOptions,
     pub(crate) tcp: Tcp,
+    /// Of a connection whose segments go over wires.
+    pub(crate) sequence: Option<Sequence>,
     /// Whether the address was chosen by the owner (`SOCK_BINDADDR_LOCK`).
     pub(crate) address_chosen: bool,
     /// Whether the port was (`SOCK_BINDPORT_LOCK`).
@@ -139,6 +142,7 @@ impl Socket {
             source_port: 0,
             options: SocketOptions::default(),
             tcp: Tcp::default(),
+            sequence: None,
             address_chosen: false,
             port_chosen: false,
             hashed: false,

@@ -49,6 +49,7 @@ impl SocketCalls<'_> {
         if socket.protocol != Protocol::Tcp {
             return Err(Errno::EOPNOTSUPP.into());
         }
+        self.refuse_over_wires(id)?;
         self.refuse_segments(id)?;
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         match socket.state {
@@ -130,6 +131,7 @@ impl SocketCalls<'_> {
     pub fn shutdown(&mut self, id: SocketId, how: Shutdown) -> Result<(), SocketError> {
         if how.send() || self.net.sockets.get(id).map(|socket| socket.state) == Some(State::Listen)
         {
+            self.refuse_over_wires(id)?;
             self.refuse_end(id)?;
         }
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;

@@ -51,6 +51,8 @@ pub(crate) struct Sockets {
     /// The socket of packets in test runs.
     pub(super) stand_in: Option<SocketId>,
     pub(super) runs: Vec<SocketRun>,
+    /// What a packet would have needed that arrived at a socket.
+    pub(crate) unsupported: Option<&'static str>,
     /// Sockets in time-wait.
     pub(super) waiting: Vec<SocketId>,
     pub(super) secrets: Secrets,
@@ -86,6 +88,7 @@ impl Sockets {
             outer: Vec::new(),
             stand_in: None,
             runs: Vec::new(),
+            unsupported: None,
             waiting: Vec::new(),
             secrets: Secrets::new(machine.random),
         }

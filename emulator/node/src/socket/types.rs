@@ -83,6 +83,9 @@ pub enum SocketError {
     /// A program did what no verified program does.
     #[error("program {:?}: {}", .0.program, .0.kind)]
     Fault(Box<Fault>),
+    /// The emulator cannot tell what the call would do.
+    #[error("the emulator does not support {0}")]
+    Unsupported(&'static str),
 }
 
 impl SocketError {

@@ -214,7 +214,12 @@ impl World {
             self.add_address(device, address, len);
         }
         match address {
-            IpAddr::V4(address) => self.ipv4_routes(device, address, prefix, secondary),
+            IpAddr::V4(address) => {
+                // Packets to a secondary address come from the primary one of its network.
+                let primary = self.net.addresses(node).iter().find(|own| same(own));
+                let source = primary.map_or(address.into(), |own| own.address);
+                self.ipv4_routes(device, (address, source), prefix, secondary);
+            }
             IpAddr::V6(address) => self.ipv6_routes(device, address, prefix),
         }
         Ok(())
@@ -223,13 +228,13 @@ impl World {
     fn ipv4_routes(
         &mut self,
         device: DeviceId,
-        address: Ipv4Addr,
+        (address, source): (Ipv4Addr, IpAddr),
         prefix: Prefix,
         secondary: bool,
     ) {
         let node = self.net.device(device).node;
         let lo = self.net.device(device).loopback;
-        let source = Some(IpAddr::V4(address));
+        let source = Some(source);
         let tables = self.network();
         let mut local = |to: IpAddr, len: u8, kind: RouteKind| {
             tables.add_brought_route(

@@ -97,7 +97,7 @@ impl Net {
             Receipt::Transit => None,
         };
         let node = self.node_of(skb.device);
-        let Some((route, _)) = self.route_output(node, source, header.source) else {
+        let Ok((route, _)) = self.route_output(node, source, header.source, 0) else {
             return;
         };
         let room = (self.mtu_of(&route) as usize).min(LONGEST);
@@ -161,7 +161,10 @@ impl Net {
             }
             // The answer holds the time of day.
             TIMESTAMP if answers => self.refuse(machine, skb, DropReason::Unsupported),
-            _ => self.accept(machine, skb),
+            _ => {
+                self.notify4(machine, &skb, header.len);
+                self.accept(machine, skb);
+            }
         }
     }
 

@@ -96,7 +96,7 @@ impl Net {
         };
         if source.is_none() {
             // The address that the sender's packet came to says more than that of the way back.
-            let Some((route, _)) = self.route_output_ipv6(node, &out) else {
+            let Ok((route, _)) = self.route_output_ipv6(node, &out, 0) else {
                 return;
             };
             if route.source.is_none() {
@@ -134,7 +134,10 @@ impl Net {
             }
             NEIGHBOUR_SOLICITATION => self.ndp_solicited(machine, skb, header, at),
             NEIGHBOUR_ADVERTISEMENT => self.ndp_advertised(machine, skb, header, at),
-            _ => self.accept(machine, skb),
+            _ => {
+                self.notify6(machine, &skb, at);
+                self.accept(machine, skb);
+            }
         }
     }
 

@@ -137,7 +137,7 @@ impl Net {
 
     /// `ip_output`: fragments what is too long, and sends it to the next hop. `own` says that
     /// this host made it.
-    pub(super) fn ipv4_output(
+    pub(crate) fn ipv4_output(
         &mut self,
         machine: &mut Machine,
         mut skb: Skb,
@@ -179,7 +179,7 @@ impl Net {
         out: Outgoing,
         payload: &[u8],
     ) -> bool {
-        let Some((route, source)) = self.route_output(node, out.source, out.destination) else {
+        let Ok((route, source)) = self.route_output(node, out.source, out.destination, 0) else {
             return false;
         };
         let id = if out.dont_fragment {

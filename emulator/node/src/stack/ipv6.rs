@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use twinpath_machine::Machine;
+use twinpath_machine::{Errno, Machine};
 
 use super::icmpv6::{self, Error};
 use super::ipv4::trim;
 use super::local::{self, check_udp};
+use super::route::found;
 use super::wire::{self, Ipv6, proto};
 use crate::net::{DeviceId, DropReason, Net, NodeId};
 use crate::network::{Network, Route, RouteKind, RouteQuery};
@@ -14,7 +15,7 @@ use crate::packet::{ChecksumOffload, EtherType, PacketType, Skb};
 
 /// A packet of the node's own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     /// None for the one that suits best.
     pub(super) source: Option<Ipv6Addr>,
     pub(super) destination: Ipv6Addr,
@@ -26,6 +27,25 @@ pub(super) struct Outgoing {
     pub(super) on_link: bool,
     /// None for the default, 64.
     pub(super) hop_limit: Option<u8>,
+}
+
+impl Outgoing {
+    /// A datagram of a socket, out of the device that it is bound to.
+    pub(crate) const fn of_socket(
+        source: Option<Ipv6Addr>,
+        destination: Ipv6Addr,
+        output: Option<DeviceId>,
+    ) -> Self {
+        Self {
+            source,
+            destination,
+            protocol: proto::UDP,
+            class: 0,
+            output,
+            on_link: false,
+            hop_limit: None,
+        }
+    }
 }
 
 /// `IPV6_MIN_MTU`
@@ -266,7 +286,7 @@ impl Net {
         payload: &mut [u8],
         check: usize,
     ) -> bool {
-        let Some((route, source)) = self.route_output_ipv6(node, &out) else {
+        let Ok((route, source)) = self.route_output_ipv6(node, &out, 0) else {
             return false;
         };
         let ends = (source.into(), out.destination.into());
@@ -304,7 +324,7 @@ impl Net {
     }
 
     /// `ip6_output`.
-    pub(super) fn ipv6_output(
+    pub(crate) fn ipv6_output(
         &mut self,
         machine: &mut Machine,
         mut skb: Skb,
@@ -322,20 +342,24 @@ impl Net {
         self.neighbour_output(machine, skb, route.device, next, from);
     }
 
-    /// `ip6_route_output_flags`, `ip6_dst_lookup`: the way of a packet of this host, and the address
+    /// `ip6_route_output_flags`, `ip6_dst_lookup`: the way of a packet of this host with a mark, and the address
     /// that it leaves with.
-    pub(super) fn route_output_ipv6(
+    ///
+    /// # Errors
+    /// The kernel's, where no route leads there.
+    pub(crate) fn route_output_ipv6(
         &self,
         node: NodeId,
         out: &Outgoing,
-    ) -> Option<(Route, Ipv6Addr)> {
+        mark: u32,
+    ) -> Result<(Route, Ipv6Addr), Errno> {
         let query = RouteQuery {
             destination: out.destination.into(),
             source: out.source.unwrap_or(Ipv6Addr::UNSPECIFIED).into(),
             output: out.output,
             strict: out.source.is_none() || needs_device(out.destination),
             input: None,
-            mark: 0,
+            mark,
             table: None,
         };
         let direct = out.on_link || out.destination.is_multicast();
@@ -344,11 +368,8 @@ impl Net {
                 network: out.destination.into(),
                 ..Route::new(out.destination.into(), 128, device)
             },
-            _ => self.network.route(node, &query)?,
+            _ => found(self.network.route(node, &query))?,
         };
-        if route.kind.leads_nowhere() {
-            return None;
-        }
         if matches!(route.kind, RouteKind::Local | RouteKind::Anycast) {
             route.device = self.loopback(node);
         }
@@ -357,8 +378,8 @@ impl Net {
             _ => None,
         };
         let chosen = out.source.or(preferred);
-        let source = chosen.or_else(|| self.select_ipv6(node, route.device, out.destination))?;
-        Some((route, source))
+        let chosen = chosen.or_else(|| self.select_ipv6(node, route.device, out.destination));
+        Ok((route, chosen.ok_or(Errno::EADDRNOTAVAIL)?))
     }
 
     /// `ip6_protocol_deliver_rcu`: a packet for this host, header by header.
@@ -444,18 +465,19 @@ impl Net {
                 return;
             }
         };
+        let flow = datagram.flow(ends);
+        // Without a checksum it is not one (`udp6_csum_init`).
+        let sums_up = datagram.has_checksum && datagram.sums_up;
         if header.destination.is_multicast() {
-            self.accept(machine, skb);
+            self.datagram_to_all(machine, skb, flow, (at, sums_up));
             return;
         }
-        let flow = datagram.flow(ends);
         let Some(skb) = self.vxlan_input(machine, skb, at, flow, &datagram) else {
             return;
         };
-        if self.has_socket(machine, &skb, flow) {
-            self.accept(machine, skb);
+        let Some(skb) = self.datagram_to_socket(machine, skb, flow, (at, &datagram)) else {
             return;
-        }
+        };
         if !datagram.has_checksum || !datagram.sums_up {
             self.refuse(machine, skb, DropReason::Checksum);
             return;
@@ -475,10 +497,9 @@ impl Net {
                 return;
             }
         };
-        if self.has_socket(machine, &skb, flow) {
-            self.accept(machine, skb);
+        let Some(skb) = self.segment_to_socket(machine, skb, flow, &segment) else {
             return;
-        }
+        };
         let node = self.node_of(skb.device);
         let unicast =
             !header.destination.is_multicast() && !self.is_anycast(node, header.destination);

@@ -11,18 +11,18 @@ use super::route::Cast;
 use super::wire::{self, Ipv4, proto};
 use crate::net::{DropReason, Net};
 use crate::packet::{PacketType, Skb};
-use crate::socket::{Flow, Protocol, SocketCalls};
+use crate::socket::{Arrival, Flow, Protocol, SocketCalls};
 
 /// A TCP segment, as far as an answer to it goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     source: u16,
     destination: u16,
-    sequence: u32,
-    acknowledgement: u32,
-    flags: u8,
+    pub(crate) sequence: u32,
+    pub(crate) acknowledgement: u32,
+    pub(crate) flags: u8,
     /// Bytes of data.
-    data: u32,
+    pub(crate) data: u32,
 }
 
 const FIN: u8 = 1;
@@ -119,17 +119,15 @@ impl Net {
         };
         let flow = datagram.flow(ends);
         if cast != Cast::Unicast {
-            // To each socket that wants it; nobody is told when none does.
-            self.accept(machine, skb);
+            self.datagram_to_all(machine, skb, flow, (header.len, datagram.sums_up));
             return;
         }
         let Some(skb) = self.vxlan_input(machine, skb, header.len, flow, &datagram) else {
             return;
         };
-        if self.has_socket(machine, &skb, flow) {
-            self.accept(machine, skb);
+        let Some(skb) = self.datagram_to_socket(machine, skb, flow, (header.len, &datagram)) else {
             return;
-        }
+        };
         if !datagram.sums_up {
             self.refuse(machine, skb, DropReason::Checksum);
             return;
@@ -149,10 +147,9 @@ impl Net {
                 return;
             }
         };
-        if self.has_socket(machine, &skb, flow) {
-            self.accept(machine, skb);
+        let Some(skb) = self.segment_to_socket(machine, skb, flow, &segment) else {
             return;
-        }
+        };
         if let Some(mut reset) = segment.reset() {
             fill_transport_checksum(&mut reset, (ends.1, ends.0), proto::TCP, 16);
             let out = Outgoing {
@@ -195,12 +192,71 @@ impl Net {
         Ok((flow, segment))
     }
 
-    /// Whether a socket takes a packet.
-    pub(super) fn has_socket(&mut self, machine: &mut Machine, skb: &Skb, flow: Flow) -> bool {
-        let (node, device) = (self.node_of(skb.device), skb.ifindex);
-        SocketCalls::new(self, machine)
-            .find(node, flow, device)
-            .is_some()
+    /// Gives a datagram that begins at `at` to the socket that it is for; if there is none, it comes back.
+    pub(super) fn datagram_to_socket(
+        &mut self,
+        machine: &mut Machine,
+        skb: Skb,
+        flow: Flow,
+        (at, datagram): (usize, &Datagram),
+    ) -> Option<Skb> {
+        let mut sockets = SocketCalls::new(self, machine);
+        let Some(receiver) = sockets.receiver(&skb, flow) else {
+            return Some(skb);
+        };
+        if flow.local.is_ipv6() && !datagram.has_checksum {
+            self.refuse(machine, skb, DropReason::Checksum);
+            return None;
+        }
+        let payload = (at + UDP_HEADER, datagram.sums_up);
+        let (skb, taken) = sockets.take_datagram(skb, receiver, flow.remote, payload);
+        match taken {
+            Ok(()) => self.accept(machine, skb),
+            Err(reason) => self.refuse(machine, skb, reason),
+        }
+        None
+    }
+
+    /// `__udp4_lib_mcast_deliver`, `__udp6_lib_mcast_deliver`: to each socket that wants it. Nobody is told when none
+    /// does.
+    pub(super) fn datagram_to_all(
+        &mut self,
+        machine: &mut Machine,
+        mut skb: Skb,
+        flow: Flow,
+        (at, sums_up): (usize, bool),
+    ) {
+        let mut sockets = SocketCalls::new(self, machine);
+        for receiver in sockets.receivers(&skb, flow) {
+            let payload = (at + UDP_HEADER, sums_up);
+            (skb, _) = sockets.take_datagram(skb, receiver, flow.remote, payload);
+        }
+        self.accept(machine, skb);
+    }
+
+    /// Gives a segment to the socket that it is for; if there is none, or it belongs to nothing that the socket knows of,
+    /// it comes back.
+    pub(super) fn segment_to_socket(
+        &mut self,
+        machine: &mut Machine,
+        skb: Skb,
+        flow: Flow,
+        segment: &Segment,
+    ) -> Option<Skb> {
+        let mut sockets = SocketCalls::new(self, machine);
+        let Some(receiver) = sockets.receiver(&skb, flow) else {
+            return Some(skb);
+        };
+        match sockets.take_segment(receiver, &flow, segment) {
+            Arrival::Refused => return Some(skb),
+            Arrival::Taken => self.accept(machine, skb),
+            Arrival::Lost(reason) => self.refuse(machine, skb, reason),
+            Arrival::Unsupported(what) => {
+                self.sockets.unsupported = Some(what);
+                self.refuse(machine, skb, DropReason::Unsupported);
+            }
+        }
+        None
     }
 }
 

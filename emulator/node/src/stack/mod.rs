@@ -18,6 +18,7 @@ mod ipv6;
 mod local;
 mod ndp;
 mod neighbour;
+mod notify;
 mod reassembly;
 mod route;
 mod source;
@@ -26,8 +27,10 @@ mod vxlan;
 mod wire;
 
 pub use build::BuildError;
+pub(crate) use ipv6::Outgoing as Outgoing6;
+pub(crate) use local::Segment;
 pub(crate) use vxlan::Vxlan;
-pub(crate) use wire::{IPV4, Ipv4, Ipv6};
+pub(crate) use wire::{IPV4, IPV6, Ipv4, Ipv6, proto, pseudo_header};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -111,10 +114,12 @@ impl Net {
         match skb.protocol {
             EtherType::IPV4 => {
                 skb.clear_control_block();
+                skb.orphan();
                 self.ipv4_input(machine, skb);
             }
             EtherType::IPV6 => {
                 skb.clear_control_block();
+                skb.orphan();
                 self.ipv6_input(machine, skb);
             }
             EtherType::ARP => self.arp_input(machine, skb),
@@ -141,7 +146,7 @@ impl Net {
     }
 
     /// A packet of the node's own: it begins with its network header.
-    fn new_packet(
+    pub(crate) fn new_packet(
         &mut self,
         machine: &mut Machine,
         device: DeviceId,
@@ -170,7 +175,7 @@ impl Net {
     }
 
     /// A number for a packet that may be fragmented. The kernel's is random.
-    fn next_ident(&mut self, node: NodeId) -> u16 {
+    pub(crate) fn next_ident(&mut self, node: NodeId) -> u16 {
         let Some(stack) = self.stack_mut(node) else {
             return 0;
         };
@@ -179,7 +184,7 @@ impl Net {
     }
 
     /// `net.ipv4.ip_default_ttl`.
-    fn ttl(&self, node: NodeId) -> u8 {
+    pub(crate) fn ttl(&self, node: NodeId) -> u8 {
         self.stack(node).map_or(64, |stack| stack.settings.ttl)
     }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use twinpath_machine::Machine;
+use twinpath_machine::{Machine, SocketId};
 
 use super::icmp::{self, Error, Receipt};
 use super::icmpv6;
@@ -46,6 +46,8 @@ pub(super) struct Parcel {
     mark: u32,
     priority: u32,
     offload: Option<ChecksumOffload>,
+    /// The socket that it is of.
+    socket: Option<SocketId>,
 }
 
 impl Resolver {
@@ -222,6 +224,9 @@ impl Net {
         if let Some(offload) = parcel.offload {
             skb.offload_checksum(offload);
         }
+        if let Some(socket) = parcel.socket {
+            self.show_socket(machine, socket, &mut skb);
+        }
         Some(skb)
     }
 }
@@ -242,6 +247,7 @@ impl Parcel {
             mark: skb.mark,
             priority: skb.priority,
             offload,
+            socket: skb.socket,
         }
     }
 

@@ -253,8 +253,7 @@ impl Net {
             .pieces
             .values()
             .for_each(|piece| bytes.extend_from_slice(piece));
-        let mut skb = self.new_packet(machine, queue.device, EtherType::IPV4, &bytes)?;
-        skb.label(labels);
+        let skb = self.whole_packet(machine, (queue.device, EtherType::IPV4), &bytes, labels)?;
         let header = Ipv4::parse(&bytes)?;
         Some((skb, header))
     }
@@ -321,8 +320,20 @@ impl Net {
             .pieces
             .values()
             .for_each(|piece| head.extend_from_slice(piece));
-        let mut skb = self.new_packet(machine, queue.device, EtherType::IPV6, &head)?;
+        self.whole_packet(machine, (queue.device, EtherType::IPV6), &head, labels)
+    }
+
+    /// A packet whose pieces have come by a device.
+    fn whole_packet(
+        &mut self,
+        machine: &mut Machine,
+        (device, protocol): (DeviceId, EtherType),
+        bytes: &[u8],
+        labels: Labels,
+    ) -> Option<Skb> {
+        let mut skb = self.new_packet(machine, device, protocol, bytes)?;
         skb.label(labels);
+        skb.ingress = skb.ifindex;
         Some(skb)
     }
 

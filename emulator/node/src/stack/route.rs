@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use twinpath_machine::Errno;
+
 use crate::config::RpFilter;
 use crate::net::{DeviceId, DropReason, Net, NodeId};
 use crate::network::{Network, Route, RouteKind, RouteQuery, TABLE_LOCAL};
@@ -247,19 +249,24 @@ impl Net {
         own.any(|own| own.device == device && own.address.is_ipv4())
     }
 
-    /// `ip_route_output_key_hash`: the way of a packet of this host, and the address that it leaves
+    /// `ip_route_output_key_hash`: the way of a packet of this host with a mark, and the address that it leaves
     /// with.
-    pub(super) fn route_output(
+    ///
+    /// # Errors
+    /// The kernel's, where no route leads there.
+    pub(crate) fn route_output(
         &self,
         node: NodeId,
         source: Option<Ipv4Addr>,
         destination: Ipv4Addr,
-    ) -> Option<(Route, Ipv4Addr)> {
+        mark: u32,
+    ) -> Result<(Route, Ipv4Addr), Errno> {
         if let Some(source) = source {
-            let impossible =
-                source.is_multicast() || source.is_broadcast() || source.is_unspecified();
-            if impossible || !self.is_local(node, source) {
-                return None;
+            if source.is_multicast() || source.is_broadcast() || source.octets()[0] == 0 {
+                return Err(Errno::EINVAL);
+            }
+            if !self.is_local(node, source) {
+                return Err(Errno::ENETUNREACH);
             }
         }
         let query = RouteQuery {
@@ -268,12 +275,12 @@ impl Net {
             output: None,
             strict: false,
             input: None,
-            mark: 0,
+            mark,
             table: None,
         };
-        let mut route = self.network.route(node, &query)?;
+        let mut route = found(self.network.route(node, &query))?;
         if destination.is_unspecified() {
-            return None;
+            return Err(Errno::EINVAL);
         }
         match route.kind {
             RouteKind::Local => {
@@ -281,23 +288,23 @@ impl Net {
                     .or_else(|| self.preferred(&route))
                     .unwrap_or(destination);
                 route.device = self.loopback(node);
-                return Some((route, source));
+                return Ok((route, source));
             }
             RouteKind::Unicast | RouteKind::Broadcast => {}
-            _ => return None,
+            _ => return Err(Errno::ENETUNREACH),
         }
         let source = match source {
             Some(source) => source,
-            None => self.source_for(node, &route)?,
+            None => self.source_for(node, &route).ok_or(Errno::ENETUNREACH)?,
         };
         if source.is_loopback() && !self.device(route.device).settings.route_localnet {
-            return None;
+            return Err(Errno::EINVAL);
         }
-        Some((route, source))
+        Ok((route, source))
     }
 
     /// The type of an address (`inet_addr_type`).
-    pub(super) fn address_kind(&self, node: NodeId, address: Ipv4Addr) -> RouteKind {
+    pub(crate) fn address_kind(&self, node: NodeId, address: Ipv4Addr) -> RouteKind {
         if address.is_unspecified() || address.is_broadcast() {
             return RouteKind::Broadcast;
         }
@@ -330,7 +337,7 @@ impl Net {
     }
 
     /// The largest packet that may be sent to a host by a route, tunnels on the way considered.
-    pub(super) fn path_mtu(&self, route: &Route, destination: IpAddr) -> u32 {
+    pub(crate) fn path_mtu(&self, route: &Route, destination: IpAddr) -> u32 {
         let stack = self.stack(self.node_of(route.device));
         let learned = stack.and_then(|stack| stack.path_mtus.get(&destination));
         let mtu = self.mtu_of(route);
@@ -346,6 +353,18 @@ impl Net {
         const MAX: u32 = 0xfff0;
         let mtu = route.mtu.filter(|mtu| *mtu != 0);
         mtu.unwrap_or(self.device(route.device).mtu).min(MAX)
+    }
+}
+
+/// What a socket is told of a route that leads nowhere (`fib_props`, `ip6_rt_type_to_error`), or of none.
+pub(super) fn found(route: Option<Route>) -> Result<Route, Errno> {
+    let route = route.ok_or(Errno::ENETUNREACH)?;
+    match route.kind {
+        RouteKind::Blackhole => Err(Errno::EINVAL),
+        RouteKind::Unreachable => Err(Errno::EHOSTUNREACH),
+        RouteKind::Prohibit => Err(Errno::EACCES),
+        RouteKind::Throw => Err(Errno::ENETUNREACH),
+        _ => Ok(route),
     }
 }
 

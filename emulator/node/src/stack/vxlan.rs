@@ -371,7 +371,7 @@ impl Net {
                     IpAddr::V4(source) => Some(source),
                     IpAddr::V6(_) => None,
                 });
-                let (route, source) = self.route_output(node, source, destination)?;
+                let (route, source) = self.route_output(node, source, destination, 0).ok()?;
                 Some((route, source.into(), destination.into()))
             }
             IpAddr::V6(destination) => {
@@ -387,7 +387,7 @@ impl Net {
                     on_link: false,
                     hop_limit: None,
                 };
-                let (route, source) = self.route_output_ipv6(node, &out)?;
+                let (route, source) = self.route_output_ipv6(node, &out, 0).ok()?;
                 Some((route, source.into(), destination.into()))
             }
         }

@@ -6,7 +6,7 @@ use super::{v4_at, v6_at};
 use crate::packet::Sum;
 
 /// Protocol numbers (IANA).
-pub(super) mod proto {
+pub(crate) mod proto {
     pub(crate) const HOP_BY_HOP: u8 = 0;
     pub(crate) const ICMP: u8 = 1;
     pub(crate) const IGMP: u8 = 2;
@@ -145,7 +145,7 @@ pub(super) fn sums_up(bytes: &[u8], seed: Sum) -> bool {
 }
 
 /// The sum of the pseudo-header of an upper-layer protocol.
-pub(super) fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> Sum {
+pub(crate) fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, len: usize) -> Sum {
     let sum = match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             Sum::of(&destination.octets(), Sum::of(&source.octets(), Sum(0)))

@@ -13,7 +13,7 @@ use super::netlink::Netlink;
 pub type Device = (&'static str, u32, &'static [(&'static str, u8)]);
 
 /// Devices of the namespace, on both sides.
-pub const DEVICES: &[Device] = &[
+pub const DEVICES: [Device; 2] = [
     (
         "here",
         10,
@@ -140,9 +140,9 @@ pub fn in_namespace<T: Send>(act: impl FnOnce() -> T + Send) -> T {
             netlink.up(here.1).unwrap();
             netlink.up(there.1).unwrap();
             for (_, index, addresses) in DEVICES {
-                for (address, prefix) in *addresses {
+                for (address, prefix) in addresses {
                     let address: IpAddr = address.parse().unwrap();
-                    netlink.add_address(*index, address, *prefix).unwrap();
+                    netlink.add_address(index, address, *prefix).unwrap();
                 }
             }
             wait_for_addresses();

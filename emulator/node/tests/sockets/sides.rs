@@ -15,7 +15,7 @@ use twinpath_machine::{
     MapType, Program as GuestProgram, ProgramId, ProgramType, SocketId,
 };
 use twinpath_node::{
-    AttachMode, CgroupId, Connected, DeviceOptions, Ifindex, Mac, NodeId, Protocol,
+    AttachMode, CgroupId, Connected, DeviceConfig, Ifindex, Mac, NodeConfig, NodeId, Protocol,
     Socket as TwinSocket, SocketError, Task, World,
 };
 
@@ -283,19 +283,23 @@ impl Emulated {
     pub fn new() -> Self {
         let options = MachineOptions::default();
         let mut world = World::new(options, Box::new(|| Box::<Checked>::default())).unwrap();
-        let node = world.add_node();
-        for (name, index, addresses) in DEVICES {
-            let options = DeviceOptions {
-                name: (*name).to_owned(),
-                ifindex: Ifindex::new(*index).unwrap(),
-                mac: Mac([2, 0, 0, 0, 0, *index as u8]),
-                mtu: 1500,
-            };
-            let device = world.add_device(node, options).unwrap();
-            for (address, prefix) in *addresses {
-                world.add_address(device, address.parse().unwrap(), *prefix);
+        let devices = DEVICES.iter().map(|(name, index, addresses)| {
+            let mac = Mac([2, 0, 0, 0, 0, *index as u8]);
+            let addresses = addresses.iter();
+            DeviceConfig {
+                addresses: addresses
+                    .map(|(address, prefix)| (address.parse().unwrap(), *prefix))
+                    .collect(),
+                ..DeviceConfig::veth(name, Ifindex::new(*index).unwrap(), mac)
             }
-        }
+        });
+        let config = NodeConfig {
+            devices: devices.collect(),
+            ..NodeConfig::default()
+        };
+        let node = world.build(&config).unwrap();
+        let ends = DEVICES.map(|(name, ..)| world.device_named(node, name).unwrap());
+        world.connect(ends[0], ends[1]);
         let cgroup = world.add_cgroup(CgroupId::ROOT).unwrap();
         let task = Task {
             node,
@@ -371,6 +375,7 @@ pub fn show<T>(result: Result<T, SocketError>, show: impl FnOnce(T) -> String) -
         Err(SocketError::Errno(errno)) => format!("errno {}", errno.get()),
         Err(SocketError::Returned(value)) => returned(value),
         Err(SocketError::Fault(fault)) => format!("fault {fault:?}"),
+        Err(SocketError::Unsupported(what)) => format!("unsupported {what}"),
     }
 }
 

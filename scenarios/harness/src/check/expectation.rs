@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plan::Port;
+use crate::plan::{NodeName, Port};
 use crate::recording::MapRef;
 use crate::scenario::{Budget, Encoded};
 
@@ -53,6 +53,8 @@ pub enum ExpectedEnd {
     Leaves(Port),
     /// It goes up to the network stack.
     Stack,
+    /// It goes up to that of a pod, or of another node by name.
+    Namespace(NodeName),
     /// It is dropped.
     Dropped,
 }
@@ -98,6 +100,7 @@ impl fmt::Display for ExpectedEnd {
         match self {
             Self::Leaves(device) => write!(f, "leaves {device}"),
             Self::Stack => f.write_str("stack"),
+            Self::Namespace(name) => write!(f, "reaches {name}"),
             Self::Dropped => f.write_str("dropped"),
         }
     }

@@ -129,8 +129,17 @@ fn check_verdicts(expected: &[String], journey: &Journey) -> Option<Difference> 
 }
 
 fn check_ends(expected: &[ExpectedEnd], ends: &[End]) -> Option<Difference> {
+    let names = expected;
     let mut expected: Vec<String> = expected.iter().map(ExpectedEnd::to_string).collect();
-    let mut got: Vec<String> = ends.iter().map(|end| kind(end).to_string()).collect();
+    let named = |end: &End| match kind(end) {
+        ExpectedEnd::Stack => {
+            let there = ExpectedEnd::Namespace(end.place().0.clone());
+            let is_named = names.contains(&there);
+            if is_named { there } else { ExpectedEnd::Stack }
+        }
+        other => other,
+    };
+    let mut got: Vec<String> = ends.iter().map(|end| named(end).to_string()).collect();
     // The order of copies is nobody's promise.
     expected.sort();
     got.sort();

@@ -1,6 +1,6 @@
 //! Numbers that the network stacks of nodes choose, blanked before frames are compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::plan::{DeviceKind, Plan};
@@ -13,8 +13,14 @@ pub struct Chosen {
     own: BTreeSet<IpAddr>,
     /// UDP ports of tunnels.
     tunnels: BTreeSet<u16>,
+    /// Ports that sockets were given, and what stands for each.
+    ports: BTreeMap<u16, u16>,
+    /// The numbers of first bytes that TCP has drawn, in the order of their connections.
+    sequences: Vec<u32>,
 }
 
+const TCP_NUMBER: u8 = 6;
+const UDP_NUMBER: u8 = 17;
 const IPV4: usize = 20;
 const IPV6: usize = 40;
 const UDP: usize = 8;
@@ -36,14 +42,29 @@ impl Chosen {
         Self {
             own: addresses.map(|address| address.addr()).collect(),
             tunnels: tunnels.collect(),
+            ports: BTreeMap::new(),
+            sequences: Vec::new(),
         }
+    }
+
+    /// Has bytes be counted from the first ones of their connections.
+    pub(super) fn count_from(&mut self, sequences: Vec<u32>) {
+        self.sequences = sequences;
+    }
+
+    /// Has the port of a socket stand as the one of a number.
+    pub(super) fn stand_in(&mut self, port: u16, number: u16) {
+        /// Behind those that nodes choose from.
+        const FIRST: u16 = 61_000;
+        self.ports.insert(port, FIRST.saturating_add(number));
     }
 
     /// The frame with blanks where a stack chose a number, by rules that are added to those used. Each checksum stays as
     /// right or wrong as it was.
     pub fn blank(&self, frame: &[u8], rules: &mut BTreeSet<Rule>) -> Vec<u8> {
         let mut frame = frame.to_vec();
-        if !self.own.is_empty() {
+        let nothing = self.own.is_empty() && self.ports.is_empty() && self.sequences.is_empty();
+        if !nothing {
             self.ethernet(&mut frame, rules);
         }
         frame
@@ -69,7 +90,6 @@ impl Chosen {
     }
 
     fn ipv4(&self, packet: &mut [u8], rules: &mut BTreeSet<Rule>) {
-        const UDP_NUMBER: u8 = 17;
         const ICMP_NUMBER: u8 = 1;
         let header = 4 * usize::from(packet[0] & 0xf);
         let source: [u8; 4] = [packet[12], packet[13], packet[14], packet[15]];
@@ -92,6 +112,7 @@ impl Chosen {
         let Some(body) = packet.get_mut(header..).filter(|_| first && header >= IPV4) else {
             return;
         };
+        self.transport(protocol, body, addresses, rules);
         match protocol {
             UDP_NUMBER => self.udp(body, own, addresses, rules),
             ICMP_NUMBER if matches!(body.first(), Some(3 | 4 | 5 | 11 | 12)) => {
@@ -102,7 +123,6 @@ impl Chosen {
     }
 
     fn ipv6(&self, packet: &mut [u8], rules: &mut BTreeSet<Rule>) {
-        const UDP_NUMBER: u8 = 17;
         const FRAGMENT_NUMBER: u8 = 44;
         const ICMP_NUMBER: u8 = 58;
         let mut source = [0; 16];
@@ -111,6 +131,7 @@ impl Chosen {
         let next = packet[6];
         let addresses = Some(sum(&packet[8..40]));
         let body = &mut packet[IPV6..];
+        self.transport(next, body, addresses, rules);
         match next {
             FRAGMENT_NUMBER if own && body.len() >= FRAGMENT => {
                 body[4..8].fill(0xff);
@@ -119,6 +140,57 @@ impl Chosen {
             UDP_NUMBER => self.udp(body, own, addresses, rules),
             ICMP_NUMBER if matches!(body.first(), Some(1..=4)) => self.quote(body, rules),
             _ => {}
+        }
+    }
+
+    /// The ports of a segment or a datagram, or of what is quoted of one. A checksum that is wrong stays so.
+    fn transport(
+        &self,
+        protocol: u8,
+        body: &mut [u8],
+        addresses: Option<u16>,
+        rules: &mut BTreeSet<Rule>,
+    ) {
+        let check = match protocol {
+            UDP_NUMBER => 6,
+            TCP_NUMBER => 16,
+            _ => return,
+        };
+        let right = addresses.is_none_or(|addresses| is_right(protocol, body, addresses));
+        let unused = protocol == UDP_NUMBER && body.get(check..check + 2) == Some(&[0, 0]);
+        let checksum = (right && !unused).then_some(check);
+        for at in [0, 2] {
+            let Some(&[high, low]) = body.get(at..at + 2) else {
+                return;
+            };
+            if let Some(stand_in) = self.ports.get(&u16::from_be_bytes([high, low])) {
+                rewrite(body, at, &stand_in.to_be_bytes(), checksum);
+                rules.insert(Rule::SocketPort);
+            }
+        }
+        if protocol == TCP_NUMBER {
+            self.sequence(body, checksum, rules);
+        }
+    }
+
+    /// The numbers of a segment, which is this near to the first byte of its connection.
+    fn sequence(&self, body: &mut [u8], checksum: Option<usize>, rules: &mut BTreeSet<Rule>) {
+        const NEAR: u32 = 1 << 16;
+        const ACK: u8 = 16;
+        let acknowledges = body.get(13).is_some_and(|flags| flags & ACK != 0);
+        for at in if acknowledges { &[4, 8][..] } else { &[4] } {
+            let Some(number) = body.get(*at..at + 4).and_then(<[u8]>::first_chunk) else {
+                return;
+            };
+            let number = u32::from_be_bytes(*number);
+            let connections = (0..).zip(&self.sequences);
+            let counts = connections.map(|(place, first)| (place, number.wrapping_sub(*first)));
+            let near = counts.filter(|(_, count)| *count < NEAR);
+            if let Some((place, count)) = near.min_by_key(|(_, count)| *count) {
+                let counted = NEAR.wrapping_mul(place) | count;
+                rewrite(body, *at, &counted.to_be_bytes(), checksum);
+                rules.insert(Rule::Sequence);
+            }
         }
     }
 
@@ -138,11 +210,7 @@ impl Chosen {
         if !self.is_tunnel(datagram) {
             return;
         }
-        const PROTOCOL: u64 = 17;
-        let right = addresses.is_none_or(|addresses| {
-            let head = u64::from(addresses) + PROTOCOL + datagram.len() as u64;
-            fold(head + u64::from(sum(datagram))) == 0xffff
-        });
+        let right = addresses.is_none_or(|addresses| is_right(UDP_NUMBER, datagram, addresses));
         let checksum = (right && check != [0, 0]).then_some(6);
         if own {
             rewrite(datagram, 0, &BLANK, checksum);
@@ -168,6 +236,12 @@ impl Chosen {
             rewrite(error, ICMP, &blanked, Some(2));
         }
     }
+}
+
+/// Whether the checksum of a transport's packet is right; `addresses` is the sum of those.
+fn is_right(protocol: u8, packet: &[u8], addresses: u16) -> bool {
+    let head = u64::from(addresses) + u64::from(protocol) + packet.len() as u64;
+    fold(head + u64::from(sum(packet))) == 0xffff
 }
 
 /// Writes bytes at an even place, and corrects a checksum over them by the difference (RFC 1624).
@@ -210,13 +284,35 @@ mod tests {
                 .map(Result::unwrap)
                 .collect(),
             tunnels: [4789].into(),
+            ports: [(40_000, 61_000), (50_000, 61_000)].into(),
+            sequences: Vec::new(),
         }
     }
 
     fn blank(text: &str) -> (Vec<u8>, Vec<&'static str>) {
+        blank_by(&chosen(), text)
+    }
+
+    fn blank_by(chosen: &Chosen, text: &str) -> (Vec<u8>, Vec<&'static str>) {
         let mut rules = BTreeSet::new();
-        let frame = chosen().blank(&text::frame(text).unwrap(), &mut rules);
+        let frame = chosen.blank(&text::frame(text).unwrap(), &mut rules);
         (frame, rules.into_iter().map(Rule::name).collect())
+    }
+
+    #[test]
+    fn bytes_are_counted_from_the_first_of_their_connection() {
+        let counted = |first: [u32; 2], text: &str| {
+            let mut chosen = chosen();
+            chosen.count_from(first.to_vec());
+            blank_by(&chosen, text)
+        };
+        let left = "tcp 10.0.0.3:1 > 10.0.0.2:2 ACK seq 1001 ack 70001";
+        let right = "tcp 10.0.0.3:1 > 10.0.0.2:2 ACK seq 4294967295 ack 5";
+        let (left, used) = counted([1000, 70_000], left);
+        assert_eq!(used, ["tcp-sequence"]);
+        assert_eq!(left, counted([4_294_967_294, 4], right).0);
+        assert_eq!(dissect::wrong_checksums(&left), []);
+        assert_ne!(left, counted([4_294_967_293, 4], right).0);
     }
 
     #[test]
@@ -248,6 +344,21 @@ mod tests {
                 vec!["tunnel-port"],
             ),
             (
+                "udp 10.0.0.3:40000 > 10.0.0.2:2",
+                "udp 10.0.0.3:50000 > 10.0.0.2:2",
+                vec!["socket-port"],
+            ),
+            (
+                "tcp [fd00::3]:2 > [fd00::2]:40000 SYN",
+                "tcp [fd00::3]:2 > [fd00::2]:50000 SYN",
+                vec!["socket-port"],
+            ),
+            (
+                "icmp 10.0.0.3 > 10.0.0.2 unreachable port quote { udp 10.0.0.3:40000 > 10.0.0.2:2 }",
+                "icmp 10.0.0.3 > 10.0.0.2 unreachable port quote { udp 10.0.0.3:50000 > 10.0.0.2:2 }",
+                vec!["socket-port"],
+            ),
+            (
                 "icmp 10.0.0.1 > 10.0.0.2 unreachable port quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5 } ipid 3",
                 "icmp 10.0.0.1 > 10.0.0.2 unreachable port quote { udp 10.0.0.1:1 > 10.0.0.2:2 ipid 7 } ipid 4",
                 vec!["ip-id"],
@@ -275,6 +386,14 @@ mod tests {
             (
                 "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5",
                 "udp 10.0.0.1:1 > 10.0.0.2:2 ipid 5 ipcsum bad",
+            ),
+            (
+                "udp 10.0.0.3:40000 > 10.0.0.2:2",
+                "udp 10.0.0.3:50001 > 10.0.0.2:2",
+            ),
+            (
+                "udp 10.0.0.3:40000 > 10.0.0.2:2",
+                "udp 10.0.0.3:50000 > 10.0.0.2:2 csum bad",
             ),
         ];
         for (left, right) in unequal {

@@ -49,9 +49,9 @@ pub(super) fn compare(
             return Vec::new();
         }
         let pair = (left.to_vec(), right.to_vec());
-        let (left, right) = leeway.apply(pair, |chosen, left, right| {
-            let left = chosen.blank(&left, rules);
-            (left, chosen.blank(&right, rules))
+        let (left, right) = leeway.apply(pair, |[of_left, of_right], left, right| {
+            let left = of_left.blank(&left, rules);
+            (left, of_right.blank(&right, rules))
         });
         frame::differences(&left, &right)
     };
@@ -270,9 +270,9 @@ fn event(
         Pair::Both(left, right) if left == right => None,
         Pair::Both(left, right) => {
             let pair = (left.clone(), right.clone());
-            let (left, right) = leeway.apply(pair, |chosen, left, right| {
-                let left = blanked(left, chosen, decoder, rules);
-                (left, blanked(right, chosen, decoder, rules))
+            let (left, right) = leeway.apply(pair, |[of_left, of_right], left, right| {
+                let left = blanked(left, of_left, decoder, rules);
+                (left, blanked(right, of_right, decoder, rules))
             });
             if left == right {
                 return None;
@@ -305,7 +305,7 @@ fn blanked(
     let mut used = BTreeSet::new();
     let frame = chosen.blank(&event.bytes[packet.clone()], &mut used);
     event.bytes[packet].copy_from_slice(&frame);
-    if used.contains(&Rule::TunnelPort) {
+    if used.contains(&Rule::TunnelPort) || used.contains(&Rule::SocketPort) {
         event.bytes[HASH..HASH + size_of::<u32>()].fill(0);
     }
     rules.extend(used);

@@ -18,6 +18,7 @@ use crate::recording::{Journey, Recording};
 
 /// Compares two recordings of one plan, packet by packet, then the maps that they left behind.
 pub fn compare(left: &Recording, right: &Recording, decoder: &Decoder, leeway: &Leeway) -> Diff {
+    let leeway = &leeway.between(left, right);
     let mut rules = BTreeSet::new();
     let nothing = Journey::default();
     let count = left.journeys.len().max(right.journeys.len());

@@ -117,7 +117,10 @@ impl Emulation {
             .try_for_each(|(priority, attachment)| {
                 self.attach(&node.name, attachment, priority, &objects)
             })?;
-        if !self.plan.makes_calls(&node.name) && node.socket_programs.is_empty() {
+        if let Some(host) = &node.host {
+            return self.callers.add_pod(&node.name, id, host);
+        }
+        if !self.plan.has_callers(&node.name) && node.socket_programs.is_empty() {
             return Ok(());
         }
         let caller = self.callers.add(&mut self.world, &node.name, id)?;

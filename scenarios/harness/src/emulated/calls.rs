@@ -3,27 +3,29 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use twinpath_machine::{AttachType, Errno, Machine, ProgramId, SocketId};
+use twinpath_machine::{AttachType, Errno, ProgramId, SocketId};
 use twinpath_node::{
-    AttachMode, CgroupId, Connected, NodeId, Protocol, RouteKind, Socket, SocketError, SocketRun,
+    AttachMode, CgroupId, Connected, NodeId, Protocol, Reach, Socket, SocketError, SocketRun,
     State, Task, World,
 };
 
-use super::record::{events, explain, warn};
+use super::record::{explain, warn};
 use super::{EmulatedError, Emulation, unknown};
 use crate::plan::{NodeName, NodePlan, SocketName};
-use crate::recording::{Journey, SocketHop};
-use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
+use crate::recording::{Journey, ProgramFault, SocketHop};
+use crate::socket::{CallResult, Called, SocketCall, SocketSetting, WINDOW};
 
 /// How many connections may wait for `accept()`.
 const BACKLOG: u32 = 8;
 /// Bytes that one call receives at most.
 const ROOM: usize = 2048;
 
-/// The tasks that make calls, one on each node, and their sockets.
+/// The tasks that make calls, one on each node and in each pod that has a namespace, and their sockets.
 #[derive(Debug, Default)]
 pub(super) struct Callers {
     tasks: BTreeMap<NodeName, Caller>,
+    /// Whose tasks are in a cgroup.
+    cgroups: BTreeMap<CgroupId, NodeName>,
     sockets: BTreeMap<SocketName, SocketId>,
 }
 
@@ -48,11 +50,34 @@ impl Callers {
             privileged: true,
         });
         self.tasks.insert(name.clone(), caller);
+        self.cgroups.insert(cgroup, name.clone());
         Ok(caller)
     }
 
-    pub(super) fn have_sockets(&self) -> bool {
-        !self.sockets.is_empty()
+    /// Adds the task of a pod, in the cgroup of the node that it is on.
+    pub(super) fn add_pod(
+        &mut self,
+        name: &NodeName,
+        node: NodeId,
+        host: &NodeName,
+    ) -> Result<(), EmulatedError> {
+        let Caller(task) = *self.tasks.get(host).ok_or_else(|| unknown("node", host))?;
+        self.tasks
+            .insert(name.clone(), Caller(Task { node, ..task }));
+        Ok(())
+    }
+
+    /// The node whose program ran at a socket.
+    fn attached_at(&self, run: &SocketRun) -> NodeName {
+        let by_cgroup = run.cgroup.and_then(|cgroup| self.cgroups.get(&cgroup));
+        let by_node = || {
+            let mut tasks = self.tasks.iter();
+            let found = tasks.find(|(_, Caller(task))| task.node == run.node);
+            found.map(|(name, _)| name)
+        };
+        by_cgroup
+            .or_else(by_node)
+            .map_or_else(NodeName::only, Clone::clone)
     }
 }
 
@@ -82,7 +107,10 @@ enum Ended {
 
 impl From<SocketError> for Ended {
     fn from(error: SocketError) -> Self {
-        Self::Call(error)
+        match error {
+            SocketError::Unsupported(what) => Self::Unsupported(what),
+            error => Self::Call(error),
+        }
     }
 }
 
@@ -92,7 +120,8 @@ impl From<Errno> for Ended {
     }
 }
 
-const LEAVES: Ended = Ended::Unsupported("packets of sockets that leave their node");
+const NO_ANSWER: Ended = Ended::Unsupported("connections that nobody answers at once");
+const FOR_ALL: Ended = Ended::Unsupported("datagrams of sockets to groups and to everybody");
 
 impl Emulation {
     /// A call happens, and everything that it causes.
@@ -110,40 +139,33 @@ impl Emulation {
         if let Some(what) = unsupported(plan) {
             return Err(refused(what));
         }
-        let routed = !plan.routes.is_empty();
         let made = self.make(node, name, call);
-        // What else the programs did shows in what they tell.
-        let runs = self.world.take_socket_runs();
-        let socket_hops = self.socket_hops(node, &runs);
-        let machine = &self.world.machine;
         let called = match made {
             Ok(called) => called,
             Err(Ended::Unsupported(what)) => return Err(refused(what)),
-            Err(Ended::Call(SocketError::Errno(Errno::ENETUNREACH))) if routed => {
-                return Err(refused("routes for the packets of sockets"));
-            }
-            Err(Ended::Call(error)) => Called::just(failed(machine, &runs, error)),
+            Err(Ended::Call(error)) => Called::just(self.failed(error)),
         };
         let subject = match call {
             SocketCall::Accept(new) if called.result == CallResult::Done => new,
             _ => name,
         };
+        let journey = self.world.take_journey();
         Ok(Journey {
             called: Some(self.with_addresses(subject, called)),
-            socket_hops,
-            events: events(&mut self.world.machine, &self.maps),
-            ..Journey::default()
+            ..self.recorded(&journey)?
         })
     }
 
-    /// What programs at sockets did, with its warnings kept.
-    fn socket_hops(&mut self, node: &NodeName, runs: &[SocketRun]) -> Vec<SocketHop> {
+    /// What programs at sockets did since this was asked last, with their warnings kept. What else they did shows in what
+    /// they tell.
+    pub(super) fn socket_hops(&mut self) -> Vec<SocketHop> {
+        let runs = self.world.take_socket_runs();
         let machine = &self.world.machine;
         let warnings = runs.iter().flat_map(|run| &run.warnings);
         self.warnings
             .extend(warnings.map(|warning| warn(machine, warning)));
         let hop = |run: &SocketRun| SocketHop {
-            node: node.clone(),
+            node: self.callers.attached_at(run),
             hook: run.hook,
             program: machine
                 .program(run.program)
@@ -158,6 +180,20 @@ impl Emulation {
         runs.iter().map(hop).collect()
     }
 
+    /// The end of a call that gave nothing.
+    fn failed(&self, error: SocketError) -> CallResult {
+        match error {
+            SocketError::Errno(errno) => CallResult::Failed(errno),
+            SocketError::Returned(number) => CallResult::Returned(number),
+            SocketError::Unsupported(what) => CallResult::Fault(ProgramFault(what.to_owned())),
+            SocketError::Fault(fault) => {
+                let program = self.world.last_socket_run().map(|run| run.program);
+                let program = program.unwrap_or(ProgramId(u32::MAX));
+                CallResult::Fault(explain(&self.world.machine, program, &fault))
+            }
+        }
+    }
+
     fn make(
         &mut self,
         node: &NodeName,
@@ -168,6 +204,11 @@ impl Emulation {
             self.close(name)?;
             let task = self.callers.tasks.get(node).ok_or(Errno::EBADF)?.0;
             let socket = self.world.sockets().open(task, *family, *protocol)?;
+            if *protocol == Protocol::Tcp
+                && let Some(options) = self.world.socket_options(socket)
+            {
+                options.window_clamp = WINDOW.into();
+            }
             self.callers.sockets.insert(name.clone(), socket);
             return Ok(Called::just(CallResult::Done));
         }
@@ -188,7 +229,7 @@ impl Emulation {
             SocketCall::Listen => sockets.listen(id, BACKLOG)?,
             SocketCall::Connect(address) => match sockets.connect(id, *address)? {
                 Connected::Done => {}
-                Connected::Waiting => return Err(LEAVES),
+                Connected::Waiting => return Err(NO_ANSWER),
             },
             SocketCall::Disconnect => sockets.disconnect(id)?,
             SocketCall::Accept(new) => {
@@ -198,8 +239,8 @@ impl Emulation {
             }
             SocketCall::Send { bytes, .. } if tcp => sockets.write(id, bytes)?,
             SocketCall::Send { to, bytes } => {
-                if !sockets.send(id, *to, bytes)?.local {
-                    return Err(LEAVES);
+                if sockets.send(id, *to, bytes)?.reach == Reach::Beyond {
+                    return Err(FOR_ALL);
                 }
             }
             SocketCall::Receive if tcp => called.received = Some(sockets.read(id, ROOM)?),
@@ -219,8 +260,9 @@ impl Emulation {
 
     /// Puts a socket into a map of its node, if its state allows it (`sock_map_sk_state_allowed`).
     fn put(&mut self, node: &NodeName, id: SocketId, map: &str, key: &[u8]) -> Result<(), Ended> {
+        let host = self.plan.host_of(node);
         let mut maps = self.maps.iter();
-        let store = maps.find(|(name, _)| name.node == *node && name.map == map);
+        let store = maps.find(|(name, _)| name.node == *host && name.map == map);
         let (_, store) = store.ok_or(Ended::Unsupported("maps that the node's objects lack"))?;
         let socket = self.world.socket(id).ok_or(Errno::EBADF)?;
         let allowed = match socket.protocol() {
@@ -274,30 +316,12 @@ impl Emulation {
     }
 }
 
-/// The end of a call that gave nothing, whose programs ran.
-fn failed(machine: &Machine, runs: &[SocketRun], error: SocketError) -> CallResult {
-    match error {
-        SocketError::Errno(errno) => CallResult::Failed(errno),
-        SocketError::Returned(number) => CallResult::Returned(number),
-        SocketError::Fault(fault) => {
-            let program = runs.last().map(|run| run.program);
-            let program = program.unwrap_or(ProgramId(u32::MAX));
-            CallResult::Fault(explain(machine, program, &fault))
-        }
-    }
-}
-
 /// What sockets would need on such a node.
 fn unsupported(node: &NodePlan) -> Option<&'static str> {
-    let mut routes = node.routes.iter();
     let on_loopback = |device: &str| device == crate::plan::LOOPBACK;
     let mut attachments = node.attachments.iter();
     if !node.settings.loopback {
         Some("sockets on a node without a loopback device that is up")
-    } else if !node.rules.is_empty() {
-        Some("rules for the packets of sockets")
-    } else if routes.any(|route| route.kind == RouteKind::Local) {
-        Some("local routes for the packets of sockets")
     } else if attachments.any(|attached| on_loopback(attached.hook.device.as_str())) {
         Some("the packets of sockets at programs on the loopback device")
     } else {

@@ -116,11 +116,9 @@ pub enum EmulatedError {
         /// What it would need.
         what: &'static str,
     },
-    /// A packet might be for a socket.
-    #[error(
-        "failed to let a frame arrive while sockets are open: the emulator does not support packets between sockets and devices"
-    )]
-    OpenSockets,
+    /// What the emulator's sockets do not do with a packet.
+    #[error("failed to let a packet arrive at a socket: the emulator does not support {0}")]
+    AtSocket(&'static str),
     /// Answers without end.
     #[error("failed to {0}")]
     Endless(#[from] Endless),
@@ -195,8 +193,14 @@ impl Emulation {
                 node,
                 device,
                 bytes,
-            } => self.frame_and_answers(node, device, bytes),
-            StimulusKind::Call { node, socket, call } => self.call(node, socket, call),
+            } => {
+                let journey = self.frame(node, device, bytes)?;
+                self.with_answers(journey)
+            }
+            StimulusKind::Call { node, socket, call } => {
+                let journey = self.call(node, socket, call)?;
+                self.with_answers(journey)
+            }
             StimulusKind::Change { changes, .. } => {
                 changes.iter().try_for_each(|change| self.change(change))?;
                 Ok(Journey::default())
@@ -208,13 +212,8 @@ impl Emulation {
         }
     }
 
-    fn frame_and_answers(
-        &mut self,
-        node: &NodeName,
-        device: &DeviceName,
-        bytes: &[u8],
-    ) -> Result<Journey, EmulatedError> {
-        let mut journey = self.frame(node, device, bytes)?;
+    /// Adds what responders answer.
+    fn with_answers(&mut self, mut journey: Journey) -> Result<Journey, EmulatedError> {
         if self.plan.responders.is_empty() {
             return Ok(journey);
         }
@@ -234,9 +233,6 @@ impl Emulation {
         device: &DeviceName,
         bytes: &[u8],
     ) -> Result<Journey, EmulatedError> {
-        if self.callers.have_sockets() {
-            return Err(EmulatedError::OpenSockets);
-        }
         let id = self.devices.get(&(node.clone(), device.clone())).copied();
         let id = id.ok_or_else(|| unknown("device", device))?;
         let journey = std::mem::take(self.world.inject(id, bytes));

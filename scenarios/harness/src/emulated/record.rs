@@ -6,7 +6,7 @@ use twinpath_machine::engine::UninitializedStack;
 use twinpath_machine::{Fault, Machine, MapFlags, MapId, MapType, ProgramId};
 use twinpath_node::{DeviceId, DropReason, EndKind, Site};
 
-use crate::plan::{DeviceName, Hook, HookKind, NodeName};
+use crate::plan::{DeviceName, Hook, HookKind, LOOPBACK, NodeName};
 use crate::recording::{
     End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict, Warning, left_by_program,
 };
@@ -21,6 +21,9 @@ impl Emulation {
         &mut self,
         journey: &twinpath_node::Journey,
     ) -> Result<Journey, EmulatedError> {
+        if let Some(what) = self.world.take_unsupported() {
+            return Err(EmulatedError::AtSocket(what));
+        }
         let hops: Vec<Hop> = journey
             .hops
             .iter()
@@ -32,9 +35,9 @@ impl Emulation {
             ends.filter_map(|end| self.end(end, journey).transpose())
         };
         let mut ends: Vec<End> = recorded(false).collect::<Result<_, _>>()?;
-        let intakes = journey
-            .intakes
-            .iter()
+        let intakes = journey.intakes.iter();
+        let intakes = intakes
+            .filter(|intake| !self.is_between_sockets(intake.device))
             .map(|intake| self.intake(intake, journey))
             .collect::<Result<_, _>>()?;
         stack::add_ends(&self.plan, intakes, &mut ends);
@@ -49,7 +52,15 @@ impl Emulation {
             ends,
             events: events(&mut self.world.machine, &self.maps),
             hops,
+            socket_hops: self.socket_hops(),
             ..Journey::default()
+        })
+    }
+
+    /// Whether a device is the one by which a node's own sockets exchange packets, of which the kernel has others.
+    fn is_between_sockets(&self, device: DeviceId) -> bool {
+        self.places.get(&device).is_some_and(|(node, device)| {
+            device.as_str() == LOOPBACK && self.plan.makes_calls(node)
         })
     }
 

@@ -46,7 +46,12 @@ pub struct Ends {
 }
 
 /// Finds where all copies of a packet went.
-pub fn ends(plan: &Plan, observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Ends {
+pub fn ends(
+    plan: &Plan,
+    observations: &Observations,
+    stimulus: Option<&Frame>,
+    untapped: &Blind,
+) -> Ends {
     let mut account = Account::new(plan, observations);
     let (mut dropped, mut intakes) = account.settle_passages();
     intakes.extend(account.undecided(untapped));
@@ -508,7 +513,8 @@ fn intake(node: &NodeName, device: &DeviceName, bytes: Vec<u8>) -> Intake {
 }
 
 /// A frame that nobody saw at all fell at the one hook where nobody looked.
-fn unseen(observations: &Observations, stimulus: &Frame, untapped: &Blind) -> Option<End> {
+fn unseen(observations: &Observations, stimulus: Option<&Frame>, untapped: &Blind) -> Option<End> {
+    let stimulus = stimulus?;
     if observations.count() > 0 {
         return None;
     }

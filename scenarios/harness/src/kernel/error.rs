@@ -45,9 +45,6 @@ pub enum Error {
     /// Answers without end.
     #[error("{0}")]
     Endless(#[from] Endless),
-    /// A socket sent packets by a device.
-    #[error("{0}: packets of sockets that leave their node are not supported")]
-    LeftNode(String),
     /// The plan names a device that the node does not have.
     #[error("find device `{device}` on node `{node}`")]
     UnknownDevice {

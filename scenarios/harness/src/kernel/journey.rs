@@ -95,8 +95,13 @@ impl Observations {
         self.seen.len() + self.taken_in.len()
     }
 
-    /// The journey of a frame that arrived at a device, without its events.
-    pub fn into_journey(mut self, plan: &Plan, stimulus: &Frame, untapped: &Blind) -> Journey {
+    /// The journey of a frame that arrived at a device, or of what a call caused, without its events.
+    pub fn into_journey(
+        mut self,
+        plan: &Plan,
+        stimulus: Option<&Frame>,
+        untapped: &Blind,
+    ) -> Journey {
         let Ends { mut ends, intakes } = ends(plan, &self, stimulus, untapped);
         stack::add_ends(plan, intakes, &mut ends);
         Journey {

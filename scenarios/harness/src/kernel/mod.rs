@@ -12,8 +12,9 @@
 //! object wants that, in a BPF file system that is mounted nowhere. So nothing is left when a run ends, however
 //! it ends. The one exception is the cgroup of sockets (`cgroup.rs`), which a process of its own removes then.
 //!
-//! Socket calls (`sockets.rs`) are made by the thread of the run, one at a time. Their programs have no taps: what
-//! they saw is what they tell, by maps and events.
+//! Socket calls (`sockets.rs`) are made by the thread of the run, one at a time, in the namespace of the node or the pod.
+//! What they send is observed as frames are; between sockets of one namespace it is not. Of a program at sockets a tap
+//! records what it returned.
 //!
 //! The network stack of a node has the addresses, routes, rules and neighbours of the plan and no others, and
 //! forwards if the plan says so. Without any of that it drops what is passed up to it and sends nothing. A tap sees

@@ -281,7 +281,7 @@ impl<'a> Node<'a> {
         Ok(untapped)
     }
 
-    /// Makes a socket call. This thread must be in the node's namespace.
+    /// Makes a socket call of the node's task, or of one of its pods. This thread must be in the namespace of whose it is.
     ///
     /// # Errors
     /// When it cannot be made.

@@ -13,7 +13,7 @@ use super::cgroup::Cgroup;
 use super::error::Error;
 use super::namespace::Namespace;
 use crate::plan::{SocketName, SocketProgram};
-use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
+use crate::socket::{CallResult, Called, Protocol, SocketCall, SocketSetting, WINDOW};
 
 /// How many connections may wait for `accept()`.
 const BACKLOG: i32 = 8;
@@ -71,7 +71,14 @@ impl Sockets {
         let called = match call {
             SocketCall::Open(family, protocol) => {
                 self.open.remove(name);
-                let open = || Socket::open(family.number(), protocol.socket_type());
+                let open = || {
+                    let socket = Socket::open(family.number(), protocol.socket_type())?;
+                    if *protocol == Protocol::Tcp {
+                        let window = i32::from(WINDOW).to_ne_bytes();
+                        socket.set(libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, &window)?;
+                    }
+                    Ok(socket)
+                };
                 let opened = self.cgroup.inside(open).map_err(moved)?;
                 opened.map(|socket| {
                     self.open.insert(name.clone(), socket);

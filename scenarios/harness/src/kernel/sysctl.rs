@@ -61,9 +61,9 @@ pub fn calm_namespace() -> Result<(), Error> {
     settings.try_for_each(|setting| write(setting, "0"))
 }
 
-/// As many answers as there are questions, and no flow labels out of a hash. Not each kernel has all of these for
-/// each namespace.
-const ANSWERS: [(&str, &str); 7] = [
+/// As many answers as there are questions, no flow labels out of a hash, and connections without options that depend on
+/// the time or on the machine's memory. Not each kernel has all of these for each namespace.
+const ANSWERS: [(&str, &str); 12] = [
     ("ipv4/icmp_ratelimit", "0"),
     ("ipv4/icmp_ratemask", "0"),
     ("ipv4/icmp_msgs_per_sec", "1000000"),
@@ -71,6 +71,11 @@ const ANSWERS: [(&str, &str); 7] = [
     ("ipv6/icmp/ratelimit", "0"),
     ("ipv6/icmp/ratemask", ""),
     ("ipv6/auto_flowlabels", "0"),
+    ("ipv4/tcp_timestamps", "0"),
+    ("ipv4/tcp_sack", "0"),
+    ("ipv4/tcp_window_scaling", "0"),
+    ("ipv4/tcp_ecn", "0"),
+    ("ipv4/tcp_synack_retries", "0"),
 ];
 
 /// What a plan says of a node, whose devices are there. The thread is in the node's namespace.

@@ -137,7 +137,7 @@ impl<'a> World<'a> {
         let attachments = 0..node.plan.attachments.len();
         self.taps
             .extend(attachments.map(|place| (number, Tapped::Attachment(place))));
-        if self.plan.makes_calls(&node.plan.name) || !node.plan.socket_programs.is_empty() {
+        if self.plan.has_callers(&node.plan.name) || !node.plan.socket_programs.is_empty() {
             let untapped = node.admit_calls(self.taps.len() as u32, &self.observer)?;
             let notices = untapped.into_iter().map(|(attached, error)| {
                 format!(
@@ -240,11 +240,11 @@ impl<'a> World<'a> {
         };
         Ok(Journey {
             events: self.events(number)?,
-            ..observations.into_journey(self.plan, &arrived, &self.untapped)
+            ..observations.into_journey(self.plan, Some(&arrived), &self.untapped)
         })
     }
 
-    /// A call, and all that comes of it inside of its node.
+    /// A call, and all that comes of it.
     async fn call(
         &mut self,
         number: usize,
@@ -252,19 +252,15 @@ impl<'a> World<'a> {
         socket: &SocketName,
         call: &SocketCall,
     ) -> Result<Journey, Error> {
-        let node = self.node_number(name)?;
-        let node = &mut self.nodes[node];
-        node.enter()?;
-        let called = node.call(socket, call)?;
+        let (node, host) = (self.node_number(name)?, self.plan.host_of(name));
+        let host = self.node_number(host)?;
+        self.nodes[node].enter()?;
+        let called = self.nodes[host].call(socket, call)?;
         let observations = self.settle(number).await?;
-        if observations.count() > 0 {
-            return Err(Error::LeftNode(call.line(socket)));
-        }
         Ok(Journey {
             called: Some(called),
-            socket_hops: observations.at_sockets,
             events: self.events(number)?,
-            ..Journey::default()
+            ..observations.into_journey(self.plan, None, &self.untapped)
         })
     }
 

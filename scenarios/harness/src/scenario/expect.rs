@@ -18,7 +18,7 @@ pub struct PacketExpect {
     /// The verdict of each program that the packet meets, in order: "XDP_TX", or `["XDP_PASS", "TC_ACT_SHOT"]`.
     pub verdict: Option<Located<OneOrMore>>,
     /// Where the packet, and each copy of it, ends: "leaves eth1", "leaves a/eth1", "reaches b1" (a pod), "stack",
-    /// "dropped".
+    /// "dropped". Of a call, where the packets end that it sends.
     pub ends: Option<Located<OneOrMore>>,
     /// Fields of the frame that leaves or reaches the stack: `{ "ip.ttl" = 63, "ip.dst" = "10.0.0.2" }`.
     pub fields: Fields,

@@ -151,7 +151,8 @@ pub struct Step {
     pub call: Option<Located<OneOrMore>>,
     /// The node whose task makes the call that opens a socket; not needed if there is only one.
     pub node: Option<Located<String>>,
-    /// The pod of a `[topology]` that sends it.
+    /// The pod that sends it, or whose task makes the call that opens a socket: it has a network namespace of its own then,
+    /// and what its sockets send meets the programs of the node that it is on.
     pub from: Option<Located<String>>,
     /// The cluster changes: from here on it has these parts in place of those that it had.
     pub change: Option<Located<Change>>,

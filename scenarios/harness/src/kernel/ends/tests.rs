@@ -88,7 +88,7 @@ fn ends_of(seen: Vec<Seen>, taken_in: Vec<Frame>, untapped: &[Hook]) -> Vec<Stri
     };
     let blind = untapped.iter().map(|hook| (node(), hook.clone())).collect();
     let plan = plan();
-    let Ends { mut ends, intakes } = ends(&plan, &observations, &frame("a", b"1"), &blind);
+    let Ends { mut ends, intakes } = ends(&plan, &observations, Some(&frame("a", b"1")), &blind);
     crate::stack::add_ends(&plan, intakes, &mut ends);
     ends.iter().map(show).collect()
 }

@@ -95,6 +95,9 @@ impl Steps<'_> {
                 ("dropped", "") => Ok(ExpectedEnd::Dropped),
                 ("leaves", device) => port(device).map(ExpectedEnd::Leaves),
                 ("reaches", pod) => {
+                    if let Some(node) = self.network.namespace(pod) {
+                        return Ok(ExpectedEnd::Namespace(node.name.clone()));
+                    }
                     let pod = self.pod(pod, ends.span())?;
                     Ok(ExpectedEnd::Leaves(pod.port.clone()))
                 }

@@ -8,6 +8,7 @@ mod fields;
 mod manifests;
 mod maps;
 mod names;
+mod namespaces;
 mod network;
 mod nodes;
 mod objects;
@@ -15,6 +16,12 @@ mod pods;
 mod responders;
 mod steps;
 mod topology;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use twinpath_control::Endpoint;
+use twinpath_control::population::Population;
 
 use crate::check::Expectations;
 use crate::decode::Decoder;
@@ -55,6 +62,8 @@ impl Scenario {
         let mut network = Network::read(source, file, &mut population)?;
         let endpoints = pods::endpoints(file, &mut network, &mut population);
         network.name_endpoints(&endpoints, &population);
+        let addresses = addresses(&endpoints, &population);
+        namespaces::add(source, file, &mut network, &addresses)?;
         let objects = Objects::read(source, &file.objects, &network)?;
         let states = datapath::states(source, file, &endpoints, &network, &population)?;
         let mut phases = vec![Phase {
@@ -124,6 +133,7 @@ impl Scenario {
             packets,
             maps: maps.expectations(&file.expect)?,
         };
+        nodes.extend(network.namespaces.values().cloned());
         let plan = Plan {
             name: self.name.clone(),
             nodes,
@@ -147,6 +157,21 @@ impl Scenario {
             kernel: file.kernel,
         })
     }
+}
+
+/// The addresses of endpoints, by name: those that the scenario says, or else their pods'.
+fn addresses(endpoints: &[Endpoint], population: &Population) -> BTreeMap<String, Vec<IpAddr>> {
+    let of = |endpoint: &Endpoint| {
+        let own = [endpoint.ipv4.map(IpAddr::V4), endpoint.ipv6.map(IpAddr::V6)];
+        let own: Vec<IpAddr> = own.into_iter().flatten().collect();
+        match population.pod(&endpoint.name) {
+            Ok(pod) if own.is_empty() => pod.addresses.clone(),
+            _ => own,
+        }
+    };
+    let each = endpoints.iter();
+    each.map(|endpoint| (endpoint.name.clone(), of(endpoint)))
+        .collect()
 }
 
 /// What is behind the numbers in a node's records, at each time.

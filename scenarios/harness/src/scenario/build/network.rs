@@ -34,6 +34,8 @@ pub(super) struct Network {
     socket_programs: Vec<(NodeName, Located<OneOrMore>)>,
     /// What is beyond devices, by name.
     pub pods: BTreeMap<String, Pod>,
+    /// The namespaces of pods that have one, by the node's device of each.
+    pub namespaces: BTreeMap<Port, NodePlan>,
 }
 
 /// Programs that a hook of a device is to have.
@@ -165,6 +167,11 @@ impl Network {
                 Err(Problem::unknown("device", name, known).at(source, span))
             }
         }
+    }
+
+    /// The namespace of a pod, if it has one of its own.
+    pub fn namespace(&self, pod: &str) -> Option<&NodePlan> {
+        self.namespaces.get(&self.pods.get(pod)?.port)
     }
 
     /// Lets steps call what is beyond a device by the name of its endpoint, and a pod also by its name with the namespace.

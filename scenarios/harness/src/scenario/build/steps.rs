@@ -185,7 +185,7 @@ impl Steps<'_> {
         let mut edges = self.edges();
         let sender = sender.and_then(|name| self.network.pods.get(name));
         if let (None, None, Some(pod)) = (&step.on, &step.from, sender) {
-            return Ok(self.arrival(pod.port.clone(), Some(pod.mac)));
+            return self.sent_by(pod, step.span());
         }
         let port = match (&step.on, &step.from) {
             (Some(name), None) => {
@@ -201,7 +201,7 @@ impl Steps<'_> {
             }
             (None, Some(name)) => {
                 let pod = self.pod(name, name.span())?;
-                return Ok(self.arrival(pod.port.clone(), Some(pod.mac)));
+                return self.sent_by(pod, name.span());
             }
             (None, None) => match (edges.next(), edges.next()) {
                 (Some(only), None) => only,
@@ -222,6 +222,21 @@ impl Steps<'_> {
             }
         };
         Ok(self.arrival(port, None))
+    }
+
+    /// Where the frames of a pod arrive.
+    fn sent_by(&self, pod: &Pod, span: Range<usize>) -> Result<Arrival, ScenarioError> {
+        if self.network.is_edge(&pod.port) {
+            return Ok(self.arrival(pod.port.clone(), Some(pod.mac)));
+        }
+        let problem = Problem::new(
+            format!(
+                "what is at the other end of `{}` is the scenario's own",
+                pod.port
+            ),
+            "expected calls of this pod, as it opens sockets",
+        );
+        Err(problem.at(self.source, span))
     }
 
     /// Where frames arrive, and the hardware addresses of those that do not say theirs: on a node with a network stack

@@ -1,0 +1,101 @@
+//! Packets that arrive for sockets, and errors about those that they sent (`__udp4_lib_rcv`, `__udp6_lib_rcv`,
+//! `__udp4_lib_err`, `__udp6_lib_err`).
+
+use std::net::SocketAddr;
+
+use twinpath_machine::{AttachType, Errno, SocketId};
+
+use super::calls::SocketCalls;
+use super::filter::Passage;
+use super::lookup::Query;
+use super::types::{Flow, State};
+use crate::net::{DropReason, Net};
+use crate::packet::Skb;
+
+/// What an error about a packet says to the socket that sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// What its next call gives.
+    pub(crate) errno: Errno,
+    /// Whether a socket hears of it that has not asked for all errors.
+    pub(crate) hard: bool,
+}
+
+impl Report {
+    /// Nobody has the port.
+    pub(crate) const REFUSED: Self = Self::hard(Errno::ECONNREFUSED);
+
+    pub(crate) const fn hard(errno: Errno) -> Self {
+        Self { errno, hard: true }
+    }
+
+    pub(crate) const fn soft(errno: Errno) -> Self {
+        Self { errno, hard: false }
+    }
+}
+
+impl SocketCalls<'_> {
+    /// The socket that a packet goes to: the one that a program gave it to (`inet_steal_sock`), or the one that its
+    /// addresses lead to.
+    pub(crate) fn receiver(&mut self, skb: &Skb, flow: Flow) -> Option<SocketId> {
+        let assigned = skb.socket.filter(|_| skb.assigned);
+        let Some(socket) = assigned.and_then(|id| self.net.sockets.get(id)) else {
+            return self.find_socket(&query(self.net, skb, flow));
+        };
+        // What is connected got the packet itself.
+        let open = matches!(socket.state, State::Closed | State::Listen);
+        let member = self.net.sockets.choose_in_group(socket, &flow);
+        Some(member.filter(|_| open).unwrap_or(socket.id))
+    }
+
+    /// All UDP sockets that a packet to several hosts is for.
+    pub(crate) fn receivers(&self, skb: &Skb, flow: Flow) -> Vec<SocketId> {
+        self.net.sockets.datagrams_for(&query(self.net, skb, flow))
+    }
+
+    /// A UDP socket gets a packet, whose payload begins at `at` (`udp_queue_rcv_one_skb`). The packet, and why the
+    /// socket has not got it. `sums_up` says whether its checksum is right, which is looked at last.
+    pub(crate) fn take_datagram(
+        &mut self,
+        skb: Skb,
+        id: SocketId,
+        from: SocketAddr,
+        (at, sums_up): (usize, bool),
+    ) -> (Skb, Result<(), DropReason>) {
+        let (skb, passage) = self.filter_packet(id, AttachType::CgroupInetIngress, skb);
+        let taken = match passage {
+            Err(_) => Err(DropReason::Fault),
+            Ok(Passage::Lost(_)) => Err(DropReason::Verdict),
+            Ok(Passage::Goes) if !sums_up => Err(DropReason::Checksum),
+            Ok(Passage::Goes) => {
+                let bytes = skb.frame.bytes(&self.machine.memory);
+                let bytes = bytes.get(at..).unwrap_or_default().to_vec();
+                self.queue_datagram(id, from, bytes);
+                Ok(())
+            }
+        };
+        (skb, taken)
+    }
+
+    /// An error about a packet of a flow came: of a connected socket that sent it, the next call says so. Whether
+    /// there is a socket that did.
+    pub(crate) fn report(&mut self, query: &Query, report: Report) -> bool {
+        let found = self.find_socket(query);
+        let Some(socket) = found.and_then(|id| self.net.sockets.get_mut(id)) else {
+            return false;
+        };
+        if socket.state == State::Established && report.hard {
+            socket.error = Some(report.errno);
+        }
+        true
+    }
+}
+
+/// What is asked for the socket of a packet.
+fn query(net: &Net, skb: &Skb, flow: Flow) -> Query {
+    Query {
+        node: net.device(skb.device).node(),
+        flow,
+        device: skb.ifindex,
+    }
+}
