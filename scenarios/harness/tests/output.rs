@@ -480,3 +480,26 @@ fn run_warns_of_unwritten_stack() {
     std::fs::write(folder.path().join("lengths.toml"), scenario).unwrap();
     insta::assert_snapshot!(twinpath(&folder, "run lengths.toml --backend emulator"));
 }
+
+/// A packet that goes round is told as such, and ends the run.
+#[test]
+fn run_tells_of_a_storm() {
+    let folder = folder();
+    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suite/node/acts.bpf.o");
+    std::fs::copy(object, folder.path().join("acts.o")).unwrap();
+    let scenario = r#"description = "A program has its device receive what it received"
+
+[[object]]
+path = "acts.o"
+globals.TARGET = { device = "eth0" }
+
+[[device]]
+name = "eth0"
+tc-ingress = "redirect_in"
+
+[[step]]
+send = "udp 10.0.0.1:53 > 10.0.0.2:999"
+"#;
+    std::fs::write(folder.path().join("storm.toml"), scenario).unwrap();
+    insta::assert_snapshot!(twinpath(&folder, "run storm.toml --backend emulator"));
+}

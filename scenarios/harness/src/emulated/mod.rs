@@ -119,6 +119,9 @@ pub enum EmulatedError {
     /// What the emulator's sockets do not do with a packet.
     #[error("failed to let a packet arrive at a socket: the emulator does not support {0}")]
     AtSocket(&'static str),
+    /// Packets without end.
+    #[error("failed to see the end of a packet: it goes round, or becomes ever more packets")]
+    Storm,
     /// Answers without end.
     #[error("failed to {0}")]
     Endless(#[from] Endless),

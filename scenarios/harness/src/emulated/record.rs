@@ -24,6 +24,10 @@ impl Emulation {
         if let Some(what) = self.world.take_unsupported() {
             return Err(EmulatedError::AtSocket(what));
         }
+        let storm = EndKind::Dropped(DropReason::Storm);
+        if journey.ends.iter().any(|end| end.kind == storm) {
+            return Err(EmulatedError::Storm);
+        }
         let hops: Vec<Hop> = journey
             .hops
             .iter()

@@ -174,7 +174,8 @@ pub enum Error {
     },
     /// A frame that cannot arrive at the device.
     #[error(
-        "let stimulus {number} arrive at `{device}` of `{node}`: a frame of {length} bytes, the device takes 14 to {most}"
+        "let packet {} arrive at `{device}` of `{node}`: a frame of {length} bytes, the device takes 14 to {most}",
+        .number + 1
     )]
     FrameLength {
         /// The place in the plan's list, from 0.
@@ -189,7 +190,11 @@ pub enum Error {
         most: usize,
     },
     /// Things kept happening.
-    #[error("see the end of stimulus {number}: the node did not become quiet within {limit:?}")]
+    #[error(
+        "see the end of packet {}: the network did not become quiet within {limit:?}, as if packets went round or became \
+         ever more",
+        .number + 1
+    )]
     NotQuiet {
         /// The place in the plan's list, from 0.
         number: usize,
@@ -197,7 +202,10 @@ pub enum Error {
         limit: Duration,
     },
     /// A record of what happened was lost, so that the recording would lack something.
-    #[error("record stimulus {number}: {count} {what} lost")]
+    #[error(
+        "record packet {}: {count} {what} lost, as more happened at once than can be read; so it is when packets go round",
+        .number + 1
+    )]
     Lost {
         /// The place in the plan's list, from 0.
         number: usize,

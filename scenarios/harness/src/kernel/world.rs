@@ -227,7 +227,7 @@ impl<'a> World<'a> {
             }));
         }
         check_length(number, node, plan, bytes)?;
-        let what = format!("let stimulus {number} arrive at `{device}` of `{node}`");
+        let what = format!("let packet {} arrive at `{device}` of `{node}`", number + 1);
         self.edge
             .send_to(place, bytes)
             .map_err(Error::system(what))?;

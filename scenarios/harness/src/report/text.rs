@@ -199,6 +199,8 @@ fn loads(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
 /// What a call gave, verdicts, ends, events and cost of a journey.
 pub fn fate(journey: &Journey) -> String {
     let verdicts: Vec<String> = journey.hops.iter().map(Hop::outcome).collect();
+    let verdicts = verdicts.chunk_by(|one, next| one == next);
+    let verdicts: Vec<String> = verdicts.map(in_a_row).collect();
     let at_sockets = journey.socket_hops.iter().map(describe::socket_hop);
     let at_sockets: Vec<String> = at_sockets.collect();
     let ends: Vec<String> = journey.ends.iter().map(describe::way).collect();
@@ -215,6 +217,16 @@ pub fn fate(journey: &Journey) -> String {
     ];
     parts.retain(|part| !part.is_empty());
     parts.join("; ")
+}
+
+/// The same again and again.
+fn in_a_row(same: &[String]) -> String {
+    /// So many are still seen at a glance.
+    const FEW: usize = 4;
+    match same {
+        [first, ..] if same.len() > FEW => format!("{first} {} times", same.len()),
+        _ => same.join(", "),
+    }
 }
 
 /// A stimulus in a line.

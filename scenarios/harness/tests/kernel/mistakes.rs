@@ -78,11 +78,11 @@ fn sizes_must_fit() {
         ),
         (
             plan().frame("a", vec![0; 13]),
-            "let stimulus 0 arrive at `a` of `node`: a frame of 13 bytes, the device takes 14 to 1514",
+            "let packet 1 arrive at `a` of `node`: a frame of 13 bytes, the device takes 14 to 1514",
         ),
         (
             plan().frame("a", vec![0; 1515]),
-            "let stimulus 0 arrive at `a` of `node`: a frame of 1515 bytes, the device takes 14 to 1514",
+            "let packet 1 arrive at `a` of `node`: a frame of 1515 bytes, the device takes 14 to 1514",
         ),
         (
             plan().write("ring", &[], &[]),
