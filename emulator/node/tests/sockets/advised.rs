@@ -14,7 +14,7 @@ use twinpath_node::Family::{V4, V6};
 use twinpath_node::Protocol::{Tcp, Udp};
 
 use super::asm::{Width, alu_k, cond, exit, jump_k, lddw, ldx, mov, movr, op, st, stx};
-use super::place::{in_namespace, namespace, skip, turn};
+use super::place::{in_namespace, namespace, settle, skip, turn};
 use super::recorder::{Ports, call};
 use super::script::{Setting, Slot, Step};
 use super::sides::{Emulated, Lines, add_array, at, emulator_step, kernel_step};
@@ -179,6 +179,7 @@ fn in_kernel(case: &Case) -> Lines {
         format!("{step:?}: {line}")
     };
     let mut lines: Lines = case.steps.iter().map(step).collect();
+    settle();
     drop(links);
     for (advice, (map, ..)) in case.advice.iter().zip(&attached) {
         let value = map.lookup(&[0; 4]).unwrap();

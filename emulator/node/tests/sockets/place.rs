@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // System calls.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -131,6 +131,7 @@ pub fn in_namespace<T: Send>(act: impl FnOnce() -> T + Send) -> T {
             // SAFETY: changes the namespace of this thread only.
             let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
             assert_eq!(result, 0, "unshare: {}", std::io::Error::last_os_error());
+            stay_on_cpu();
             let netlink = Netlink::open().unwrap();
             netlink.up(1).unwrap();
             let [here, there] = [DEVICES[0], DEVICES[1]];
@@ -153,6 +154,30 @@ pub fn in_namespace<T: Send>(act: impl FnOnce() -> T + Send) -> T {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// Keeps this thread on the CPU that it runs on, whose backlog takes what it sends, one packet behind the other.
+fn stay_on_cpu() {
+    // SAFETY: a set of CPUs is bits, none of which is set.
+    let mut here: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set and its size are as they are said to be.
+    let result = unsafe {
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut here);
+        libc::sched_setaffinity(0, size_of_val(&here), &here)
+    };
+    assert_eq!(result, 0, "stay: {}", std::io::Error::last_os_error());
+}
+
+/// Waits until all that this thread sent was received, and the answers to that: a busy kernel leaves it to a thread of its
+/// own. Connected sockets find each other without any `sk_lookup` program.
+pub fn settle() {
+    let [one, other] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    one.connect(other.local_addr().unwrap()).unwrap();
+    other.connect(one.local_addr().unwrap()).unwrap();
+    for (from, to) in [(&one, &other), (&other, &one)] {
+        from.send(&[0]).unwrap();
+        to.recv(&mut [0]).unwrap();
+    }
 }
 
 /// Waits until every IPv6 address has its local route: that is there once the link is.

@@ -21,7 +21,8 @@ pub struct Switch {
 }
 
 const NAME: &str = "switch";
-const IFINDEX: u32 = 2;
+/// The first indexes are those of devices that modules for tunnels put into each namespace.
+const IFINDEX: u32 = 999;
 /// Ports get indexes from here on.
 const FIRST_PORT: u32 = 1000;
 

@@ -20,7 +20,8 @@ use super::nodes::prefix;
 
 /// The pod's end of the pair.
 const DEVICE: &str = "eth0";
-const INDEX: u32 = 2;
+/// The first indexes are those of devices that modules for tunnels put into each namespace.
+const INDEX: u32 = 100;
 /// Where its default routes lead: no packet shows these, but the hardware address of the pair's other end.
 const GATEWAYS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)),
