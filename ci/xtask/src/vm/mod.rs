@@ -32,7 +32,6 @@ use machine::Machine;
 pub use machine::Streams;
 
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-const PROFILE: &str = "vm";
 
 /// Kernels to boot
 #[derive(Args)]
@@ -129,21 +128,29 @@ impl Machines {
 }
 
 impl Binaries {
-    /// Builds the binaries that need nothing of the system that they run on.
+    /// Builds the binaries that need nothing of the system that they run on. `.ci/run` builds everything so:
+    /// it finds them built.
     pub fn build() -> Result<Self, Error> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .current_dir(paths::root())
-            .args(["build", "--quiet", "--target", TRIPLE, "--profile", PROFILE])
+            .args(["build", "--quiet", "--target", TRIPLE])
             .args(["--package", "vm-init", "--package", "twinpath"])
             .arg("--target-dir")
             .arg(paths::target())
             .env("RUSTFLAGS", "-C target-feature=+crt-static");
         process::run(&mut cargo)?;
-        let built = paths::target().join(TRIPLE).join(PROFILE);
+        let built = paths::target().join(TRIPLE).join("debug");
         Ok(Self {
-            init: built.join("vm-init"),
-            twinpath: built.join("twinpath"),
+            init: stripped(&built.join("vm-init"))?,
+            twinpath: stripped(&built.join("twinpath"))?,
         })
     }
+}
+
+/// A copy of a binary without what a debugger wants of it: the VM holds it in memory.
+fn stripped(binary: &Path) -> Result<PathBuf, Error> {
+    let stripped = binary.with_extension("stripped");
+    process::run(Command::new("strip").arg(binary).arg("-o").arg(&stripped))?;
+    Ok(stripped)
 }
