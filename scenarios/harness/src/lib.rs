@@ -32,7 +32,7 @@
 //! "#;
 //! let scenario = Scenario::parse("deny.toml".as_ref(), text.to_owned())?;
 //! let case = scenario.case()?;
-//! let outcome = runner::run(&case, &[Arm::Emulator(Engine::Checked), Arm::Emulator(Engine::Rbpf)]);
+//! let outcome = runner::run(case, &[Arm::Emulator(Engine::Checked), Arm::Emulator(Engine::Rbpf)]);
 //! assert_eq!(outcome.status(), Status::Passed);
 //! # Ok::<(), twinpath::scenario::ScenarioError>(())
 //! ```
@@ -51,6 +51,7 @@ mod ip;
 #[cfg(target_os = "linux")]
 pub mod kernel;
 pub mod object;
+pub mod parallel;
 pub mod plan;
 pub mod recording;
 pub mod replay;

@@ -12,9 +12,9 @@ use crate::scenario::{Case, KernelVersion};
 
 /// All that came of a case.
 #[derive(Debug)]
-pub struct Outcome<'a> {
+pub struct Outcome {
     /// What was run.
-    pub case: &'a Case,
+    pub case: Arc<Case>,
     /// In the order in which they ran.
     pub runs: Vec<Arc<Run>>,
     /// Those that did not, as they lack what the case is about.
@@ -82,23 +82,27 @@ pub enum Status {
 }
 
 /// Runs a case on each arm, and compares by all rules. An arm that cannot run does not keep the others from it.
-pub fn run<'a>(case: &'a Case, arms: &[Arm]) -> Outcome<'a> {
-    run_with(case, arms, &Leeway::of(&case.plan))
+pub fn run(case: impl Into<Arc<Case>>, arms: &[Arm]) -> Outcome {
+    let case = case.into();
+    let leeway = Leeway::of(&case.plan);
+    run_with(case, arms, &leeway)
 }
 
 /// Runs a case on each arm as [`run`] does, and compares by certain rules.
-pub fn run_with<'a>(case: &'a Case, arms: &[Arm], leeway: &Leeway) -> Outcome<'a> {
-    outcome(case, arms, leeway, |arm| Arc::new(Run::of(case, arm)))
+pub fn run_with(case: impl Into<Arc<Case>>, arms: &[Arm], leeway: &Leeway) -> Outcome {
+    let case = case.into();
+    let run = |arm| Arc::new(Run::of(&case, arm));
+    outcome(Arc::clone(&case), arms, leeway, run)
 }
 
 /// Does as [`run_with`] with runs of the case that `run` has, or makes, where an arm can run it.
-pub fn outcome<'a>(
-    case: &'a Case,
+pub fn outcome(
+    case: Arc<Case>,
     arms: &[Arm],
     leeway: &Leeway,
     run: impl FnMut(Arm) -> Arc<Run>,
-) -> Outcome<'a> {
-    let skipped: Vec<Skipped> = arms.iter().filter_map(|arm| skip(case, *arm)).collect();
+) -> Outcome {
+    let skipped: Vec<Skipped> = arms.iter().filter_map(|arm| skip(&case, *arm)).collect();
     let able = |arm: &&Arm| skipped.iter().all(|skipped| skipped.arm != **arm);
     let able = arms.iter().filter(able).copied();
     let runs: Vec<_> = able.map(run).collect();
@@ -110,7 +114,7 @@ pub fn outcome<'a>(
         Some((left, first)) => recordings
             .map(|(right, other)| {
                 let diff = diff::compare(first, other, &case.decoder, leeway);
-                let diff = traced(case, [left, right], diff);
+                let diff = traced(&case, [left, right], diff);
                 Comparison { left, right, diff }
             })
             .collect(),
@@ -192,7 +196,7 @@ impl fmt::Display for Lack {
     }
 }
 
-impl Outcome<'_> {
+impl Outcome {
     /// What it comes down to.
     pub fn status(&self) -> Status {
         if self.runs.iter().any(|run| run.result.is_err()) {

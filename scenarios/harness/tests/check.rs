@@ -45,7 +45,7 @@ fn told(place: &str, expectation: &str) -> Vec<String> {
     let case = scenario
         .and_then(|scenario| scenario.case())
         .unwrap_or_else(|error| panic!("{error}"));
-    let outcome = runner::run(&case, &[Arm::Emulator(Engine::Checked)]);
+    let outcome = runner::run(case, &[Arm::Emulator(Engine::Checked)]);
     let run = outcome.runs.into_iter().next().expect("one arm ran");
     assert!(run.result.is_ok(), "{:?}", run.result);
     lines(&run.unexpected)
@@ -245,7 +245,7 @@ fn a_kernel_that_is_too_old_is_left_out() {
     let scenario = Scenario::parse(Path::new("check/old.toml"), text).expect("a scenario");
     let case = scenario.case().expect("a case");
     let emulator = Arm::Emulator(Engine::Checked);
-    let outcome = runner::run(&case, &[emulator, Arm::Kernel]);
+    let outcome = runner::run(case, &[emulator, Arm::Kernel]);
     let ran: Vec<Arm> = outcome.runs.iter().map(|run| run.arm).collect();
     assert_eq!(ran, [emulator]);
     assert_eq!(outcome.status(), Status::Skipped);

@@ -85,6 +85,6 @@ fn the_readmes_example_passes() {
     let (example, _) = example.split_once("```").unwrap();
     let scenario = Scenario::parse(Path::new("readme.toml"), example.to_owned()).unwrap();
     let case = scenario.case().unwrap();
-    let outcome = runner::run(&case, &[Arm::Emulator(Engine::Checked)]);
+    let outcome = runner::run(case, &[Arm::Emulator(Engine::Checked)]);
     assert_eq!(outcome.status(), Status::Passed, "{outcome:?}");
 }

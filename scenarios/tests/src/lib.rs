@@ -136,9 +136,9 @@ impl Test {
 
     fn run(&self) -> Result<Completion, Failed> {
         let scenario = Scenario::read(&self.file)?;
-        let case = scenario.case()?;
+        let case = Arc::new(scenario.case()?);
         let leeway = Leeway::of(&case.plan);
-        let outcome = runner::outcome(&case, self.kind.arms(), &leeway, |arm| {
+        let outcome = runner::outcome(Arc::clone(&case), self.kind.arms(), &leeway, |arm| {
             self.runs.get(&case, arm)
         });
         let mut recordings = outcome

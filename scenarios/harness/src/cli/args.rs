@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +64,9 @@ pub struct RunArgs {
     /// The emulator's engine [default: checked]
     #[arg(long, value_enum)]
     pub engine: Option<EngineChoice>,
+    /// How many scenarios run at a time [default: two for each processor]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZero<usize>>,
     /// Compare by no canonicalisation rule: what a rule would hide is a difference
     #[arg(long)]
     pub strict: bool,

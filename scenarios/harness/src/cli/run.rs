@@ -1,15 +1,19 @@
 //! `twinpath run`.
 
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::arm::{Arm, kernel_usable};
 use crate::diff::Leeway;
 use crate::emulated::Engine;
+use crate::parallel;
 use crate::report::{self, Junit, ScenarioLine, Summary, TextOptions};
 use crate::runner::{self, Outcome, Status};
-use crate::scenario::{self, Case, Scenario, ScenarioError, Source};
+use crate::scenario::{self, Scenario, ScenarioError, Source};
 
 use super::args::{BackendChoice, EngineChoice, RunArgs};
 use super::error::CliError;
@@ -18,30 +22,69 @@ use super::progress::{Progress, Unit};
 use super::screen::Screen;
 use super::{DIFFERENT, EQUAL, UNUSABLE, complain, print_scenario_error, width};
 
-/// Runs the scenarios one after the other; one that cannot be used does not keep the others from running.
+/// Runs the scenarios, several at a time; one that cannot be used does not keep the others from running.
 pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     let files = scenario_files(&args.paths)?;
     let arms = arms(args)?;
     let mut session = Session {
         args,
-        arms,
         screen: Screen::new(args.out.is_some() || args.junit.is_some()),
         progress: Progress::new(Unit::Scenarios(files.len() as u64)),
         summary: Summary::default(),
         junit: args.junit.as_deref().map(Junit::create).transpose()?,
         annotates: std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true"),
     };
-    for (done, file) in (0..).zip(&files) {
-        session.progress.show(done);
-        session.scenario(file)?;
-    }
+    let jobs = args.jobs.unwrap_or_else(jobs);
+    let mut done = 0;
+    parallel::in_order(
+        &files,
+        jobs,
+        |file| Played::of(file, &arms, args.strict),
+        |file, played| {
+            session.tell(file, &played)?;
+            done += 1;
+            session.progress.show(done);
+            Ok::<(), CliError>(())
+        },
+    )?;
     session.finish()
+}
+
+/// The kernel lets a run wait for as long as it works, for grace periods above all.
+fn jobs() -> NonZero<usize> {
+    const EACH: NonZero<usize> = NonZero::new(2).expect("not zero");
+    thread::available_parallelism().map_or(EACH, |processors| processors.saturating_mul(EACH))
+}
+
+/// A scenario that was run.
+struct Played {
+    result: Result<(Arc<Source>, Outcome), ScenarioError>,
+    took: Duration,
+}
+
+impl Played {
+    fn of(file: &Path, arms: &[Arm], strict: bool) -> Self {
+        let started = Instant::now();
+        let result = play(file, arms, strict);
+        let took = started.elapsed();
+        Self { result, took }
+    }
+}
+
+fn play(file: &Path, arms: &[Arm], strict: bool) -> Result<(Arc<Source>, Outcome), ScenarioError> {
+    let scenario = Scenario::read(file)?;
+    let case = scenario.case()?;
+    let leeway = match strict {
+        true => Leeway::none(),
+        false => Leeway::of(&case.plan),
+    };
+    let outcome = runner::run_with(case, arms, &leeway);
+    Ok((scenario.source, outcome))
 }
 
 /// Scenarios that were run, and where what came of them goes.
 struct Session<'a> {
     args: &'a RunArgs,
-    arms: Vec<Arm>,
     screen: Screen,
     progress: Progress,
     summary: Summary,
@@ -51,29 +94,21 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn scenario(&mut self, file: &Path) -> Result<(), CliError> {
-        let started = Instant::now();
-        match prepare(file) {
-            Ok((scenario, case)) => {
-                let leeway = match self.args.strict {
-                    true => Leeway::none(),
-                    false => Leeway::of(&case.plan),
-                };
-                let outcome = runner::run_with(&case, &self.arms, &leeway);
-                self.outcome(&outcome, &scenario.source, started)
-            }
+    fn tell(&mut self, file: &Path, played: &Played) -> Result<(), CliError> {
+        match &played.result {
+            Ok((source, outcome)) => self.outcome(outcome, source, played.took),
             Err(error) => {
                 self.summary.add(Status::Failed);
                 self.screen.flush(&self.progress)?;
-                self.progress.aside(|| print_scenario_error(&error));
+                self.progress.aside(|| print_scenario_error(error));
                 if self.annotates {
                     self.progress
-                        .aside(|| report::annotate_mistake(&mut anstream::stderr(), &error))?;
+                        .aside(|| report::annotate_mistake(&mut anstream::stderr(), error))?;
                 }
                 if let Some(junit) = &mut self.junit {
                     let name = scenario::name(file);
                     let told = format!("{name}\n{error}");
-                    junit.add(&name, Status::Failed, started.elapsed(), &told);
+                    junit.add(&name, Status::Failed, played.took, &told);
                 }
                 Ok(())
             }
@@ -82,9 +117,9 @@ impl Session<'_> {
 
     fn outcome(
         &mut self,
-        outcome: &Outcome<'_>,
+        outcome: &Outcome,
         source: &Source,
-        started: Instant,
+        took: Duration,
     ) -> Result<(), CliError> {
         let options = TextOptions {
             width: width(),
@@ -113,7 +148,7 @@ impl Session<'_> {
                 Status::Passed => String::new(),
                 _ => report::plain(outcome, source, options),
             };
-            junit.add(&outcome.case.plan.name, status, started.elapsed(), &told);
+            junit.add(&outcome.case.plan.name, status, took, &told);
         }
         Ok(())
     }
@@ -135,12 +170,6 @@ impl Session<'_> {
             Status::Failed => UNUSABLE,
         })
     }
-}
-
-fn prepare(file: &Path) -> Result<(Scenario, Case), ScenarioError> {
-    let scenario = Scenario::read(file)?;
-    let case = scenario.case()?;
-    Ok((scenario, case))
 }
 
 /// The arms that the user asked for, or those that can be had.

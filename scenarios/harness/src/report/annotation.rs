@@ -15,7 +15,7 @@ use super::text::chain;
 ///
 /// # Errors
 /// When `out` does not take it.
-pub fn outcome(out: &mut impl Write, outcome: &Outcome<'_>, source: &Source) -> io::Result<()> {
+pub fn outcome(out: &mut impl Write, outcome: &Outcome, source: &Source) -> io::Result<()> {
     let file = source.path.display().to_string();
     for run in &outcome.runs {
         if let Err(error) = &run.result {

@@ -19,7 +19,7 @@ use super::text::fate;
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn captures(outcome: &Outcome<'_>, folder: &Path) -> Result<(), WriteError> {
+pub fn captures(outcome: &Outcome, folder: &Path) -> Result<(), WriteError> {
     let plan = &outcome.case.plan;
     for run in &outcome.runs {
         if let Ok(recording) = &run.result {

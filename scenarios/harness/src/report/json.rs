@@ -249,7 +249,7 @@ pub struct ValuesPart {
 
 impl ScenarioLine {
     /// The line of an outcome.
-    pub fn new(outcome: &Outcome<'_>, source: &Source) -> Self {
+    pub fn new(outcome: &Outcome, source: &Source) -> Self {
         Self {
             scenario: outcome.case.plan.name.clone(),
             file: source.path.display().to_string(),
@@ -279,7 +279,7 @@ impl ScenarioLine {
 }
 
 impl RunPart {
-    fn new(outcome: &Outcome<'_>, run: &Run) -> Self {
+    fn new(outcome: &Outcome, run: &Run) -> Self {
         let nothing = Recording::default();
         let recording = run.result.as_ref().unwrap_or(&nothing);
         let stimuli = outcome.case.plan.stimuli.iter();

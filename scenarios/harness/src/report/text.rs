@@ -32,7 +32,7 @@ pub struct TextOptions {
 /// When `out` does not take it.
 pub fn outcome(
     out: &mut impl Write,
-    outcome: &Outcome<'_>,
+    outcome: &Outcome,
     source: &Source,
     options: TextOptions,
 ) -> io::Result<()> {
@@ -90,7 +90,7 @@ pub fn outcome(
 }
 
 /// The same as a text without colours.
-pub fn plain(outcome: &Outcome<'_>, source: &Source, options: TextOptions) -> String {
+pub fn plain(outcome: &Outcome, source: &Source, options: TextOptions) -> String {
     let mut text = Vec::new();
     // Writing to memory cannot fail.
     let _ = self::outcome(&mut text, outcome, source, options);
@@ -112,7 +112,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn headline(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
+fn headline(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     let word = match outcome.status() {
         Status::Passed => Styled(GOOD, "   ok"),
         Status::Skipped => Styled(FAINT, " skip"),
@@ -151,7 +151,7 @@ fn headline(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
 }
 
 /// The canonicalisation rules that any comparison used.
-pub fn rules(outcome: &Outcome<'_>) -> Vec<&'static str> {
+pub fn rules(outcome: &Outcome) -> Vec<&'static str> {
     let used: std::collections::BTreeSet<_> = outcome
         .comparisons
         .iter()
@@ -166,7 +166,7 @@ fn sum(costs: &[Cost]) -> Cost {
     sum
 }
 
-fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
+fn packets(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     let nothing = Vec::new();
     let journeys = outcome
         .runs
@@ -185,7 +185,7 @@ fn packets(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
 }
 
 /// What the kernel made of the programs, a line each.
-fn loads(out: &mut impl Write, outcome: &Outcome<'_>) -> io::Result<()> {
+fn loads(out: &mut impl Write, outcome: &Outcome) -> io::Result<()> {
     for run in &outcome.runs {
         let loads = run.result.iter().flat_map(|recording| &recording.loads);
         for load in loads {
@@ -254,7 +254,7 @@ pub fn arrival(stimulus: &Stimulus) -> String {
 }
 
 struct Report<'a> {
-    outcome: &'a Outcome<'a>,
+    outcome: &'a Outcome,
     source: &'a Source,
     options: TextOptions,
 }

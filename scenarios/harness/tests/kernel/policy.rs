@@ -74,7 +74,7 @@ fn check(manifests: &str) -> (usize, usize) {
     let case = scenario
         .case()
         .unwrap_or_else(|error| panic!("{error}\n{manifests}"));
-    let outcome = runner::run(&case, &[Arm::Emulator(Engine::Checked), Arm::Kernel]);
+    let outcome = runner::run(case, &[Arm::Emulator(Engine::Checked), Arm::Kernel]);
     let options = TextOptions {
         width: 120,
         packets: false,

@@ -3,12 +3,13 @@
 //! Few repetitions by default; `TWINPATH_RUNS=100` makes them a hundred.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::thread;
+use std::sync::Arc;
+use std::{convert::Infallible, thread};
 
 use twinpath::arm::Arm;
 use twinpath::cli::scenario_files;
 use twinpath::diff::{self, Leeway};
+use twinpath::parallel;
 use twinpath::recording::Recording;
 use twinpath::runner::{self, Status};
 use twinpath::scenario::{Case, Scenario};
@@ -17,20 +18,20 @@ use crate::machine::{assert_gone_since, own, things};
 use crate::needs_kernel;
 use crate::remains::{CHILD, child};
 
-fn suite() -> Vec<(PathBuf, Case)> {
+fn suite() -> Vec<(PathBuf, Arc<Case>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suite");
     let files = scenario_files(&[folder]).expect("the suite").into_iter();
     files
         .map(|file| {
             let scenario = Scenario::read(&file).expect("a scenario");
-            (file, scenario.case().expect("a case"))
+            (file, Arc::new(scenario.case().expect("a case")))
         })
         .collect()
 }
 
 /// What the kernel gives; nothing if it is too old for the scenario.
-fn play(file: &Path, case: &Case) -> Option<Recording> {
-    let mut outcome = runner::run(case, &[Arm::Kernel]);
+fn play(file: &Path, case: &Arc<Case>) -> Option<Recording> {
+    let mut outcome = runner::run(Arc::clone(case), &[Arm::Kernel]);
     let status = outcome.status();
     let (file, run) = (file.display(), outcome.runs.pop());
     assert!(status <= Status::Skipped, "{file}: {status:?}, {run:?}");
@@ -38,26 +39,15 @@ fn play(file: &Path, case: &Case) -> Option<Recording> {
 }
 
 /// What the kernel gives of each, in their order; several run at a time.
-fn play_all(suite: &[(PathBuf, Case)]) -> Vec<Option<Recording>> {
-    let recordings: Vec<Mutex<Option<Recording>>> =
-        suite.iter().map(|_| Mutex::default()).collect();
-    let waiting = Mutex::new(suite.iter().zip(&recordings));
-    let next = || waiting.lock().expect("no panic").next();
-    let work = || {
-        while let Some(((file, case), recording)) = next() {
-            *recording.lock().expect("no panic") = play(file, case);
-        }
-    };
-    let workers = thread::available_parallelism().expect("processors").get();
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(work);
-        }
+fn play_all(suite: &[(PathBuf, Arc<Case>)]) -> Vec<Option<Recording>> {
+    let workers = thread::available_parallelism().expect("processors");
+    let mut recordings = Vec::new();
+    let play = |(file, case): &(PathBuf, Arc<Case>)| play(file, case);
+    let Ok(()) = parallel::in_order(suite, workers, play, |_, recording| {
+        recordings.push(recording);
+        Ok::<(), Infallible>(())
     });
-    let recordings = recordings.into_iter();
     recordings
-        .map(|recording| recording.into_inner().expect("no panic"))
-        .collect()
 }
 
 #[test]

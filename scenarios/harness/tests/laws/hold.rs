@@ -62,11 +62,11 @@ fn run(text: &str, arms: &[Arm], counts: &mut Counts) -> Result<(), TestCaseErro
     let scenario = Scenario::parse(Path::new("laws.toml"), text.to_owned());
     let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
     let case = scenario.case().unwrap_or_else(|error| panic!("{error}"));
-    let outcome = runner::run(&case, arms);
+    let outcome = runner::run(case, arms);
     for run in &outcome.runs {
         let recording = run.result.as_ref();
         let recording = recording.unwrap_or_else(|error| panic!("{error}\n{text}"));
-        check(&case.plan, recording, counts)
+        check(&outcome.case.plan, recording, counts)
             .map_err(|error| TestCaseError::fail(format!("{}: {error}\n{text}", run.arm)))?;
     }
     let options = TextOptions {
