@@ -10,7 +10,7 @@ use crate::decode::hex;
 use crate::plan::SocketName;
 use crate::recording::ProgramFault;
 
-/// A call on a socket. A TCP socket waits in `connect()` only, and there a tenth of a second at most.
+/// A call on a socket, which does not wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocketCall {
     /// `socket()`. A socket that has the name already is closed first.
@@ -21,7 +21,8 @@ pub enum SocketCall {
     Bind(SocketAddr),
     /// `listen()`, with room for eight connections.
     Listen,
-    /// `connect()`
+    /// `connect()`, and what has come of it when all is quiet. A connection that nobody has answered by then is given up
+    /// as by [`Self::Disconnect`], for Linux would ask again after a second.
     Connect(SocketAddr),
     /// `connect()` with `AF_UNSPEC`.
     Disconnect,
@@ -96,10 +97,6 @@ pub enum CallResult {
     Fault(ProgramFault),
 }
 
-/// How many bytes a TCP socket of a scenario receives at once (`TCP_WINDOW_CLAMP`): fewer than any Linux would of itself,
-/// which depends on its version.
-pub(crate) const WINDOW: u16 = 16_384;
-
 /// The ports that a node chooses from (`net.ipv4.ip_local_port_range`).
 const CHOSEN: std::ops::RangeInclusive<u16> = 32768..=60999;
 
@@ -113,6 +110,11 @@ impl Called {
             local: None,
             peer: None,
         }
+    }
+
+    /// Whether it began a connection of which is not known yet what becomes.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.result == CallResult::Failed(Errno::EINPROGRESS)
     }
 
     /// What it gave by name, what there is of it; addresses as `show` has them.

@@ -54,6 +54,8 @@ pub(crate) struct Net {
     /// Packets that wait to be received, in the order in which they came.
     waiting: VecDeque<Waiting>,
     received: u32,
+    /// Whether a task sends: each piece of its packet has gone as far as it goes before the next one is sent.
+    pub(crate) task_sends: bool,
     /// Transmissions that are under way inside each other.
     transmitting: u32,
     pub(crate) cpu: Cpu,
@@ -102,6 +104,7 @@ impl Net {
             journey: Journey::default(),
             waiting: VecDeque::new(),
             received: 0,
+            task_sends: false,
             transmitting: 0,
             cpu: Cpu(0),
             network: Tables::default(),

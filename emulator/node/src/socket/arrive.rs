@@ -8,7 +8,7 @@ use twinpath_machine::{AttachType, Errno, SocketId};
 use super::calls::SocketCalls;
 use super::filter::Passage;
 use super::lookup::Query;
-use super::types::{Flow, State};
+use super::types::{Flow, Protocol, State};
 use crate::net::{DropReason, Net};
 use crate::packet::Skb;
 
@@ -77,9 +77,17 @@ impl SocketCalls<'_> {
         (skb, taken)
     }
 
-    /// An error about a packet of a flow came: of a connected socket that sent it, the next call says so. Whether
-    /// there is a socket that did.
+    /// An error about a packet of a flow came: of a connected UDP socket that sent it, the next call says so. Whether
+    /// there is such a socket. A connection only takes note of one while a call is under way (`tcp_v4_err`).
     pub(crate) fn report(&mut self, query: &Query, report: Report) -> bool {
+        if query.flow.protocol == Protocol::Tcp {
+            let found = self.net.sockets.find_connection(query);
+            if found.is_some() && report.errno == Errno::EMSGSIZE {
+                const SHORTER: &str = "segments that are longer than a link on their way takes";
+                self.net.sockets.unsupported = Some(SHORTER);
+            }
+            return false;
+        }
         let found = self.find_socket(query);
         let Some(socket) = found.and_then(|id| self.net.sockets.get_mut(id)) else {
             return false;

@@ -130,23 +130,24 @@ impl SocketCalls<'_> {
     /// `EBADF`, or the fault of a program.
     pub fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         self.net.sockets.get(id).ok_or(Errno::EBADF)?;
-        self.refuse_over_wires(id)?;
         self.refuse_end(id)?;
+        self.can_finish(id)?;
         let hook = AttachType::CgroupInetSockRelease;
         let asked = self.run_cgroup(id, hook, None);
         self.machine.maps.unlink_socket(id);
-        self.shut(id);
+        let shut = self.shut(id);
         match asked {
             Err(error @ SocketError::Fault(_)) => Err(error),
-            _ => Ok(()),
+            _ => shut,
         }
     }
 
-    /// Ends a socket. What is exchanged between two of one node has happened when this returns.
-    fn shut(&mut self, id: SocketId) {
+    /// Ends a socket. What is exchanged with its other end has happened when this returns.
+    fn shut(&mut self, id: SocketId) -> Result<(), SocketError> {
         let Some(socket) = self.net.sockets.get(id) else {
-            return;
+            return Ok(());
         };
+        let over_wires = socket.sequence.is_some();
         let (state, peer) = (socket.state, socket.peer);
         let unread = !socket.stream.is_empty();
         match (socket.protocol, state) {
@@ -154,6 +155,14 @@ impl SocketCalls<'_> {
             (Protocol::Tcp, State::Closed) => {}
             // What nobody has read is lost, which the other end must know.
             (Protocol::Tcp, _) if unread => self.reset_peer(id),
+            (
+                Protocol::Tcp,
+                State::Established
+                | State::CloseWait
+                | State::FinWait1
+                | State::Closing
+                | State::LastAck,
+            ) if over_wires => return self.close_over(id),
             (Protocol::Tcp, State::Established) => {
                 match peer {
                     Some(peer) => {
@@ -165,22 +174,23 @@ impl SocketCalls<'_> {
                     // Its last segments are on their way out of the node.
                     None => self.net.sockets.set_state(id, State::FinWait1),
                 }
-                return;
+                return Ok(());
             }
             (Protocol::Tcp, State::FinWait2) => {
                 self.net.sockets.wait(self.machine, id);
-                return;
+                return Ok(());
             }
             (Protocol::Tcp, State::CloseWait) => match peer {
                 Some(peer) => self.end_reaches(peer),
                 None => {
                     self.net.sockets.set_state(id, State::LastAck);
-                    return;
+                    return Ok(());
                 }
             },
             _ => {}
         }
         self.net.sockets.remove(self.machine, id);
+        Ok(())
     }
 
     /// Ends the connections that wait at a listener.
@@ -197,7 +207,7 @@ impl SocketCalls<'_> {
     pub(super) fn reset_peer(&mut self, id: SocketId) {
         let socket = self.net.sockets.get(id);
         let Some(peer) = socket.and_then(|socket| socket.peer) else {
-            return;
+            return self.reset_over(id);
         };
         match self.net.sockets.get(peer).map(|peer| peer.state) {
             Some(State::TimeWait) => self.net.sockets.remove(self.machine, peer),

@@ -24,7 +24,8 @@ pub enum Connected {
 }
 
 impl SocketCalls<'_> {
-    /// `connect()`. To a socket of the same node it is done at once.
+    /// `connect()`. To a socket of the same node it is done at once. Of a connection that
+    /// [waits](Connected::Waiting) the next call says what has come of it.
     ///
     /// # Errors
     /// The kernel's.
@@ -35,7 +36,10 @@ impl SocketCalls<'_> {
             Protocol::Udp => self.connect_udp(id, address),
             _ => match (socket.phase, socket.state) {
                 (Phase::Unconnected, State::Closed) => self.connect_tcp(id, address),
-                (Phase::Connecting, State::SynSent) => Err(Errno::EALREADY.into()),
+                (Phase::Connecting, State::SynSent | State::SynReceived) => {
+                    Err(Errno::EALREADY.into())
+                }
+                (Phase::Connecting, _) => self.connected(id),
                 (Phase::Disconnecting, _) => Err(Errno::EINVAL.into()),
                 _ => Err(Errno::EISCONN.into()),
             },
@@ -66,7 +70,6 @@ impl SocketCalls<'_> {
     pub fn disconnect(&mut self, id: SocketId) -> Result<(), SocketError> {
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.protocol != Protocol::Udp {
-            self.refuse_over_wires(id)?;
             self.refuse_end(id)?;
             self.disconnect_tcp(id);
             return Ok(());

@@ -36,7 +36,10 @@ impl SocketCalls<'_> {
             socket.phase = Phase::Connecting;
             socket.error = None;
         }
-        self.refuse_filters(id, "a segment of TCP")?;
+        let leaves = route.kind != AddressType::Local && route.way.is_some();
+        if !leaves {
+            self.refuse_filters(id, "a segment of TCP")?;
+        }
         const BEGINS: &[Callback] = &[
             Callback::Connect,
             Callback::WindowInit,

@@ -42,9 +42,13 @@ impl SocketCalls<'_> {
         }
     }
 
-    /// The same for segments between a socket and the other end of its connection.
+    /// The same for segments between a socket and the other end of its connection on the same node.
     pub(super) fn refuse_segments(&self, id: SocketId) -> Result<(), SocketError> {
-        let peer = self.net.sockets.get(id).and_then(|socket| socket.peer);
+        let socket = self.net.sockets.get(id);
+        if socket.is_some_and(|socket| socket.sequence.is_some()) {
+            return Ok(());
+        }
+        let peer = socket.and_then(|socket| socket.peer);
         let mut ends = std::iter::once(id).chain(peer);
         ends.try_for_each(|id| self.refuse_filters(id, "a segment of TCP"))
     }

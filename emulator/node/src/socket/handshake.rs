@@ -1,29 +1,24 @@
-//! Connections that leave their node: the three segments with which they begin, and their refusal
-//! (`tcp_v4_connect`, `tcp_conn_request`, `tcp_rcv_synsent_state_process`, `tcp_check_req`).
+//! How connections begin that leave their node: three segments, or their refusal (`tcp_v4_connect`, `tcp_conn_request`,
+//! `tcp_rcv_synsent_state_process`, `tcp_check_req`).
 //!
-//! Nothing is sent again: an answer has come when the call returns, or it never comes. What connections carry and how
-//! they end is not here.
+//! Nothing is sent again: what comes of a first segment has come when all is quiet.
 
-use twinpath_machine::{Errno, SocketId};
+use std::net::IpAddr;
+
+use twinpath_machine::{AttachType, Errno, SocketId};
 
 use super::callback::Callback;
 use super::calls::SocketCalls;
 use super::connect::Connected;
-use super::segment::Flags;
+use super::connection::Sequence;
+use super::filter::Passage;
+use super::segment::{Content, Flags};
 use super::socket::{Phase, Socket};
 use super::types::{Flow, SocketError, State};
 use crate::net::DropReason;
 use crate::network::Route;
+use crate::packet::Skb;
 use crate::stack::Segment;
-
-/// The sequence numbers of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Sequence {
-    /// Of the next byte that it sends (`snd_nxt`).
-    pub(super) next: u32,
-    /// Of the next byte that it expects (`rcv_nxt`).
-    pub(super) expected: u32,
-}
 
 /// What becomes of a segment that came for a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,44 +44,75 @@ impl SocketCalls<'_> {
         if let Some(socket) = self.net.sockets.get_mut(id) {
             socket.sequence = Some(Sequence {
                 next: first.wrapping_add(1),
-                expected: 0,
+                unacknowledged: first,
+                ..Sequence::default()
             });
         }
-        self.send_segment(id, Some(way), Flags::SYN, first)?;
+        // A program that loses it says so to nobody (`tcp_connect`).
+        self.send_segment(id, Some(way), Content::bare(Flags::SYN, first))?;
         self.net.drain(self.machine);
-        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
-        match socket.state {
-            State::Established => {
-                socket.phase = Phase::Connected;
-                Ok(Connected::Done)
-            }
-            State::SynSent => Ok(Connected::Waiting),
-            _ => {
-                let errno = socket.error.take().unwrap_or(Errno::ECONNABORTED);
-                self.net.sockets.abandon(id);
-                Err(errno.into())
-            }
+        match self.net.sockets.get(id).map(|socket| socket.state) {
+            Some(State::SynSent) => Ok(Connected::Waiting),
+            _ => self.connected(id),
         }
     }
 
-    /// A segment came for a socket.
-    pub(crate) fn take_segment(&mut self, id: SocketId, flow: &Flow, segment: &Segment) -> Arrival {
-        let Some(socket) = self.net.sockets.get(id) else {
-            return Arrival::Refused;
-        };
-        if self.refuse_filters(id, "a segment of TCP").is_err() {
-            return Arrival::Unsupported("programs of cgroups at segments of TCP");
+    /// What has come of a connection that was begun (`__inet_stream_connect`).
+    pub(super) fn connected(&mut self, id: SocketId) -> Result<Connected, SocketError> {
+        let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
+        if socket.state != State::Closed {
+            socket.phase = Phase::Connected;
+            return Ok(Connected::Done);
         }
-        let taken = match socket.state {
+        let errno = socket.error.take().unwrap_or(Errno::ECONNABORTED);
+        self.net.sockets.abandon(id);
+        Err(errno.into())
+    }
+
+    /// A segment that begins at `at` came for a socket: the packet, and what becomes of it.
+    pub(crate) fn take_segment(
+        &mut self,
+        skb: Skb,
+        id: SocketId,
+        flow: &Flow,
+        (at, segment): (usize, &Segment),
+    ) -> (Skb, Arrival) {
+        let Some(socket) = self.net.sockets.get(id) else {
+            return (skb, Arrival::Refused);
+        };
+        let state = socket.state;
+        let hearer = match state {
+            State::TimeWait => None,
+            State::Request => socket.listener,
+            _ => Some(id),
+        };
+        let mut skb = skb;
+        if let Some(hearer) = hearer {
+            let (filtered, passage) =
+                self.filter_packet(hearer, AttachType::CgroupInetIngress, skb);
+            skb = filtered;
+            match passage {
+                Ok(Passage::Goes) => {}
+                Ok(Passage::Lost(_)) => return (skb, Arrival::Lost(DropReason::Verdict)),
+                Err(_) => return (skb, Arrival::Lost(DropReason::Fault)),
+            }
+        }
+        let bytes = skb.frame.bytes(&self.machine.memory);
+        let data = bytes
+            .get(at + segment.header..)
+            .unwrap_or_default()
+            .to_vec();
+        let taken = match state {
             State::Listen => self.begin(id, flow, segment),
             State::SynSent => self.answered(id, segment),
-            State::Request => self.complete(id, segment),
-            _ => Arrival::Unsupported("segments of connections beyond their beginning"),
+            State::Request => self.complete(id, segment, &data),
+            State::TimeWait => self.come_late(id, segment),
+            _ => self.proceed(id, segment, &data),
         };
         if taken == Arrival::Refused && Flags(segment.flags).has(Flags::RST) {
-            return Arrival::Lost(DropReason::NoSocket);
+            return (skb, Arrival::Lost(DropReason::NoSocket));
         }
-        taken
+        (skb, taken)
     }
 
     /// The first segment of a connection at a listener.
@@ -123,12 +149,15 @@ impl SocketCalls<'_> {
             child.sequence = Some(Sequence {
                 next: first.wrapping_add(1),
                 expected: segment.sequence.wrapping_add(1),
+                unacknowledged: first,
+                size: size_taken(child, segment),
+                ..Sequence::default()
             });
         }
         if self.call_back(child, child, ANSWERS).is_err() {
             return Arrival::Lost(DropReason::Fault);
         }
-        self.answer(child, Flags::SYN_ACK, first)
+        self.say(child, Flags::SYN_ACK)
     }
 
     /// The answer to the first segment, at the socket that connects.
@@ -157,7 +186,12 @@ impl SocketCalls<'_> {
             (false, _) => return Arrival::Lost(DropReason::NoSocket),
         }
         sequence.expected = segment.sequence.wrapping_add(1);
-        let next = sequence.next;
+        sequence.unacknowledged = sequence.next;
+        sequence.sees_window(segment.window);
+        let size = size_taken(socket, segment);
+        if let Some(sequence) = &mut socket.sequence {
+            sequence.size = size;
+        }
         socket.state = State::Established;
         if self
             .call_back(id, id, &[Callback::ActiveEstablished])
@@ -165,11 +199,11 @@ impl SocketCalls<'_> {
         {
             return Arrival::Lost(DropReason::Fault);
         }
-        self.answer(id, Flags::ACK, next)
+        self.say(id, Flags::ACK)
     }
 
     /// The third segment, at the connection that a listener has not given away yet.
-    fn complete(&mut self, id: SocketId, segment: &Segment) -> Arrival {
+    fn complete(&mut self, id: SocketId, segment: &Segment, data: &[u8]) -> Arrival {
         let socket = self.net.sockets.get(id);
         let Some((sequence, listener)) =
             socket.and_then(|socket| Some((socket.sequence?, socket.listener)))
@@ -178,18 +212,18 @@ impl SocketCalls<'_> {
         };
         let expected = segment.sequence == sequence.expected;
         match Flags(segment.flags).plain() {
-            Flags::ACK if segment.data == 0 => {}
+            Flags::ACK | Flags::FIN_ACK => {}
             flags if flags.has(Flags::RST) && expected => {
                 self.net.sockets.remove(self.machine, id);
                 return Arrival::Taken;
             }
-            _ => return Arrival::Unsupported("segments of connections beyond their beginning"),
+            _ => return Arrival::Unsupported("segments out of their place in a handshake"),
         }
         if segment.acknowledgement != sequence.next {
             return Arrival::Refused;
         }
         if !expected {
-            return Arrival::Unsupported("segments of connections beyond their beginning");
+            return Arrival::Unsupported("segments out of their place in a handshake");
         }
         self.net.sockets.set_state(id, State::SynReceived);
         if self
@@ -199,46 +233,35 @@ impl SocketCalls<'_> {
             return Arrival::Lost(DropReason::Fault);
         }
         self.net.sockets.set_state(id, State::Established);
+        if let Some(sequence) = self
+            .net
+            .sockets
+            .get_mut(id)
+            .and_then(|socket| socket.sequence.as_mut())
+        {
+            sequence.unacknowledged = sequence.next;
+            sequence.sees_window(segment.window);
+        }
         let listener = listener.and_then(|listener| self.net.sockets.get_mut(listener));
         match listener {
-            Some(listener) => {
-                listener.accepted.push_back(id);
-                Arrival::Taken
-            }
-            None => Arrival::Refused,
+            Some(listener) => listener.accepted.push_back(id),
+            None => return Arrival::Refused,
         }
-    }
-
-    /// Answers a segment; that there is no way back is nobody's mistake.
-    fn answer(&mut self, id: SocketId, flags: Flags, sequence: u32) -> Arrival {
-        match self.send_segment(id, None, flags, sequence) {
-            Ok(()) => Arrival::Taken,
-            Err(_) => Arrival::Lost(DropReason::NoRoute),
-        }
-    }
-
-    /// Refuses a call that a connection over wires would need segments for.
-    pub(super) fn refuse_over_wires(&self, id: SocketId) -> Result<(), SocketError> {
-        let Some(socket) = self.net.sockets.get(id) else {
-            return Ok(());
-        };
-        let waiting = socket.accepted.iter();
-        let waiting = waiting.filter_map(|id| self.net.sockets.get(*id));
-        match std::iter::once(socket)
-            .chain(waiting)
-            .any(Socket::speaks_over_wires)
-        {
-            true => Err(SocketError::Unsupported(
-                "what connections over wires carry, and how they end",
-            )),
-            false => Ok(()),
-        }
+        self.proceed(id, segment, data)
     }
 }
 
-impl Socket {
-    /// Whether it has a connection whose other end hears of what happens to it by segments over wires.
-    fn speaks_over_wires(&self) -> bool {
-        self.sequence.is_some() && !matches!(self.state, State::SynSent | State::Closed)
+/// The longest segment that the sender of a first segment wants to get, at a socket (`tcp_parse_options`).
+fn size_taken(socket: &Socket, segment: &Segment) -> u16 {
+    /// `TCP_MSS_DEFAULT`, and what fits into the smallest MTU of IPv6.
+    const DEFAULT: (u16, u16) = (536, 1220);
+    let default = match socket.flow().remote.ip() {
+        IpAddr::V4(_) => DEFAULT.0,
+        IpAddr::V6(_) => DEFAULT.1,
+    };
+    let said = segment.size.unwrap_or(default);
+    match u16::try_from(socket.options.max_segment) {
+        Ok(own @ 1..) => said.min(own),
+        _ => said,
     }
 }

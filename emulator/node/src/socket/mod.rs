@@ -4,7 +4,7 @@
 //! A socket is opened by a [`Task`], whose namespace and cgroup decide what it meets. Calls between sockets of one node
 //! run to their end: the three segments of a TCP connection, a datagram into the receiver's queue. A datagram that
 //! leaves the node is a packet of its network stack (`transmit.rs`), and packets that arrive find their sockets
-//! (`arrive.rs`). Connections over wires begin by real segments (`handshake.rs`); what they carry is not here.
+//! (`arrive.rs`). Connections over wires are segments from beginning to end (`handshake.rs`, `connection.rs`).
 
 mod api;
 mod arrive;
@@ -16,6 +16,7 @@ mod close;
 mod connect;
 mod connect_tcp;
 mod connect_udp;
+mod connection;
 mod cookie;
 mod datagram;
 mod demux;

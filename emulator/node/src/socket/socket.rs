@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use twinpath_machine::{Errno, SocketId};
 
 use super::cgroup::CgroupId;
-use super::handshake::Sequence;
+use super::connection::Sequence;
 use super::options::SocketOptions;
 use super::reuseport::GroupId;
 use super::stream::Shut;
@@ -71,6 +71,8 @@ pub struct Socket {
     /// Whether all that the other end sent has come (`SOCK_DONE`).
     pub(crate) done: bool,
     pub(crate) phase: Phase,
+    /// Whether its owner has closed it while its connection was there (`SOCK_DEAD`).
+    pub(crate) orphan: bool,
     /// What the next call reports (`sk_err`).
     pub(crate) error: Option<Errno>,
     /// When it ends, if it is in time-wait, on the monotonic clock.
@@ -88,8 +90,7 @@ pub(crate) enum Phase {
     Disconnecting,
 }
 
-/// What `struct bpf_tcp_sock` shows. No segments are exchanged here, so that these are the values of a
-/// fresh connection.
+/// What `struct bpf_tcp_sock` shows: the values of a fresh connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tcp {
     pub(crate) congestion_window: u32,
@@ -156,6 +157,7 @@ impl Socket {
             shut: Shut::default(),
             done: false,
             phase: Phase::Unconnected,
+            orphan: false,
             error: None,
             expires_ns: 0,
             image: 0,

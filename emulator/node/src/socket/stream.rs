@@ -1,7 +1,8 @@
 //! What is exchanged over a TCP connection between two sockets of one world: bytes, the end of one
 //! direction, a reset (`net/ipv4/tcp.c`, `net/ipv4/tcp_input.c`).
 //!
-//! Segments are not made: what one end does has happened to the other when the call returns.
+//! Between sockets of one node no segments are made: what one end does has happened to the other when the call returns.
+//! What goes over wires is in `connection.rs`.
 
 use twinpath_machine::{Errno, SocketId};
 
@@ -49,7 +50,6 @@ impl SocketCalls<'_> {
         if socket.protocol != Protocol::Tcp {
             return Err(Errno::EOPNOTSUPP.into());
         }
-        self.refuse_over_wires(id)?;
         self.refuse_segments(id)?;
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         match socket.state {
@@ -62,6 +62,9 @@ impl SocketCalls<'_> {
         }
         if socket.error.is_some() || socket.shut.send {
             return Err(socket.error.take().unwrap_or(Errno::EPIPE).into());
+        }
+        if socket.sequence.is_some() {
+            return self.write_over(id, bytes);
         }
         let Some(peer) = socket.peer else {
             return Ok(());
@@ -131,8 +134,8 @@ impl SocketCalls<'_> {
     pub fn shutdown(&mut self, id: SocketId, how: Shutdown) -> Result<(), SocketError> {
         if how.send() || self.net.sockets.get(id).map(|socket| socket.state) == Some(State::Listen)
         {
-            self.refuse_over_wires(id)?;
             self.refuse_end(id)?;
+            self.can_finish(id)?;
         }
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.phase == Phase::Connecting {
@@ -150,7 +153,10 @@ impl SocketCalls<'_> {
         socket.shut.receive |= how.receive();
         socket.shut.send |= how.send();
         if socket.protocol == Protocol::Tcp && how.send() {
-            self.finish(id);
+            match socket.sequence {
+                Some(_) => self.finish_over(id)?,
+                None => self.finish(id),
+            }
         }
         if unconnected {
             Err(Errno::ENOTCONN.into())
@@ -207,6 +213,7 @@ impl SocketCalls<'_> {
         };
         let (owner, family, flow) = (socket.owner, socket.family, socket.flow());
         let options = socket.options.clone();
+        let sequence = socket.sequence;
         let (local, source, remote) = (socket.local, socket.source, socket.remote);
         let memory = &mut self.machine.memory;
         // Without memory nothing is remembered, as in the kernel.
@@ -219,6 +226,7 @@ impl SocketCalls<'_> {
         };
         if let Some(left) = self.net.sockets.get_mut(left) {
             left.options = options;
+            (left.sequence, left.done) = (sequence, true);
             (left.local, left.source, left.remote) = (local, source, remote);
             (left.local_port, left.remote_port) = (flow.local.port(), flow.remote.port());
             left.source_port = left.local_port;

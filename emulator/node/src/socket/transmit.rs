@@ -11,7 +11,7 @@ use super::calls::SocketCalls;
 use super::filter::Passage;
 use super::socket::Socket;
 use super::types::SocketError;
-use crate::net::NodeId;
+use crate::net::{DeviceId, NodeId};
 use crate::network::Route;
 use crate::packet::{Checksum, EtherType, Skb, Sum};
 use crate::stack::{IPV4, IPV6, Ipv4, Ipv6, proto, pseudo_header};
@@ -46,6 +46,16 @@ pub(super) struct Draft<'a> {
     /// Bytes behind the IP header.
     pub(super) len: usize,
     pub(super) identification: Identification,
+    pub(super) checksum: TransportChecksum,
+}
+
+/// The checksum of what is behind the IP header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TransportChecksum {
+    /// Where it is, from there.
+    pub(super) offset: usize,
+    /// Whether the device is to fill it in.
+    pub(super) offloaded: bool,
 }
 
 /// The identification of an IPv4 packet.
@@ -95,7 +105,9 @@ impl SocketCalls<'_> {
                 };
             }
         }
+        self.net.task_sends = true;
         self.output(skb, way, ends.1.ip());
+        self.net.task_sends = false;
         self.net.drain(self.machine);
         Ok(())
     }
@@ -121,49 +133,68 @@ impl SocketCalls<'_> {
         let loopback = self.net.find(node, Ifindex::LOOPBACK.get());
         let device = way.map(|way| way.device).or(loopback);
         let device = device.ok_or(Errno::ENODEV)?;
+        let mtu = match way {
+            Some(way) => self.net.path_mtu(way, ends.1.ip()),
+            None => self.net.device(device).mtu,
+        };
         let draft = Draft {
             node,
             protocol: proto::UDP,
             ends,
             marks,
             way,
-            mtu: match way {
-                Some(way) => self.net.path_mtu(way, ends.1.ip()),
-                None => self.net.device(device).mtu,
-            },
+            mtu,
             len: UDP + payload.len(),
             identification: match way {
                 Some(_) => Identification::Chosen,
                 None => Identification::Zero,
             },
+            checksum: TransportChecksum {
+                offset: CHECKSUM,
+                // A device that does it, and one piece (`__ip_append_data`).
+                offloaded: !self.net.device(device).plain
+                    && ip_header(ends.1.ip()) + UDP + payload.len() <= mtu as usize,
+            },
         };
-        let (mut packet, protocol) = self.header(&draft)?;
-        let header = packet.len();
-        packet.extend(ends.0.port().to_be_bytes());
-        packet.extend(ends.1.port().to_be_bytes());
-        packet.extend((draft.len as u16).to_be_bytes());
-        packet.extend([0, 0]);
-        packet.extend_from_slice(payload);
-        let sum = pseudo_header(ends.0.ip(), ends.1.ip(), proto::UDP, draft.len);
-        // A device that does it, and one piece (`__ip_append_data`).
-        let offloaded = !self.net.device(device).plain && packet.len() <= draft.mtu as usize;
+        let mut body = Vec::with_capacity(draft.len);
+        body.extend(ends.0.port().to_be_bytes());
+        body.extend(ends.1.port().to_be_bytes());
+        body.extend((draft.len as u16).to_be_bytes());
+        body.extend([0, 0]);
+        body.extend_from_slice(payload);
+        self.packet(&draft, device, &mut body)
+    }
+
+    /// The packet of a draft on its way out by a device, with what is behind the IP header.
+    pub(super) fn packet(
+        &mut self,
+        draft: &Draft<'_>,
+        device: DeviceId,
+        body: &mut [u8],
+    ) -> Result<Skb, SocketError> {
+        let (mut bytes, protocol) = self.header(draft)?;
+        let header = bytes.len();
+        let TransportChecksum { offset, offloaded } = draft.checksum;
+        let (source, destination) = draft.ends;
+        let sum = pseudo_header(source.ip(), destination.ip(), draft.protocol, body.len());
         let check = match offloaded {
             true => sum.to_16(),
-            false => match Sum::of(&packet[header..], sum).fold() {
+            false => match Sum::of(body, sum).fold() {
                 0 => u16::MAX,
                 sum => sum,
             },
         };
-        packet[header + CHECKSUM..][..2].copy_from_slice(&check.to_le_bytes());
-        let skb = self.net.new_packet(self.machine, device, protocol, &packet);
+        body[offset..][..2].copy_from_slice(&check.to_le_bytes());
+        bytes.extend_from_slice(body);
+        let skb = self.net.new_packet(self.machine, device, protocol, &bytes);
         let mut skb = skb.ok_or(Errno::ENOBUFS)?;
         let start = skb.network_header + header as u32;
         skb.transport_header = Some(start);
         if offloaded {
-            let offset = CHECKSUM as u32;
+            let offset = offset as u32;
             skb.checksum = Checksum::Partial { start, offset };
         }
-        marks.put_on(&mut skb);
+        draft.marks.put_on(&mut skb);
         Ok(skb)
     }
 
@@ -217,5 +248,13 @@ impl SocketCalls<'_> {
             (IpAddr::V6(_), IpAddr::V6(_)) => Err(Errno::EMSGSIZE.into()),
             _ => Err(Errno::EINVAL.into()),
         }
+    }
+}
+
+/// Bytes of an IP header without options.
+pub(super) const fn ip_header(address: IpAddr) -> usize {
+    match address {
+        IpAddr::V4(_) => IPV4,
+        IpAddr::V6(_) => IPV6,
     }
 }

@@ -106,7 +106,12 @@ impl Net {
             return xmit::DROP;
         };
         piece.label(whole.labels());
-        self.neighbour_output(machine, piece, out, next, from)
+        let sent = self.neighbour_output(machine, piece, out, next, from);
+        if std::mem::take(&mut self.task_sends) {
+            self.drain(machine);
+            self.task_sends = true;
+        }
+        sent
     }
 }
 

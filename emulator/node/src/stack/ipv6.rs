@@ -497,7 +497,8 @@ impl Net {
                 return;
             }
         };
-        let Some(skb) = self.segment_to_socket(machine, skb, flow, &segment) else {
+        let found = self.segment_to_socket(machine, skb, flow, (at, &segment));
+        let Some(skb) = found else {
             return;
         };
         let node = self.node_of(skb.device);

@@ -21,8 +21,12 @@ pub(crate) struct Segment {
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: u32,
     pub(crate) flags: u8,
-    /// Bytes of data.
+    pub(crate) window: u16,
+    /// Bytes of its header, and of data behind it.
+    pub(crate) header: usize,
     pub(crate) data: u32,
+    /// The longest segment that the sender wants to get.
+    pub(crate) size: Option<u16>,
 }
 
 const FIN: u8 = 1;
@@ -51,7 +55,10 @@ impl Segment {
             sequence: word(4),
             acknowledgement: word(8),
             flags: header[13],
+            window: u16::from_be_bytes([header[14], header[15]]),
+            header: len,
             data: bytes.len().checked_sub(len)? as u32,
+            size: segment_size(bytes.get(TCP_HEADER..len)?),
         })
     }
 
@@ -81,6 +88,25 @@ impl Segment {
             reset[13] |= ACK;
         }
         Some(reset)
+    }
+}
+
+/// What the options of a segment say of its sender's longest one (`tcp_parse_options`).
+fn segment_size(mut options: &[u8]) -> Option<u16> {
+    const END: u8 = 0;
+    const PADDING: u8 = 1;
+    const SEGMENT_SIZE: u8 = 2;
+    loop {
+        options = match *options {
+            [] | [END, ..] => return None,
+            [PADDING, ref rest @ ..] => rest,
+            [SEGMENT_SIZE, 4, high, low, ..] => {
+                let size = u16::from_be_bytes([high, low]);
+                return Some(size).filter(|size| *size != 0);
+            }
+            [_, len, ..] if len >= 2 => options.get(usize::from(len)..)?,
+            _ => return None,
+        };
     }
 }
 
@@ -147,7 +173,8 @@ impl Net {
                 return;
             }
         };
-        let Some(skb) = self.segment_to_socket(machine, skb, flow, &segment) else {
+        let found = self.segment_to_socket(machine, skb, flow, (header.len, &segment));
+        let Some(skb) = found else {
             return;
         };
         if let Some(mut reset) = segment.reset() {
@@ -234,20 +261,21 @@ impl Net {
         self.accept(machine, skb);
     }
 
-    /// Gives a segment to the socket that it is for; if there is none, or it belongs to nothing that the socket knows of,
-    /// it comes back.
+    /// Gives a segment that begins at `at` to the socket that it is for; if there is none, or it belongs to nothing that
+    /// the socket knows of, it comes back.
     pub(super) fn segment_to_socket(
         &mut self,
         machine: &mut Machine,
         skb: Skb,
         flow: Flow,
-        segment: &Segment,
+        (at, segment): (usize, &Segment),
     ) -> Option<Skb> {
         let mut sockets = SocketCalls::new(self, machine);
         let Some(receiver) = sockets.receiver(&skb, flow) else {
             return Some(skb);
         };
-        match sockets.take_segment(receiver, &flow, segment) {
+        let (skb, arrival) = sockets.take_segment(skb, receiver, &flow, (at, segment));
+        match arrival {
             Arrival::Refused => return Some(skb),
             Arrival::Taken => self.accept(machine, skb),
             Arrival::Lost(reason) => self.refuse(machine, skb, reason),

@@ -134,6 +134,7 @@ impl Net {
 fn flow(protocol: u8, ends: (std::net::IpAddr, std::net::IpAddr), body: &[u8]) -> Option<Flow> {
     let protocol = match protocol {
         proto::UDP => Protocol::Udp,
+        proto::TCP => Protocol::Tcp,
         _ => return None,
     };
     let &[a, b, c, d, ..] = body.first_chunk::<QUOTED>()?;

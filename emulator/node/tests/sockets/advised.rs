@@ -175,6 +175,9 @@ fn in_kernel(case: &Case) -> Lines {
     };
     let links: Vec<_> = attached.iter().map(link).collect();
     let step = |step: &Step| {
+        if matches!(step, Step::Accept(..) | Step::Receive(_)) {
+            settle();
+        }
         let line = kernel_step(&mut sockets, &mut ports, *step);
         format!("{step:?}: {line}")
     };

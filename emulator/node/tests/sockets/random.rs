@@ -348,6 +348,9 @@ const OPTIONS: &[(i32, i32)] = &[
     (2, 1),
 ];
 const VALUES: &[i32] = &[0, 1, 2, 3, 10, 11, 100, 300, 5000, 70_000, -1, i32::MAX];
+/// `TCP_BPF_SOCK_OPS_CB_FLAGS`, with those flags that ask for nothing which the emulator refuses, and what are none.
+const CALLBACKS: (i32, i32) = (6, 1008);
+const FLAGS: &[i32] = &[0, 1, 2, 3, 300, -1];
 /// What of `struct bpf_sock` can be read in parts: family, type, protocol, state; and the words of addresses.
 const SOCKET_NUMBERS: &[i16] = &[4, 8, 12, 72];
 const SOCKET_ADDRESSES: &[i16] = &[24, 28, 32, 36, 40, 52, 56, 60, 64, 68];
@@ -379,7 +382,11 @@ impl Generator {
             }
             8 => {
                 let (level, name) = self.pick(OPTIONS);
-                Action::Set(level, name, self.pick(VALUES))
+                let values = match (level, name) {
+                    CALLBACKS => FLAGS,
+                    _ => VALUES,
+                };
+                Action::Set(level, name, self.pick(values))
             }
             _ => {
                 let (to, from) = (self.address(family), self.address(family));

@@ -44,17 +44,7 @@ pub(super) fn compare(
             left.socket_hops.get(index).map(describe::socket_hop)
         });
     }
-    let mut frames = |left: &[u8], right: &[u8]| {
-        if left == right {
-            return Vec::new();
-        }
-        let pair = (left.to_vec(), right.to_vec());
-        let (left, right) = leeway.apply(pair, |[of_left, of_right], left, right| {
-            let left = of_left.blank(&left, rules);
-            (left, of_right.blank(&right, rules))
-        });
-        frame::differences(&left, &right)
-    };
+    let mut frames = |left: &[u8], right: &[u8]| frames((left, right), leeway, rules);
     for (index, pair) in pairs(&left.hops, &right.hops).enumerate() {
         let none_before = walk.result.differences.is_empty();
         walk.step(hop(index + 1, pair, &mut frames), || {
@@ -94,6 +84,23 @@ pub(super) fn compare(
     result
 }
 
+/// In what two frames differ when they are compared by the rules.
+fn frames(
+    (left, right): (&[u8], &[u8]),
+    leeway: &Leeway,
+    rules: &mut BTreeSet<Rule>,
+) -> Vec<Values> {
+    if left == right {
+        return Vec::new();
+    }
+    let pair = (left.to_vec(), right.to_vec());
+    let (left, right) = leeway.apply(pair, |[of_left, of_right], left, right| {
+        let left = of_left.blank(&left, rules);
+        (left, of_right.blank(&right, rules))
+    });
+    frame::differences(&left, &right)
+}
+
 /// In what two answers and what came of them differ.
 fn answer(
     (left, right): (&Answer, &Answer),
@@ -102,7 +109,7 @@ fn answer(
     rules: &mut BTreeSet<Rule>,
 ) -> Vec<Difference> {
     let port = Values::unequal("at", &left.port, &right.port);
-    let bytes = frame::differences(&left.bytes, &right.bytes);
+    let bytes = frames((&left.bytes, &right.bytes), leeway, rules);
     let sent = Difference::of("sent", port.into_iter().chain(bytes));
     let came = compare(&left.journey, &right.journey, decoder, leeway, rules);
     sent.into_iter().chain(came.differences).collect()

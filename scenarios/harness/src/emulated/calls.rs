@@ -13,7 +13,7 @@ use super::record::{explain, warn};
 use super::{EmulatedError, Emulation, unknown};
 use crate::plan::{NodeName, NodePlan, SocketName};
 use crate::recording::{Journey, ProgramFault, SocketHop};
-use crate::socket::{CallResult, Called, SocketCall, SocketSetting, WINDOW};
+use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
 
 /// How many connections may wait for `accept()`.
 const BACKLOG: u32 = 8;
@@ -120,7 +120,6 @@ impl From<Errno> for Ended {
     }
 }
 
-const NO_ANSWER: Ended = Ended::Unsupported("connections that nobody answers at once");
 const FOR_ALL: Ended = Ended::Unsupported("datagrams of sockets to groups and to everybody");
 
 impl Emulation {
@@ -154,6 +153,42 @@ impl Emulation {
             called: Some(self.with_addresses(subject, called)),
             ..self.recorded(&journey)?
         })
+    }
+
+    /// Of a connection that was only begun when the call returned, what has come of it when all is quiet. One that nobody
+    /// has answered is given up.
+    pub(super) fn follow_up(
+        &mut self,
+        name: &SocketName,
+        call: &SocketCall,
+        journey: &mut Journey,
+    ) -> Result<(), EmulatedError> {
+        let (SocketCall::Connect(to), Some(called)) = (call, &journey.called) else {
+            return Ok(());
+        };
+        let Some(id) = self.callers.sockets.get(name).copied() else {
+            return Ok(());
+        };
+        if !called.is_under_way() {
+            return Ok(());
+        }
+        let mut sockets = self.world.sockets();
+        let connected = sockets.connect(id, *to);
+        let result = match connected.map_err(|error| error.errno()) {
+            Ok(_) => CallResult::Done,
+            Err(Some(Errno::EALREADY)) => {
+                // A connection of which nothing has come has no segments to end it.
+                let given_up = sockets.disconnect(id);
+                given_up.map_or_else(
+                    |error| self.failed(error),
+                    |()| CallResult::Failed(Errno::EINPROGRESS),
+                )
+            }
+            Err(Some(errno)) => CallResult::Failed(errno),
+            Err(None) => return Ok(()),
+        };
+        journey.called = Some(self.with_addresses(name, Called::just(result)));
+        Ok(())
     }
 
     /// What programs at sockets did since this was asked last, with their warnings kept. What else they did shows in what
@@ -204,11 +239,6 @@ impl Emulation {
             self.close(name)?;
             let task = self.callers.tasks.get(node).ok_or(Errno::EBADF)?.0;
             let socket = self.world.sockets().open(task, *family, *protocol)?;
-            if *protocol == Protocol::Tcp
-                && let Some(options) = self.world.socket_options(socket)
-            {
-                options.window_clamp = WINDOW.into();
-            }
             self.callers.sockets.insert(name.clone(), socket);
             return Ok(Called::just(CallResult::Done));
         }
@@ -229,7 +259,7 @@ impl Emulation {
             SocketCall::Listen => sockets.listen(id, BACKLOG)?,
             SocketCall::Connect(address) => match sockets.connect(id, *address)? {
                 Connected::Done => {}
-                Connected::Waiting => return Err(NO_ANSWER),
+                Connected::Waiting => return Err(Errno::EINPROGRESS.into()),
             },
             SocketCall::Disconnect => sockets.disconnect(id)?,
             SocketCall::Accept(new) => {

@@ -202,7 +202,9 @@ impl Emulation {
             }
             StimulusKind::Call { node, socket, call } => {
                 let journey = self.call(node, socket, call)?;
-                self.with_answers(journey)
+                let mut journey = self.with_answers(journey)?;
+                self.follow_up(socket, call, &mut journey)?;
+                Ok(journey)
             }
             StimulusKind::Change { changes, .. } => {
                 changes.iter().try_for_each(|change| self.change(change))?;

@@ -152,12 +152,16 @@ impl Links {
         &self.handle
     }
 
-    /// Brings a device up.
+    /// Brings a device up, to which sockets give one segment at a time: no program sees several as one packet that is
+    /// longer than the device takes.
     ///
     /// # Errors
     /// The kernel's.
     pub async fn up(&self, ifindex: u32) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(ifindex).up().build();
+        let message = LinkUnspec::new_with_index(ifindex)
+            .up()
+            .append_extra_attribute(LinkAttribute::GsoMaxSegs(1))
+            .build();
         self.set(message, &format!("bring device {ifindex} up"))
             .await
     }

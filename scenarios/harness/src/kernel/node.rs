@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aya::programs::tc;
@@ -127,19 +128,23 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// Gives the devices, which are up at both ends, their addresses, and the node its neighbours, routes and rules.
-    /// This thread must be in the node's namespace.
+    /// Gives the devices, which are up at both ends, their addresses, and the node its neighbours, routes and rules; those
+    /// are steady if sockets are to send by them. This thread must be in the node's namespace.
     ///
     /// # Errors
     /// The kernel's.
-    pub async fn configure(&self) -> Result<(), Error> {
+    pub async fn configure(&self, calls: bool) -> Result<(), Error> {
         for device in &self.plan.devices {
             if matches!(device.kind, DeviceKind::Veth | DeviceKind::Bridge(_)) {
                 self.links.wait_for_carrier(device).await?;
             }
             self.links.add_addresses(device).await?;
         }
-        routing::tell(self.links.handle(), self.plan).await
+        routing::tell(self.links.handle(), self.plan).await?;
+        if calls {
+            routing::steady(self.links.handle()).await?;
+        }
+        Ok(())
     }
 
     fn bridges(&self) -> impl Iterator<Item = (&'a DevicePlan, &'a BridgeConfig)> {
@@ -298,6 +303,17 @@ impl<'a> Node<'a> {
                 sockets.put(socket, object.map(map)?, key)
             }
             call => sockets.call(socket, call),
+        }
+    }
+
+    /// Asks what has come of a connection that was begun. This thread must be in the namespace of whose it is.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn connected(&mut self, socket: &SocketName, to: SocketAddr) -> Result<Called, Error> {
+        match &mut self.sockets {
+            Some(sockets) => sockets.connected(socket, to),
+            None => Err(Error::UnknownNode(self.plan.name.clone())),
         }
     }
 

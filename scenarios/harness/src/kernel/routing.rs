@@ -1,9 +1,16 @@
 //! Neighbours, routes and rules of a node, by rtnetlink.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric, RouteScope, RouteType};
+use futures::{StreamExt, TryStreamExt};
+use rtnetlink::packet_core::{
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::route::{
+    RouteAttribute, RouteMessage, RouteMetric, RouteScope, RouteType,
+};
 use rtnetlink::packet_route::rule::{RuleAction as Action, RuleAttribute};
 use rtnetlink::{Handle, RouteMessageBuilder};
 use twinpath_node::{RouteKind, RuleAction};
@@ -46,6 +53,81 @@ pub async fn tell(handle: &Handle, node: &NodePlan) -> Result<(), Error> {
             add_rule(handle, rule),
         )
         .await?;
+    }
+    Ok(())
+}
+
+/// Has TCP acknowledge each segment at once on its ways out of a namespace, and send nothing again as long as a run may
+/// last. What it does otherwise depends on how much time passes between two segments.
+///
+/// # Errors
+/// When the kernel refuses.
+pub async fn steady(handle: &Handle) -> Result<(), Error> {
+    let what = || "have the routes acknowledge at once".to_owned();
+    let v4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
+    let v6 = RouteMessageBuilder::<Ipv6Addr>::new().build();
+    for family in [v4, v6] {
+        let found: Result<Vec<RouteMessage>, _> =
+            handle.route().get(family).execute().try_collect().await;
+        let routes = found.map_err(Error::netlink(what()))?;
+        let mut routes: Vec<_> = routes.into_iter().filter(leads_out).collect();
+        for route in &mut routes {
+            attempt(what(), handle.route().del(route.clone()).execute()).await?;
+            acknowledge_at_once(route);
+            attempt(what(), append(handle, route.clone())).await?;
+        }
+    }
+    Ok(())
+}
+
+fn leads_out(route: &RouteMessage) -> bool {
+    let on_loopback = |attribute: &RouteAttribute| *attribute == RouteAttribute::Oif(LOOPBACK);
+    route.header.kind == RouteType::Unicast && !route.attributes.iter().any(on_loopback)
+}
+
+/// `quickack 1 rto_min lock 15s`
+fn acknowledge_at_once(route: &mut RouteMessage) {
+    /// `RTAX_RTO_MIN`, in milliseconds. A socket that is closed stays one for three and a half of these, if that is longer
+    /// than the minute for which ends of connections are remembered (`tcp_fin_time`).
+    const RTO_MIN: u32 = 13;
+    const LONGEST: u32 = 15_000;
+    let mut metrics = Vec::new();
+    route.attributes.retain_mut(|attribute| match attribute {
+        RouteAttribute::Metrics(known) => {
+            metrics.append(known);
+            false
+        }
+        RouteAttribute::CacheInfo(_) => false,
+        _ => true,
+    });
+    let mut locked = 1 << RTO_MIN;
+    metrics.retain(|metric| match metric {
+        RouteMetric::Lock(lock) => {
+            locked |= lock;
+            false
+        }
+        _ => true,
+    });
+    metrics.extend([
+        RouteMetric::Lock(locked),
+        RouteMetric::RtoMin(LONGEST),
+        RouteMetric::QuickAck(1),
+    ]);
+    route.header.flags = Default::default();
+    route.attributes.push(RouteAttribute::Metrics(metrics));
+}
+
+/// Adds a route behind those to the same place.
+async fn append(handle: &Handle, route: RouteMessage) -> Result<(), rtnetlink::Error> {
+    let mut request = NetlinkMessage::from(RouteNetlinkMessage::NewRoute(route));
+    request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND;
+    let mut answers = handle.clone().request(request)?;
+    while let Some(answer) = answers.next().await {
+        if let NetlinkPayload::Error(error) = answer.payload
+            && error.code.is_some()
+        {
+            return Err(rtnetlink::Error::NetlinkError(error));
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::cgroup::Cgroup;
 use super::error::Error;
 use super::namespace::Namespace;
 use crate::plan::{SocketName, SocketProgram};
-use crate::socket::{CallResult, Called, Protocol, SocketCall, SocketSetting, WINDOW};
+use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
 
 /// How many connections may wait for `accept()`.
 const BACKLOG: i32 = 8;
@@ -71,14 +71,7 @@ impl Sockets {
         let called = match call {
             SocketCall::Open(family, protocol) => {
                 self.open.remove(name);
-                let open = || {
-                    let socket = Socket::open(family.number(), protocol.socket_type())?;
-                    if *protocol == Protocol::Tcp {
-                        let window = i32::from(WINDOW).to_ne_bytes();
-                        socket.set(libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, &window)?;
-                    }
-                    Ok(socket)
-                };
+                let open = || Socket::open(family.number(), protocol.socket_type());
                 let opened = self.cgroup.inside(open).map_err(moved)?;
                 opened.map(|socket| {
                     self.open.insert(name.clone(), socket);
@@ -92,9 +85,32 @@ impl Sockets {
             SocketCall::Accept(new) if called.result == CallResult::Done => new,
             _ => name,
         };
-        let listed = self
-            .listed(subject)
-            .map_err(Error::system("list sockets"))?;
+        self.with_addresses(subject, called)
+    }
+
+    /// Asks what has come of a connection that was begun, in the namespace that this thread is in. One that nobody has
+    /// answered is given up.
+    ///
+    /// # Errors
+    /// When its addresses cannot be looked at.
+    pub fn connected(&mut self, name: &SocketName, to: SocketAddr) -> Result<Called, Error> {
+        const NO_ANSWER: i32 = Errno::EALREADY.get();
+        let result = match self.open.get(name) {
+            None => failed(Errno::EBADF.get()),
+            Some(socket) => match socket.connect(to, false) {
+                Ok(_) => CallResult::Done,
+                Err(NO_ANSWER) => {
+                    let given_up = socket.disconnect();
+                    given_up.map_or_else(failed, |()| CallResult::Failed(Errno::EINPROGRESS))
+                }
+                Err(errno) => failed(errno),
+            },
+        };
+        self.with_addresses(name, Called::just(result))
+    }
+
+    fn with_addresses(&self, name: &SocketName, called: Called) -> Result<Called, Error> {
+        let listed = self.listed(name).map_err(Error::system("list sockets"))?;
         let (local, peer) = listed.unwrap_or_default();
         Ok(Called {
             local,
@@ -122,7 +138,7 @@ impl Sockets {
             SocketCall::Set(setting) => set(socket, *setting).map(done),
             SocketCall::Bind(address) => socket.bind(*address).map(returned),
             SocketCall::Listen => socket.listen(BACKLOG).map(done),
-            SocketCall::Connect(address) => socket.connect(*address, true).map(returned),
+            SocketCall::Connect(address) => socket.connect(*address, false).map(returned),
             SocketCall::Disconnect => socket.disconnect().map(done),
             SocketCall::Accept(new) => {
                 let accepted = socket.accept()?;
@@ -166,13 +182,7 @@ impl Sockets {
             }
         };
         let result = put.map_or_else(failed, |()| CallResult::Done);
-        let listed = self.listed(name).map_err(Error::system("list sockets"))?;
-        let (local, peer) = listed.unwrap_or_default();
-        Ok(Called {
-            local,
-            peer,
-            ..Called::just(result)
-        })
+        self.with_addresses(name, Called::just(result))
     }
 
     /// Both addresses of a socket as the kernel lists them, which no program answers.

@@ -93,7 +93,7 @@ impl<'a> World<'a> {
         }
         for node in &world.nodes {
             node.enter()?;
-            node.configure().await?;
+            node.configure(plan.makes_calls(&node.plan.name)).await?;
         }
         for number in 0..world.nodes.len() {
             world.start(number).await?;
@@ -208,7 +208,29 @@ impl<'a> World<'a> {
             conversation.answered(port, answer, came)?;
         }
         journey.answers = conversation.into_answers();
+        if let StimulusKind::Call { node, socket, call } = &stimulus.kind {
+            self.follow_up(node, socket, call, &mut journey)?;
+        }
         Ok(journey)
+    }
+
+    /// Of a connection that was only begun when the call returned, what has come of it when all is quiet.
+    fn follow_up(
+        &mut self,
+        name: &NodeName,
+        socket: &SocketName,
+        call: &SocketCall,
+        journey: &mut Journey,
+    ) -> Result<(), Error> {
+        if let (SocketCall::Connect(to), Some(called)) = (call, &mut journey.called)
+            && called.is_under_way()
+        {
+            let (node, host) = (self.node_number(name)?, self.plan.host_of(name));
+            let host = self.node_number(host)?;
+            self.nodes[node].enter()?;
+            *called = self.nodes[host].connected(socket, *to)?;
+        }
+        Ok(())
     }
 
     async fn frame(

@@ -15,6 +15,7 @@ mod remains;
 mod repetition;
 mod replay;
 mod soak;
+mod sockets;
 mod stack;
 mod styles;
 mod support;
