@@ -304,7 +304,7 @@ fn run(script: &Script, counts: &mut Counts) -> Result<(), TestCaseError> {
             return Ok(());
         }
     }
-    let outcome = runner::run(&case, &[emulator, Arm::Kernel]);
+    let outcome = runner::run(case, &[emulator, Arm::Kernel]);
     let options = TextOptions {
         width: 120,
         packets: false,
