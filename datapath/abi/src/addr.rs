@@ -11,6 +11,10 @@ records! {
     #[derive(Default)]
     pub struct Identity(pub u32);
 
+    /// A cluster's number in a mesh of clusters, which is in bits 16 to 23 of its identities.
+    #[derive(Default)]
+    pub struct ClusterId(pub u8);
+
     /// The kernel's index of a network device; 0 is no device.
     #[derive(Default)]
     pub struct Ifindex(pub u32);
@@ -83,6 +87,7 @@ pub struct Mac(pub [u8; 6]);
 
 sizes!(
     Identity = 4,
+    ClusterId = 1,
     Ifindex = 4,
     EndpointId = 2,
     Protocol = 1,
@@ -116,8 +121,23 @@ impl Identity {
 
     /// The lowest identity of the cluster's scope.
     const CLUSTER_SCOPE: u32 = 256;
+    /// Where the number of the cluster begins.
+    const CLUSTER_SHIFT: u32 = 16;
     /// The bit of identities that only this node knows: those of address ranges.
     const LOCAL_SCOPE: u32 = 1 << 24;
+
+    /// The first identity that a cluster gives to labels.
+    pub const fn first_of(cluster: ClusterId) -> Self {
+        Self((cluster.0 as u32) << Self::CLUSTER_SHIFT | Self::CLUSTER_SCOPE)
+    }
+
+    /// The cluster that gave it to labels; none did if it is reserved, or a range's of addresses.
+    pub const fn cluster(self) -> Option<ClusterId> {
+        if self.0 < Self::CLUSTER_SCOPE || self.0 & Self::LOCAL_SCOPE != 0 {
+            return None;
+        }
+        Some(ClusterId((self.0 >> Self::CLUSTER_SHIFT) as u8))
+    }
 
     /// Whether it is somebody outside the cluster: the world, or a range of addresses.
     #[inline(always)]
@@ -158,6 +178,17 @@ impl fmt::Display for Identity {
             Some(name) => f.pad(name),
             None => fmt::Display::fmt(&self.0, f),
         }
+    }
+}
+
+impl ClusterId {
+    /// That of a cluster which is in no mesh.
+    pub const ONLY: Self = Self(0);
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 

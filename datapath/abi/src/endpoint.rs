@@ -13,7 +13,7 @@ records! {
         pub family: Family,
         /// Always 0.
         pub key: u8,
-        /// The cluster that the address belongs to; 0 is this one.
+        /// Always 0, as in [`PrefixData`](crate::PrefixData).
         pub cluster_id: u16,
     }
 
@@ -86,6 +86,16 @@ impl EndpointFlags {
     pub const HOST: Self = Self(1);
     /// Its policy is in audit mode: what that denies is reported and goes on.
     pub const AUDIT: Self = Self(1 << 8);
+
+    /// These, and [`EndpointFlags::AUDIT`] if it is to be in audit mode.
+    #[must_use]
+    pub const fn audited(self, audit: bool) -> Self {
+        Self(if audit {
+            self.0 | Self::AUDIT.0
+        } else {
+            self.0
+        })
+    }
 
     /// Whether all of these are set.
     #[inline(always)]

@@ -62,6 +62,15 @@ impl RemoteEndpoint {
         }
     }
 
+    /// The same, in another cluster if it is in one.
+    #[must_use]
+    pub fn in_other_cluster(mut self, other: bool) -> Self {
+        if other {
+            self.flags.0 |= RemoteFlags::REMOTE_CLUSTER.0;
+        }
+        self
+    }
+
     /// The node that tunnels to it end at, if it is on another one.
     pub fn node(&self) -> Option<IpAddr> {
         let family = if self.flags.has(RemoteFlags::IPV6_TUNNEL) {

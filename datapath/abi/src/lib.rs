@@ -77,7 +77,9 @@ pub mod program;
 mod reason;
 mod service;
 
-pub use addr::{Address, EndpointId, Family, Identity, Ifindex, Mac, MacError, Port, Protocol};
+pub use addr::{
+    Address, ClusterId, EndpointId, Family, Identity, Ifindex, Mac, MacError, Port, Protocol,
+};
 pub use call::TailCall;
 pub use config::{Aggregation, Seam, global};
 pub use conntrack::{CtEntry, CtFlags, CtTuple, CtTupleFlags, lifetime};

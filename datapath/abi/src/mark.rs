@@ -85,10 +85,22 @@ impl Mark {
         self.is(Self::OVERLAY)
     }
 
+    /// Whether it comes from a proxy in front of an endpoint.
+    #[inline(always)]
+    pub const fn is_from_proxy_ingress(self) -> bool {
+        self.is(Self::PROXY_INGRESS)
+    }
+
+    /// Whether it comes from a proxy behind an endpoint.
+    #[inline(always)]
+    pub const fn is_from_proxy_egress(self) -> bool {
+        self.is(Self::PROXY_EGRESS)
+    }
+
     /// Whether it comes from a proxy, in front of an endpoint or behind one.
     #[inline(always)]
     pub const fn is_from_proxy(self) -> bool {
-        self.is(Self::PROXY_INGRESS) || self.is(Self::PROXY_EGRESS)
+        self.is_from_proxy_ingress() || self.is_from_proxy_egress()
     }
 
     /// The identity that it carries, if its kind has one.

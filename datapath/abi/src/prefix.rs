@@ -11,7 +11,8 @@ pub const PREFIX_STATIC_BITS: u32 = 32;
 records! {
     /// What a trie compares: the family, then the address.
     pub struct PrefixData {
-        /// The cluster that the address belongs to; 0 is this one.
+        /// The cluster whose address it is where clusters have the same ones (Cilium's cluster-aware addressing);
+        /// always 0: those of a mesh differ.
         pub cluster_id: u16,
         /// Always 0.
         pub reserved: u8,

@@ -145,7 +145,9 @@ fn frontend(key: &ServiceKey) -> String {
 
 fn endpoint(info: &EndpointInfo) -> Fields {
     if info.flags.has(EndpointFlags::HOST) {
-        return vec![("", "the node itself".to_owned())];
+        let mut fields = vec![("", "the node itself".to_owned())];
+        fields.extend(audit(info.flags.has(EndpointFlags::AUDIT)));
+        return fields;
     }
     let mut fields = vec![
         ("endpoint", info.lxc_id.to_string()),
@@ -180,6 +182,9 @@ fn remote(remote: &RemoteEndpoint) -> Fields {
     fields.extend(remote.node().map(|node| ("tunnel", node.to_string())));
     if remote.flags.has(RemoteFlags::SKIP_TUNNEL) {
         fields.push(("", "skips the tunnel".to_owned()));
+    }
+    if remote.flags.has(RemoteFlags::REMOTE_CLUSTER) {
+        fields.push(("", "in another cluster".to_owned()));
     }
     fields
 }

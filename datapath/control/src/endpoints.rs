@@ -175,11 +175,7 @@ impl LocalEndpoint {
             ifindex: self.device.ifindex,
             lxc_id: self.id,
             reserved: 0,
-            flags: if self.audit {
-                EndpointFlags::AUDIT
-            } else {
-                EndpointFlags::default()
-            },
+            flags: EndpointFlags::default().audited(self.audit),
             sec_id: self.member.identity,
             mac: self.mac,
             node_mac: self.device.mac,
@@ -210,12 +206,12 @@ impl LocalEndpoint {
 }
 
 /// The node itself behind one of its addresses.
-pub(crate) fn host(ip: IpAddr) -> Entry {
+pub(crate) fn host(ip: IpAddr, audit: bool) -> Entry {
     let info = EndpointInfo {
         ifindex: twinpath_abi::Ifindex(0),
         lxc_id: EndpointId::HOST,
         reserved: 0,
-        flags: EndpointFlags::HOST,
+        flags: EndpointFlags::HOST.audited(audit),
         sec_id: Identity::HOST,
         mac: Mac::NONE,
         node_mac: Mac::NONE,

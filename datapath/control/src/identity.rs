@@ -1,13 +1,13 @@
 //! Numeric identities: who has which.
 //!
-//! Reserved ones are Cilium's (`pkg/identity/numericidentity.go`). Labels get numbers from 256 on, in their order;
-//! address ranges that policies speak of get numbers of the local scope, with bit 24 set, in theirs.
+//! Reserved ones are Cilium's (`pkg/identity/numericidentity.go`). Labels get numbers from 256 on, in their order, with the number
+//! of their cluster above bit 16; address ranges that policies speak of get numbers of the local scope, with bit 24 set, in theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use twinpath_abi::Identity;
+use twinpath_abi::{ClusterId, Identity};
 
 use crate::labels::{Labels, Source};
 
@@ -30,6 +30,8 @@ pub const RESERVED: [Identity; 10] = [
 pub struct Host {
     /// It serves the API.
     pub serves_api: bool,
+    /// The cluster that it is in.
+    pub cluster: ClusterId,
 }
 
 /// The labels of a reserved identity: `reserved:host` and so on. Who serves the API is a node as well, and the host may
@@ -45,7 +47,6 @@ pub fn reserved_labels(identity: Identity, host: Host) -> Labels {
     labels
 }
 
-const FIRST_OF_CLUSTER: u32 = 256;
 const FIRST_OF_NODE: u32 = (1 << 24) + 1;
 
 /// The identities of a cluster.
@@ -56,22 +57,28 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// Gives a number to each set of labels and to each range of addresses. A range of all addresses is the
+    /// Gives a number to each set of labels of a cluster and to each range of addresses. A range of all addresses is the
     /// world's.
     pub fn allocate(
-        labels: impl IntoIterator<Item = Labels>,
+        labels: impl IntoIterator<Item = (ClusterId, Labels)>,
         prefixes: impl IntoIterator<Item = IpNet>,
     ) -> Self {
-        let labels: BTreeSet<_> = labels.into_iter().collect();
+        let mut clusters: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (cluster, labels) in labels {
+            clusters.entry(cluster).or_default().insert(labels);
+        }
         let prefixes: BTreeSet<_> = prefixes
             .into_iter()
             .filter(|net| net.prefix_len() > 0)
             .map(|net| net.trunc())
             .collect();
         Self {
-            labels: labels
+            labels: clusters
                 .into_iter()
-                .zip((FIRST_OF_CLUSTER..).map(Identity))
+                .flat_map(|(cluster, labels)| {
+                    let Identity(first) = Identity::first_of(cluster);
+                    labels.into_iter().zip((first..).map(Identity))
+                })
                 .collect(),
             prefixes: prefixes
                 .into_iter()

@@ -20,6 +20,11 @@ pub(crate) fn entries(
     endpoints: &[Member],
     here: &Here<'_>,
 ) -> impl Iterator<Item = Entry> {
+    let cluster = population.cluster(here.node);
+    let is_other = |identity: Identity| identity.cluster().is_some_and(|other| other != cluster);
+    let somebody = |identity: Identity, node: Option<IpAddr>| {
+        RemoteEndpoint::new(identity, node).in_other_cluster(is_other(identity))
+    };
     let mut cache = BTreeMap::new();
     for all in [
         IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -32,34 +37,34 @@ pub(crate) fn entries(
     for (net, identity) in population.identities.ranges() {
         cache.insert(net, RemoteEndpoint::new(identity, None));
     }
+    for ip in here.others.iter().flat_map(|(_, addresses)| addresses) {
+        let remote = RemoteEndpoint::new(Identity::REMOTE_NODE, None);
+        cache.insert((*ip).into(), remote);
+    }
     for known in known {
-        let remote = RemoteEndpoint::new(Identity(known.identity), known.tunnel);
+        let remote = somebody(Identity(known.identity), known.tunnel);
         cache.insert(known.prefix.trunc(), remote);
     }
     let pods = population.pods.iter().filter(|pod| !pod.host_network);
     for pod in pods {
         let node = tunnel(population, pod.node.as_deref(), here);
         for ip in &pod.addresses {
-            cache.insert(
-                (*ip).into(),
-                RemoteEndpoint::new(population.identity(pod), node),
-            );
+            cache.insert((*ip).into(), somebody(population.identity(pod), node));
         }
     }
     for endpoint in endpoints {
         let node = tunnel(population, endpoint.node.as_deref(), here);
         for ip in endpoint.addresses() {
-            cache.insert(ip.into(), RemoteEndpoint::new(endpoint.identity, node));
+            cache.insert(ip.into(), somebody(endpoint.identity, node));
         }
     }
-    for ip in here.others.iter().flat_map(|(_, addresses)| addresses) {
-        let remote = RemoteEndpoint::new(Identity::REMOTE_NODE, None);
-        cache.insert((*ip).into(), remote);
-    }
-    let nodes = population.nodes.iter();
-    for ip in nodes.flat_map(|node| &node.addresses) {
-        let identity = population.node_identity(*ip, false);
-        cache.insert((*ip).into(), RemoteEndpoint::new(identity, None));
+    for node in &population.nodes {
+        for ip in &node.addresses {
+            let identity = population.node_identity(*ip, false, cluster);
+            let remote = RemoteEndpoint::new(identity, None);
+            let remote = remote.in_other_cluster(node.cluster != cluster);
+            cache.insert((*ip).into(), remote);
+        }
     }
     for ip in &here.addresses {
         cache.insert((*ip).into(), RemoteEndpoint::new(Identity::HOST, None));

@@ -29,8 +29,6 @@ pub const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 pub const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";
 /// The cluster that a pod is in.
 pub const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
-/// The name of the cluster, as long as there is but one.
-pub const CLUSTER_NAME: &str = "default";
 /// The service account of a pod.
 pub const SERVICE_ACCOUNT: &str = "io.cilium.k8s.policy.serviceaccount";
 

@@ -47,6 +47,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod clusters;
 pub mod describe;
 mod endpoints;
 mod entries;
@@ -68,6 +69,7 @@ mod rules;
 mod services;
 mod settings;
 
+pub use clusters::{ClusterInfo, MeshError};
 pub use endpoints::{LocalEndpoint, Member};
 pub use entries::{Device, Entry, MapWriter, WriteError};
 pub use event::Event;

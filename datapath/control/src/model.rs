@@ -33,6 +33,9 @@ pub struct Cluster {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub masquerade_except: Vec<IpNet>,
+    /// The node's own policy is in audit mode: what that denies is reported and goes on.
+    #[serde(default)]
+    pub host_audit: bool,
 }
 
 /// An endpoint: a container behind a device of its own. One that has the name of a pod of the manifests is that

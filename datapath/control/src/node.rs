@@ -91,7 +91,11 @@ impl NodeState {
         let cookies = cluster.policies.iter().map(|rule| rule.cookie);
         let mut origins = Origins::after(cookies.max().unwrap_or_default());
         let mut entries: Vec<_> = endpoints.iter().flat_map(LocalEndpoint::entries).collect();
-        entries.extend(here.addresses.iter().copied().map(endpoints::host));
+        entries.extend(
+            here.addresses
+                .iter()
+                .map(|ip| endpoints::host(*ip, cluster.host_audit)),
+        );
         entries.extend(ipcache::entries(population, &cluster.known, &members, here));
         for LocalEndpoint { id, member, .. } in &endpoints {
             entries.extend(records::entries(*id, &member.policy, &mut origins));

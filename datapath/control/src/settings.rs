@@ -37,6 +37,8 @@ pub struct Settings {
     pub snat_ports: Option<[u16; 2]>,
     /// The node's own policy is enforced, too: that of the policies that select it, in what it sends and receives.
     pub host_firewall: bool,
+    /// The node's own policy is in audit mode: what that denies is reported and goes on.
+    pub host_audit: bool,
     /// All policies are in audit mode: what they deny is reported and goes on.
     pub audit: bool,
     /// Trace events are written.

@@ -1,12 +1,12 @@
 //! Whether a packet may pass an endpoint's end: conntrack and policy together, for both directions and for
 //! the node itself.
 
-use twinpath_abi::{Port, TraceReason};
+use twinpath_abi::{Direction, Mark, Port, TracePoint, TraceReason};
 
 use crate::apart::{apart, plain, small};
 use crate::conntrack::{self, Opening, State};
 use crate::drops::{Drop, drop_packet};
-use crate::events::{self, Flow};
+use crate::events::{self, Flow, Trace};
 use crate::icmp;
 use crate::layers::L4;
 use crate::policy::{self, Subject};
@@ -25,9 +25,22 @@ plain! {
 
 small!(Admitted);
 
+impl Admitted {
+    /// What is told of it at a place.
+    #[inline(always)]
+    pub fn trace(&self, point: TracePoint) -> Trace {
+        Trace {
+            reason: self.reason,
+            report: self.report,
+            ..Trace::at(point)
+        }
+    }
+}
+
 apart! {
-    /// Lets a packet pass or not. Answers pass because of their connection; others if the policy allows them,
-    /// and they open a connection if they belong to none.
+    /// Lets a packet pass or not. Answers pass because of their connection, and what comes to the endpoint from the proxy
+    /// in front of it because that has been asked; others if the policy allows them. They open a connection if they
+    /// belong to none.
     pub fn admit as admission_admit(
         ctx: &Tc,
         flow: &Flow,
@@ -44,23 +57,20 @@ apart! {
             report: connection.report,
             proxy_port: connection.proxy_port,
         };
+        let proxied = match subject.direction {
+            Direction::Ingress => ctx.mark(),
+            Direction::Egress => Mark::default(),
+        };
         if let State::Reply | State::Related = connection.state {
+            if proxied.is_from_proxy_egress() {
+                return Ok(Admitted { proxy_port: NO_PROXY, ..admitted });
+            }
             return Ok(admitted);
         }
-        let verdict = policy::check(subject, l4);
-        let known = matches!(connection.state, State::Established);
-        if !known || verdict.denial.is_some() {
-            events::policy_verdict(ctx, flow, l4, subject, &verdict);
-        }
-        let proxy_port = match verdict.denial {
-            None => verdict.proxy_port,
-            Some(_) if subject.audits() => Port::new(0),
-            Some(reason) => {
-                return Err(Drop {
-                    reason,
-                    ..drop_packet!(Admission, PolicyDenied)
-                });
-            }
+        let proxy_port = if proxied.is_from_proxy_ingress() {
+            NO_PROXY
+        } else {
+            ask(ctx, flow, l4, subject, connection.state)?
         };
         if let State::New = connection.state {
             let opening = Opening {
@@ -75,5 +85,24 @@ apart! {
             proxy_port,
             ..admitted
         })
+    }
+}
+
+const NO_PROXY: Port = Port::new(0);
+
+/// Asks the policy; returns the port of the proxy that the packet goes to.
+#[inline(always)]
+fn ask(ctx: &Tc, flow: &Flow, l4: &L4, subject: &Subject, state: State) -> Result<Port, Drop> {
+    let verdict = policy::check(subject, l4);
+    if !matches!(state, State::Established) || verdict.denial.is_some() {
+        events::policy_verdict(ctx, flow, l4, subject, &verdict);
+    }
+    match verdict.denial {
+        None => Ok(verdict.proxy_port),
+        Some(_) if subject.audits() => Ok(NO_PROXY),
+        Some(reason) => Err(Drop {
+            reason,
+            ..drop_packet!(Admission, PolicyDenied)
+        }),
     }
 }

@@ -8,7 +8,7 @@
 
 use twinpath_abi::{
     Address, Aggregation, CAPTURE_LEN, DebugNotify, DebugPoint, DropNotify, DropRecord, EndpointId,
-    Family, FlowTuple, Identity, Ifindex, NotifyCapture, NotifyFlags, NotifyHead, NotifyType,
+    Family, FlowTuple, Identity, Ifindex, NotifyCapture, NotifyFlags, NotifyHead, NotifyType, Port,
     TraceNotify, TracePoint, TraceReason, TraceRecord, VerdictFlags, VerdictNotify, VerdictRecord,
 };
 
@@ -162,6 +162,14 @@ pub fn trace(ctx: &Tc, flow: &Flow, trace: Trace) {
         return;
     }
     write_trace(ctx, flow, &trace);
+}
+
+/// Reports that a packet goes to the proxy at a port, which stands where the receiver's number does.
+#[inline(always)]
+pub fn trace_to_proxy(ctx: &Tc, flow: &mut Flow, port: Port, told: Trace) {
+    flow.dst_id = EndpointId(port.get());
+    let point = TracePoint::ToProxy;
+    trace(ctx, flow, Trace { point, ..told });
 }
 
 apart! {

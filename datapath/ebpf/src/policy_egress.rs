@@ -14,7 +14,7 @@ use twinpath_abi::{
 
 use crate::admission::{self, Admitted};
 use crate::drops::{Drop, drop_packet};
-use crate::events::{self, Flow, Trace};
+use crate::events::{self, Flow};
 use crate::fate::Fate;
 use crate::layers::{L3, L4};
 use crate::policy::Subject;
@@ -45,15 +45,12 @@ pub fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
 
 /// Where an admitted packet goes.
 #[inline(always)]
-fn route(ctx: &Tc, flow: &Flow, admitted: &Admitted) -> Result<Fate, Drop> {
+fn route(ctx: &Tc, flow: &mut Flow, admitted: &Admitted) -> Result<Fate, Drop> {
     if admitted.proxy_port.get() != 0 {
-        return Ok(to_stack(
-            ctx,
-            flow,
-            admitted,
-            TracePoint::ToProxy,
-            Mark::to_proxy(admitted.proxy_port),
-        ));
+        ctx.set_mark(Mark::to_proxy(admitted.proxy_port));
+        let trace = admitted.trace(TracePoint::ToProxy);
+        events::trace_to_proxy(ctx, flow, admitted.proxy_port, trace);
+        return Ok(Fate::Pass);
     }
     let identity = Mark::identity(flow.src_label);
     match endpoint::destination(&flow.tuple) {
@@ -84,15 +81,7 @@ fn route(ctx: &Tc, flow: &Flow, admitted: &Admitted) -> Result<Fate, Drop> {
 #[inline(always)]
 fn to_stack(ctx: &Tc, flow: &Flow, admitted: &Admitted, point: TracePoint, mark: Mark) -> Fate {
     ctx.set_mark(mark);
-    events::trace(
-        ctx,
-        flow,
-        Trace {
-            reason: admitted.reason,
-            report: admitted.report,
-            ..Trace::at(point)
-        },
-    );
+    events::trace(ctx, flow, admitted.trace(point));
     events::debug(flow, DebugPoint::ToStack, mark.0, 0, 0);
     Fate::Pass
 }

@@ -4,7 +4,7 @@
 //! | packet | becomes |
 //! |---|---|
 //! | not allowed | drop 133, 181 or 189 |
-//! | for a proxy | marked, pass; into the node's device, if the stack was about to send it to the endpoint |
+//! | for a proxy, and not from it | marked, pass; into the node's device, if the stack was about to send it to the endpoint |
 //! | for a proxy, and there is no such device | drop 164 |
 //! | for the node itself | marked with the sender's identity, pass |
 //! | which the stack is sending to the endpoint | pass |
@@ -44,15 +44,12 @@ pub fn decide(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     };
     let admitted = admission::admit(ctx, flow, &l4, &subject)?;
     let mut trace = Trace {
-        reason: admitted.reason,
-        report: admitted.report,
         ifindex: endpoint.ifindex,
-        ..Trace::at(TracePoint::ToEndpoint)
+        ..admitted.trace(TracePoint::ToEndpoint)
     };
     if admitted.proxy_port.get() != 0 {
         ctx.set_mark(Mark::to_proxy(admitted.proxy_port));
-        trace.point = TracePoint::ToProxy;
-        events::trace(ctx, flow, trace);
+        events::trace_to_proxy(ctx, flow, admitted.proxy_port, trace);
         return to_proxy(ctx);
     }
     if config::guards_host() && endpoint.flags.has(EndpointFlags::HOST) {

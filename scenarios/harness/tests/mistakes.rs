@@ -302,6 +302,21 @@ fn mistakes_in_manifests_and_of_names_are_shown_in_their_place() {
             "[[step]]\nchange.polices = []\n\n[[step]]",
         ),
         (
+            "manifests beside clusters",
+            "[[step]]",
+            "[[cluster]]\nname = \"west\"\nid = 1\nmanifests = []\n\n[[step]]",
+        ),
+        (
+            "a cluster with another's number",
+            "manifests = [\"cluster.yaml\"]",
+            "[[cluster]]\nname = \"west\"\nid = 1\nmanifests = [\"cluster.yaml\"]\n\n[[cluster]]\nname = \"east\"\nid = 1\nmanifests = []",
+        ),
+        (
+            "a cluster without a number",
+            "manifests = [\"cluster.yaml\"]",
+            "[[cluster]]\nname = \"west\"\nid = 0\nmanifests = [\"cluster.yaml\"]",
+        ),
+        (
             "a pod with an identity",
             "[[step]]",
             "[[endpoint]]\nname = \"web\"\ndevice = \"lxc1\"\nmac = \"02:00:00:00:0e:01\"\nidentity = 7\n\n[[step]]",

@@ -53,6 +53,7 @@ fn the_schema_names_the_keys() {
     assert_eq!(
         keys,
         [
+            "cluster",
             "datapath",
             "deny",
             "description",

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::kinds;
 use super::tree::Path;
 
 /// A line and a column, both from 1; 0 where the place is not known.
@@ -45,7 +46,10 @@ pub enum Problem {
     #[error("expected a Kubernetes object with `apiVersion` and `kind`")]
     NoObject,
     /// An object of a kind that the model does not know.
-    #[error("{kind} of {api_version} is not supported; expected {}", KINDS)]
+    #[error(
+        "{kind} of {api_version} is not supported{}; expected {KINDS}",
+        kinds::reason(kind)
+    )]
     Kind {
         /// The object's `apiVersion`.
         api_version: String,

@@ -2,11 +2,12 @@
 //!
 //! Kubernetes' own kinds are read as `k8s-openapi` has them, Cilium's as [`cilium`] has them. A field that a kind
 //! does not have, or one that means something which the model does not do, is an error with its place;
-//! nothing is ignored.
+//! nothing is ignored, but for objects of [kinds](kinds) that say nothing of who speaks with whom.
 
 pub mod cilium;
 mod error;
 mod fields;
+pub mod kinds;
 mod read;
 mod tree;
 
@@ -111,7 +112,13 @@ impl Objects {
             ("cilium.io/v2", "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy") => {
                 self.cilium_policies.push(placed(file, tree)?);
             }
-            (_, list) if list.ends_with("List") => return self.add_list(file, tree),
+            (api_version, list) if list.ends_with("List") => {
+                let kind = list.trim_end_matches("List");
+                let of_one_kind =
+                    (!kind.is_empty()).then(|| [api_version, kind].map(str::to_owned));
+                return self.add_list(file, tree, of_one_kind);
+            }
+            (api_version, kind) if kinds::is_beside_the_point(api_version, kind) => {}
             (api_version, kind) => {
                 let problem = Problem::Kind {
                     api_version: api_version.to_owned(),
@@ -123,10 +130,12 @@ impl Objects {
         Ok(())
     }
 
+    /// The items of a list. Those of one kind need not say of which, as the API itself leaves it out.
     fn add_list(
         &mut self,
         file: &Arc<FilePath>,
         mut tree: Tree,
+        of_one_kind: Option<[String; 2]>,
     ) -> Result<(), (Position, Problem)> {
         let items = match &mut tree.node {
             TreeNode::Map(fields) => fields.remove("items").map(|items| items.value),
@@ -136,7 +145,17 @@ impl Objects {
             Some(Tree {
                 node: TreeNode::List(items),
                 ..
-            }) => items.into_iter().try_for_each(|item| self.add(file, item)),
+            }) => items.into_iter().try_for_each(|mut item| {
+                if let Some([api_version, kind]) = &of_one_kind {
+                    item.set_default("apiVersion", api_version);
+                    item.set_default("kind", kind);
+                }
+                self.add(file, item)
+            }),
+            Some(Tree {
+                node: TreeNode::Null,
+                ..
+            }) => Ok(()),
             other => {
                 let at = other.map_or(tree.at, |items| items.at);
                 let problem = Problem::value(

@@ -18,11 +18,12 @@ pub fn typed<T: DeserializeOwned>(tree: &Tree) -> Result<T, (Position, Problem)>
         })
     };
     match (result, unknown) {
-        (Err(error), _) => {
+        // What lacks a field often has its name misspelt.
+        (Err(error), None) => {
             let path = tracked_path(&track.path());
             Err((tree.position(&path), Problem::value(&path, error)))
         }
-        (Ok(_), Some(path)) => {
+        (_, Some(path)) => {
             let parent = path.0.split_last().map_or(&[][..], |(_, parent)| parent);
             let known = fields::known::<T>(&json, parent);
             Err((tree.name_position(&path), Problem::field(&path, known)))

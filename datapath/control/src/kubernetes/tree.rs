@@ -116,6 +116,20 @@ impl Tree {
         }
     }
 
+    /// Gives a map a text for a key that it lacks.
+    pub fn set_default(&mut self, key: &str, text: &str) {
+        let at = self.at;
+        if let Node::Map(fields) = &mut self.node {
+            fields.entry(key.to_owned()).or_insert_with(|| Field {
+                at,
+                value: Self {
+                    at,
+                    node: Node::Text(text.to_owned()),
+                },
+            });
+        }
+    }
+
     /// The text, if it is one.
     pub fn text(&self) -> Option<&str> {
         match &self.node {

@@ -23,7 +23,8 @@ pub(crate) use ports::{icmp_name, protocol};
 pub use records::Origins;
 pub use resolve::{NamedPorts, resolve};
 
-use crate::labels::Selector;
+use crate::clusters::ClusterInfo;
+use crate::labels::{CLUSTER, Key as LabelKey, Selector};
 
 /// Both ways that a packet goes, as seen by the endpoint.
 pub const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
@@ -75,6 +76,16 @@ pub struct Policy {
     pub default_deny: Vec<Direction>,
     /// Its rules.
     pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// The same, for what is in a cluster.
+    #[must_use]
+    pub(crate) fn within(mut self, cluster: &ClusterInfo) -> Self {
+        let (Subject::Endpoints(selector) | Subject::Nodes(selector)) = &mut self.subject;
+        selector.require_value(LabelKey::k8s(CLUSTER), cluster.name.clone());
+        self
+    }
 }
 
 /// One rule: peers and protocols.

@@ -126,7 +126,12 @@ fn entity_identities(entity: Entity, identities: &Identities, host: Host) -> Vec
             Identity::INGRESS,
         ]
         .into_iter()
-        .chain(identities.endpoints().map(|(_, identity)| identity))
+        .chain(
+            identities
+                .endpoints()
+                .map(|(_, identity)| identity)
+                .filter(|identity| identity.cluster() == Some(host.cluster)),
+        )
         .collect(),
         Entity::Host => vec![Identity::HOST],
         Entity::RemoteNode => vec![Identity::REMOTE_NODE, Identity::KUBE_APISERVER],

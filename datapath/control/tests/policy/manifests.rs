@@ -28,7 +28,7 @@ fn mistakes_are_shown_with_their_place() {
         ),
         (
             "apiVersion: apps/v1\nkind: Deployment\n",
-            "shop.yaml:1:1: Deployment of apps/v1 is not supported; expected Namespace",
+            "shop.yaml:1:1: Deployment of apps/v1 is not supported, as it does not say which pods it makes: `kubectl",
         ),
         (
             "apiVersion: v1\nkind: List\nitems: {}\n",

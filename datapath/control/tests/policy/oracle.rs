@@ -317,8 +317,11 @@ impl Oracle<'_> {
                     } else {
                         "ICMP"
                     };
+                    let echo = IntOrString::String("EchoRequest".to_owned());
+                    let is_echo = matches!((protocol, packet.port), ("ICMP", 8) | ("ICMPv6", 128));
                     protocol == packet.protocol
-                        && icmp.r#type == IntOrString::Int(i32::from(packet.port))
+                        && (icmp.r#type == IntOrString::Int(i32::from(packet.port))
+                            || icmp.r#type == echo && is_echo)
                 });
         // A rule that says nothing allows nothing: it only isolates.
         (peers_given || traffic_given) && (peer || !peers_given) && (traffic || !traffic_given)
@@ -378,8 +381,16 @@ impl Oracle<'_> {
         if source == "reserved" {
             return None;
         }
-        if key == "io.kubernetes.pod.namespace" {
-            return Some(namespace(pod).to_owned());
+        match key {
+            "io.kubernetes.pod.namespace" => return Some(namespace(pod).to_owned()),
+            // There is but one.
+            "io.cilium.k8s.policy.cluster" => return Some("default".to_owned()),
+            "io.cilium.k8s.policy.serviceaccount" => {
+                let spec = pod.spec.as_ref();
+                let account = spec.and_then(|spec| spec.service_account_name.clone());
+                return account.or_else(|| Some("default".to_owned()));
+            }
+            _ => {}
         }
         match key.strip_prefix("io.cilium.k8s.namespace.labels.") {
             Some(key) => self.namespace_label(namespace(pod), key),

@@ -459,6 +459,8 @@ impl<'a> World<'a> {
                 ));
             }
         }
+        // Each stream has its own order, and the streams have that of their names.
+        events.sort_by(|a, b| a.map.cmp(&b.map));
         Ok(events)
     }
 }

@@ -3,6 +3,7 @@
 //! Names stay names here; [`super::build`] resolves them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -41,6 +42,10 @@ pub struct ScenarioFile {
     /// own on its node, unless `[[device]]`s are said; an `[[endpoint]]` that has the name of a pod is that pod.
     #[serde(default)]
     pub manifests: Vec<Located<PathBuf>>,
+    /// Clusters of a mesh, in place of one that is in none: each has manifests, and a node is in the cluster whose manifests
+    /// have it, or its pods.
+    #[serde(default, rename = "cluster")]
+    pub clusters: Vec<Located<ClusterEntry>>,
     /// The common case: alike nodes with pods.
     pub topology: Option<Located<Topology>>,
     /// Wires between devices of nodes: `[["a/eth0", "b/eth0"]]`; a switch joins more than two. Where there is none, the far end of a device is the
@@ -84,6 +89,28 @@ pub struct ScenarioFile {
     /// What is expected at the end.
     #[serde(default)]
     pub expect: FinalExpect,
+}
+
+impl ScenarioFile {
+    /// The manifests of all clusters.
+    pub fn all_manifests(&self) -> impl Iterator<Item = &Located<PathBuf>> {
+        let of_clusters = self.clusters.iter();
+        let of_clusters = of_clusters.flat_map(|cluster| &cluster.value().manifests);
+        self.manifests.iter().chain(of_clusters)
+    }
+}
+
+/// A cluster of a mesh, as its nodes are told.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClusterEntry {
+    /// Its name: the label `io.cilium.k8s.policy.cluster` of its pods.
+    pub name: String,
+    /// Its number, which is in bits 16 to 23 of its pods' identities.
+    pub id: NonZeroU8,
+    /// Its Kubernetes manifests, relative to the scenario file. Its policies are for its own pods and nodes, and select their
+    /// peers in all clusters.
+    pub manifests: Vec<Located<PathBuf>>,
 }
 
 /// An object file and the values of its global variables.
@@ -177,6 +204,9 @@ pub struct Change {
     /// Kubernetes manifests, relative to the scenario file. A pod that was in those before and is not in these is gone;
     /// one that is new has no device.
     pub manifests: Option<Vec<Located<PathBuf>>>,
+    /// Clusters, with theirs.
+    #[serde(rename = "cluster")]
+    pub clusters: Option<Vec<Located<ClusterEntry>>>,
     /// Endpoints, of those that there were at the start.
     #[serde(rename = "endpoint")]
     pub endpoints: Option<Vec<Located<Endpoint>>>,

@@ -12,10 +12,22 @@ use crate::needs_kernel;
 mod checksums;
 #[path = "../laws/hold.rs"]
 mod hold;
+#[path = "../laws/nat.rs"]
+mod nat;
 #[path = "../laws/traffic.rs"]
 mod traffic;
 
 const NETWORKS: u32 = 24;
+
+/// Of up to 12 flows each.
+const TRANSLATORS: u32 = 12;
+
+#[test]
+fn nat_forward_and_back_is_the_identity_in_the_kernel() {
+    needs_kernel!();
+    let arms = [Arm::Emulator(Engine::Checked), Arm::Kernel];
+    println!("{}", nat::hold(TRANSLATORS, &arms, 0));
+}
 
 #[test]
 fn the_datapath_keeps_its_laws_in_the_kernel() {

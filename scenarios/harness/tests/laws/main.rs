@@ -6,6 +6,7 @@
 
 mod checksums;
 mod hold;
+mod nat;
 mod traffic;
 
 use twinpath::arm::Arm;
@@ -14,6 +15,16 @@ use twinpath::emulated::Engine;
 const NETWORKS: u32 = 60;
 const SHRINKING: u32 = 500;
 
+/// Of up to 12 flows each.
+const TRANSLATORS: u32 = 60;
+
+#[test]
+fn nat_forward_and_back_is_the_identity() {
+    let arms = [Arm::Emulator(Engine::Checked)];
+    println!("{}", nat::hold(TRANSLATORS, &arms, SHRINKING));
+}
+
+/// [`hold::LAWS`] has them.
 #[test]
 fn the_datapath_keeps_its_laws() {
     let seen = hold::hold(NETWORKS, &[Arm::Emulator(Engine::Checked)], SHRINKING);

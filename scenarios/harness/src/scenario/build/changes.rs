@@ -39,6 +39,7 @@ impl Phase {
         let mut file = self.file.clone();
         let Change {
             manifests,
+            clusters,
             endpoints,
             services,
             policies,
@@ -47,6 +48,7 @@ impl Phase {
         } = change.value().clone();
         let replaces_endpoints = endpoints.is_some();
         file.manifests = manifests.unwrap_or(file.manifests);
+        file.clusters = clusters.unwrap_or(file.clusters);
         file.endpoints = endpoints.unwrap_or(file.endpoints);
         file.services = services.unwrap_or(file.services);
         file.policies = policies.unwrap_or(file.policies);

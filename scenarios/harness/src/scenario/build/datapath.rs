@@ -211,13 +211,14 @@ fn state(
             .map(|known| known.value().clone())
             .collect(),
         deny: file.deny.iter().map(|network| network.0).collect(),
+        host_audit: file.datapath.iter().any(|settings| settings.host_audit),
         masquerade_except: file
             .datapath
             .iter()
             .flat_map(|settings| settings.masquerade_except.iter().copied())
             .collect(),
     };
-    if cluster == Cluster::default() && file.manifests.is_empty() {
+    if cluster == Cluster::default() && file.all_manifests().next().is_none() {
         return Ok(None);
     }
     let device = |name: &str| device(node, name);
@@ -294,7 +295,7 @@ pub(super) fn writes(
 fn mistake(source: &Arc<Source>, file: &ScenarioFile, error: &ModelError) -> ScenarioError {
     let span = match error.place {
         Place::Endpoint { index, .. } => {
-            let pod = || file.manifests.first().map(Located::span);
+            let pod = || file.all_manifests().next().map(Located::span);
             let said = file.endpoints.get(index).map(Located::span);
             said.or_else(pod)
         }

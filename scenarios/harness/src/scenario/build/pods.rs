@@ -27,7 +27,11 @@ pub(super) fn endpoints(
 ) -> Vec<Endpoint> {
     let said = file.endpoints.iter();
     let mut endpoints: Vec<Endpoint> = said.map(|endpoint| endpoint.value().clone()).collect();
-    let Some(manifest) = file.manifests.first().filter(|_| file.devices.is_empty()) else {
+    let Some(manifest) = file
+        .all_manifests()
+        .next()
+        .filter(|_| file.devices.is_empty())
+    else {
         return endpoints;
     };
     let claimed = endpoints.iter().map(|endpoint| &endpoint.name);
