@@ -272,7 +272,7 @@ fn run(text: &str, arms: &[Arm]) -> Result<Vec<Journey>, TestCaseError> {
     let scenario = Scenario::parse(Path::new("nat.toml"), text.to_owned());
     let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
     let case = scenario.case().unwrap_or_else(|error| panic!("{error}"));
-    let outcome = runner::run(&case, arms);
+    let outcome = runner::run(case, arms);
     let options = TextOptions {
         width: 120,
         packets: false,
