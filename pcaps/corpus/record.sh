@@ -218,6 +218,16 @@ overlay() {
     "$run" ip link set vxlan6 up
 }
 
+# offload RUN DEVICE: from here on the device is left to cut segments and to fill in checksums.
+offload() {
+    "$1" ethtool -K "$2" tx on rx on sg on tso on gso on >/dev/null
+}
+
+joined() {
+    in_client curl -sf --globoff "http://$server4/large.txt" >/dev/null
+    in_client curl -sf --globoff "http://[$server6]/large.txt" >/dev/null
+}
+
 vxlan() {
     for at in 198.51.100.2 203.0.113.2 2001:db8:4::2 2001:db8:6::2; do
         in_client ping -q -c 1 "$at" >/dev/null
@@ -233,6 +243,7 @@ keep() { # keep NAME.raw -> FILE
 }
 
 install_packages
+mkdir -p "$out/offloaded"
 make_network
 start_nginx
 start_dnsmasq
@@ -248,6 +259,9 @@ record iperf throughput
 overlay in_client client0 1 "$client4" "$server4" "$client6" "$server6"
 overlay in_server server0 2 "$server4" "$client4" "$server6" "$client6"
 record vxlan vxlan
+offload in_client client0
+offload in_server server0
+record joined joined
 
 keep http http.pcap
 editcap -F pcapng "$work/http6.raw" "$out/http6.pcapng"
@@ -258,5 +272,6 @@ editcap -F pcapng "$work/ping.raw" "$out/ping.pcapng"
 keep closed closed.pcap
 gzip --no-name --best --stdout "$work/iperf.raw" >"$out/iperf.pcap.gz"
 editcap -F pcapng "$work/vxlan.raw" "$out/vxlan.pcapng"
+gzip --no-name --best --stdout "$work/joined.raw" >"$out/offloaded/joined.pcap.gz"
 chmod 644 "$out"/*.pcap "$out"/*.pcapng "$out"/*.gz
 ls -l "$out"

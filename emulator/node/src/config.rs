@@ -3,7 +3,7 @@
 //! [`World::build`](crate::World::build) makes a node of it whose network stack does what Linux's
 //! does; a test can make the same node in the kernel.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::network::{Prefix, RouteKind, RuleAction, TABLE_MAIN};
 use crate::types::{Ifindex, Mac};
@@ -66,6 +66,15 @@ pub enum DeviceKind {
     Vxlan(VxlanConfig),
     /// Sends it by its ports, and passes on what these take in.
     Bridge(BridgeConfig),
+    /// Sends IPv4 packets to another node in IPv4.
+    Ipip(IpipConfig),
+}
+
+impl DeviceKind {
+    /// Whether what is on the device begins with an Ethernet header, not with that of IP.
+    pub const fn has_link_header(&self) -> bool {
+        !matches!(self, Self::Ipip(_))
+    }
 }
 
 /// How IP behaves on a device (`net.ipv4.conf.DEVICE.*`).
@@ -126,6 +135,33 @@ pub struct VxlanConfig {
 pub struct BridgeConfig {
     /// The devices of the node that are its ports, veth ones, by name, in the order in which they become that.
     pub ports: Vec<String>,
+}
+
+/// An IPIP device (RFC 2003, `net/ipv4/ipip.c`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpipConfig {
+    /// The tunnel's other end; none for a device in external mode, where programs say it.
+    pub remote: Option<Ipv4Addr>,
+    /// The outer source, and the only destination that is for this tunnel; none for that of the route, and any.
+    pub local: Option<Ipv4Addr>,
+    /// Outer time to live; 0 for the inner one's.
+    pub ttl: u8,
+    /// Outer type of service; 1 for the inner one's.
+    pub tos: u8,
+    /// Whether the outer header always says "do not fragment" (`pmtudisc`), not only where the inner one does.
+    pub dont_fragment: bool,
+}
+
+impl Default for IpipConfig {
+    fn default() -> Self {
+        Self {
+            remote: None,
+            local: None,
+            ttl: 0,
+            tos: 0,
+            dont_fragment: true,
+        }
+    }
 }
 
 /// When a VXLAN device sets "do not fragment".

@@ -56,8 +56,8 @@ mod types;
 mod world;
 
 pub use config::{
-    BridgeConfig, DeviceConfig, DeviceKind, DeviceSettings, NeighbourConfig, NodeConfig,
-    NodeSettings, RouteConfig, RpFilter, RuleConfig, VxlanConfig, VxlanDf,
+    BridgeConfig, DeviceConfig, DeviceKind, DeviceSettings, IpipConfig, NeighbourConfig,
+    NodeConfig, NodeSettings, RouteConfig, RpFilter, RuleConfig, VxlanConfig, VxlanDf,
 };
 pub use context::layout;
 pub use helpers::Helpers;
@@ -69,7 +69,7 @@ pub use network::{
     Network, Prefix, Route, RouteKind, RouteQuery, Rule, RuleAction, TABLE_DEFAULT, TABLE_LOCAL,
     TABLE_MAIN, Tables,
 };
-pub use packet::{ChecksumOffload, EtherType, Vlan};
+pub use packet::{ChecksumOffload, EtherType, Joined, Vlan};
 pub use socket::{
     AttachError, AttachMode, CgroupId, Connected, Datagram, Family, Flow, Protocol, Reach, Sent,
     Shutdown, Socket, SocketCalls, SocketError, SocketOptions, SocketRun, State, Task,

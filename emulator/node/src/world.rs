@@ -8,7 +8,7 @@ use crate::net::{
     Medium, Net, NodeId,
 };
 use crate::network::Tables;
-use crate::packet::{ChecksumOffload, ETH_HLEN, Frame, Skb, flow};
+use crate::packet::{ChecksumOffload, ETH_HLEN, EtherType, Frame, Gso, Joined, Skb, flow, gso};
 use crate::types::{Ifindex, Mac};
 
 /// One emulated kernel: a machine, and namespaces with devices around it.
@@ -51,6 +51,16 @@ pub enum WorldError {
         kind: ProgramType,
         /// The hook.
         hook: HookKind,
+        /// The device's name.
+        device: String,
+    },
+    /// XDP programs expect Ethernet headers.
+    #[error(
+        "attach {program:?} to xdp-generic of {device:?}: its packets have no link-layer header"
+    )]
+    NoLinkHeader {
+        /// The program's name.
+        program: String,
         /// The device's name.
         device: String,
     },
@@ -216,6 +226,12 @@ impl World {
                 device: state.name.clone(),
             });
         }
+        if hook == HookKind::XdpGeneric && !state.has_link_header() {
+            return Err(WorldError::NoLinkHeader {
+                program: program.name.clone(),
+                device: state.name.clone(),
+            });
+        }
         let xdp_taken = state.xdp.is_some() || state.xdp_generic.is_some();
         if xdp_taken && matches!(hook, HookKind::Xdp | HookKind::XdpGeneric) {
             return Err(WorldError::HookTaken {
@@ -275,14 +291,42 @@ impl World {
         bytes: &[u8],
         offload: Option<ChecksumOffload>,
     ) -> &mut Journey {
+        let longest = self.net.device(device).longest_frame();
+        let received = |world: &mut Self| world.receive(device, bytes, offload);
+        self.inject_as(device, bytes, longest as usize, received)
+    }
+
+    /// As [`World::inject`], for segments that are joined, however long the device's MTU is. Their checksum is left to the
+    /// device ([`Joined::leave_checksum`]). An XDP program in the device's driver sees them one by one, as the other end of a
+    /// veth with one cuts them; anything else sees them as they are.
+    ///
+    /// # Panics
+    /// When the device is of another world.
+    pub fn inject_joined(
+        &mut self,
+        device: DeviceId,
+        bytes: &[u8],
+        joined: &Joined,
+    ) -> &mut Journey {
+        let received = |world: &mut Self| world.receive_joined(device, bytes, joined);
+        self.inject_as(device, bytes, MAX_FRAME, received)
+    }
+
+    fn inject_as(
+        &mut self,
+        device: DeviceId,
+        bytes: &[u8],
+        longest: usize,
+        receive: impl FnOnce(&mut Self) -> Result<(), DropReason>,
+    ) -> &mut Journey {
         self.net.begin();
         self.net.cpu = match self.machine.cpus() {
             1 => Cpu(0),
             cpus => Cpu(flow::hash_frame(bytes) % cpus),
         };
-        let result = match self.refuse(device, bytes) {
+        let result = match self.refuse(device, bytes, longest) {
             Some(reason) => Err(reason),
-            None => self.receive(device, bytes, offload),
+            None => receive(self),
         };
         if let Err(reason) = result {
             let frame = self.net.journey.keep(|into| into.extend_from_slice(bytes));
@@ -331,13 +375,58 @@ impl World {
         Ok(())
     }
 
-    fn refuse(&self, device: DeviceId, bytes: &[u8]) -> Option<DropReason> {
+    fn receive_joined(
+        &mut self,
+        device: DeviceId,
+        bytes: &[u8],
+        joined: &Joined,
+    ) -> Result<(), DropReason> {
+        /// `PAGE_SIZE`: what fits into a page is linear (`packet_alloc_skb`).
+        const PAGE: usize = 4096;
+        let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
+        let frame = Frame::new(pool, memory, bytes, HEADROOM, 0);
+        let mut skb = Skb::new(frame.map_err(|_| DropReason::Memory)?, device);
+        let offload = ChecksumOffload {
+            start: joined.transport as u16,
+            offset: 16,
+        };
+        if !skb.offload_checksum(offload) || bytes.len() <= joined.headers {
+            skb.frame.free(pool);
+            return Err(DropReason::Malformed);
+        }
+        skb.gso = Gso {
+            size: joined.size,
+            segments: (bytes.len() - joined.headers).div_ceil(joined.size.max(1).into()) as u16,
+            kind: gso::DODGY | if joined.ipv6 { gso::TCPV6 } else { gso::TCPV4 },
+        };
+        skb.transport_header = Some(skb.frame.data() + joined.transport as u32);
+        if HEADROOM as usize + bytes.len() >= PAGE {
+            skb.frame.set_linear(joined.headers as u32);
+        }
+        if self.net.device(device).xdp.is_some() {
+            skb.network_header = skb.frame.data() + ETH_HLEN;
+            skb.protocol = if joined.ipv6 {
+                EtherType::IPV6
+            } else {
+                EtherType::IPV4
+            };
+            for segment in self.net.cut(&mut self.machine, skb, false) {
+                self.net.arrive(&self.machine, device, segment);
+            }
+        } else {
+            self.net.arrive(&self.machine, device, skb);
+        }
+        self.net.drain(&mut self.machine);
+        Ok(())
+    }
+
+    fn refuse(&self, device: DeviceId, bytes: &[u8], longest: usize) -> Option<DropReason> {
         let device = self.net.device(device);
         if !device.up {
             Some(DropReason::DeviceDown)
         } else if bytes.len() < ETH_HLEN as usize {
             Some(DropReason::Malformed)
-        } else if bytes.len() > device.longest_frame() as usize || bytes.len() > MAX_FRAME {
+        } else if bytes.len() > longest || bytes.len() > MAX_FRAME {
             Some(DropReason::TooLong)
         } else {
             None

@@ -3,9 +3,11 @@
 use std::fmt;
 
 use crate::backend::Backend;
+use crate::batch;
 use crate::emulated::{EmulatedBackend, Engine};
 use crate::plan::Plan;
 use crate::recording::Recording;
+use crate::scenario::Case;
 
 /// A backend, and of the emulator its engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,9 +43,25 @@ impl Arm {
     /// # Errors
     /// When the backend cannot set the plan up.
     pub fn run(self, plan: &Plan) -> Result<Recording, ArmError> {
+        self.record(plan, false)
+    }
+
+    /// Runs the plan of a case, in batches if it says so.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn run_case(self, case: &Case) -> Result<Recording, ArmError> {
+        let mut recording = self.record(&case.plan, case.batch)?;
+        if case.batch {
+            batch::gather_events(&case.plan, &mut recording);
+        }
+        Ok(recording)
+    }
+
+    fn record(self, plan: &Plan, batch: bool) -> Result<Recording, ArmError> {
         let mut recording = match self {
             Self::Emulator(engine) => EmulatedBackend::new(engine).run(plan)?,
-            Self::Kernel => run_in_kernel(plan)?,
+            Self::Kernel => run_in_kernel(plan, batch)?,
         };
         recording.date(plan);
         Ok(recording)
@@ -75,8 +93,9 @@ pub(crate) fn missing_device(_plan: &Plan) -> Option<&'static str> {
 }
 
 #[cfg(target_os = "linux")]
-fn run_in_kernel(plan: &Plan) -> Result<Recording, ArmError> {
-    Ok(crate::kernel::KernelBackend::default().run(plan)?)
+fn run_in_kernel(plan: &Plan, batch: bool) -> Result<Recording, ArmError> {
+    let mut kernel = crate::kernel::KernelBackend::default().batch(batch);
+    Ok(kernel.run(plan)?)
 }
 
 #[cfg(target_os = "linux")]
@@ -86,7 +105,7 @@ fn missing() -> Vec<String> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn run_in_kernel(_plan: &Plan) -> Result<Recording, ArmError> {
+fn run_in_kernel(_plan: &Plan, _batch: bool) -> Result<Recording, ArmError> {
     Err(KernelMissing(missing()).into())
 }
 

@@ -25,6 +25,24 @@ impl Field {
     }
 }
 
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// A packet of a device on which they have no link-layer header, as recordings have it: below an Ethernet header with the
+/// addresses zero.
+pub fn below_header(packet: &[u8]) -> Vec<u8> {
+    let protocol: [u8; 2] = match packet.first().map(|first| first >> 4) {
+        Some(6) => [0x86, 0xdd],
+        _ => [0x08, 0x00],
+    };
+    [&[0; ETHERNET - 2][..], &protocol, packet].concat()
+}
+
+/// What is below a frame's Ethernet header.
+pub fn without_header(frame: &[u8]) -> &[u8] {
+    frame.get(ETHERNET..).unwrap_or_default()
+}
+
 /// A frame in a line.
 pub fn line(bytes: &[u8]) -> String {
     dissect::summary(bytes)

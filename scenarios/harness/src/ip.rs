@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use etherparse::{
     ArpOperation, ArpPacketSlice, EtherType, Ethernet2HeaderSlice, IpNumber, Ipv6ExtensionSlice,
-    LaxIpSlice, LaxIpv6Slice,
+    LaxIpSlice, LaxIpv6Slice, TcpSlice,
 };
 
 /// A packet, whole or a piece of one.
@@ -77,6 +77,31 @@ impl<'a> IpPacket<'a> {
             IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
             IpAddr::V6(address) => address.is_multicast(),
         }
+    }
+}
+
+/// The data of a TCP segment, or of several that are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpData<'a> {
+    /// The source port and the destination port, as on the wire.
+    pub ports: &'a [u8],
+    /// The number of the first byte.
+    pub sequence: u32,
+    /// What comes behind the header.
+    pub data: &'a [u8],
+}
+
+impl<'a> TcpData<'a> {
+    /// That of the packet in an Ethernet frame, if it is one of TCP and has the header.
+    pub fn of(frame: &'a [u8]) -> Option<Self> {
+        let packet = IpPacket::parse(frame)?;
+        let first = packet.piece.is_none_or(|piece| piece.offset == 0);
+        let header = TcpSlice::from_slice(packet.payload).ok()?;
+        (packet.protocol == IpNumber::TCP && first).then(|| Self {
+            ports: &packet.payload[..4],
+            sequence: header.sequence_number(),
+            data: &packet.payload[usize::from(header.data_offset()) * 4..],
+        })
     }
 }
 

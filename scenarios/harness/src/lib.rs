@@ -39,6 +39,7 @@
 
 pub mod arm;
 pub mod backend;
+pub mod batch;
 pub mod check;
 pub mod cli;
 pub mod datapath;

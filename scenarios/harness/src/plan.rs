@@ -16,8 +16,8 @@ use crate::recording::MapRef;
 use ipnet::IpNet;
 use twinpath_machine::AttachType;
 pub use twinpath_node::{
-    BridgeConfig, DeviceKind, DeviceSettings, Ifindex, Mac, NeighbourConfig, NodeSettings,
-    RouteConfig, RuleConfig, VxlanConfig,
+    BridgeConfig, DeviceKind, DeviceSettings, Ifindex, IpipConfig, Joined, Mac, NeighbourConfig,
+    NodeSettings, RouteConfig, RuleConfig, VxlanConfig,
 };
 
 pub use name::{DeviceName, NodeName, ObjectName, SocketName};
@@ -227,6 +227,8 @@ pub enum StimulusKind {
         device: DeviceName,
         /// From the destination MAC address on, without the frame check sequence.
         bytes: Vec<u8>,
+        /// How it is cut, if it holds several segments that are joined.
+        joined: Option<Joined>,
     },
     /// A task of a node makes a call on a socket.
     Call {
@@ -315,6 +317,28 @@ impl Plan {
             && self.segment(node, &device.name).is_none()
     }
 
+    /// Whether segments that are joined arrive anywhere.
+    pub fn has_joined(&self) -> bool {
+        let mut stimuli = self.stimuli.iter();
+        stimuli.any(|stimulus| {
+            matches!(
+                stimulus.kind,
+                StimulusKind::Frame {
+                    joined: Some(_),
+                    ..
+                }
+            )
+        })
+    }
+
+    /// Whether segments that are joined arrive at a device.
+    pub fn joins_segments(&self, name: &NodeName, to: &DeviceName) -> bool {
+        let mut stimuli = self.stimuli.iter();
+        stimuli.any(
+            |stimulus| matches!(&stimulus.kind, StimulusKind::Frame { node, device, joined: Some(_), .. } if node == name && device == to),
+        )
+    }
+
     /// Whether tasks of a node make calls on sockets.
     pub fn makes_calls(&self, name: &NodeName) -> bool {
         let mut stimuli = self.stimuli.iter();
@@ -381,7 +405,7 @@ impl NodePlan {
     pub fn bridge_of(&self, port: &DeviceName) -> Option<&DevicePlan> {
         self.devices.iter().find(|device| match &device.kind {
             DeviceKind::Bridge(bridge) => bridge.ports.iter().any(|name| name == port.as_str()),
-            DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Vxlan(_) => false,
+            _ => false,
         })
     }
 

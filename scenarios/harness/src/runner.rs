@@ -148,7 +148,7 @@ fn older(case: &Case) -> Option<Lack> {
 impl Run {
     /// Runs a case on an arm, and holds what it saw against what is expected.
     pub fn of(case: &Case, arm: Arm) -> Self {
-        let result = arm.run(&case.plan);
+        let result = arm.run_case(case);
         let unexpected = match &result {
             Ok(recording) => check::check(&case.expectations, &case.plan, recording, &case.decoder),
             Err(_) => Diff::default(),

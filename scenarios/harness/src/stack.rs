@@ -13,7 +13,9 @@
 //! | what is for others, where it is passed on | no: some device sends it, or an error about it |
 //! | that last one, of which nothing else was seen | yes: the stack has dropped it, or keeps it |
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use etherparse::IpNumber;
 
 use crate::ip::IpPacket;
 use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodeName, NodePlan, Plan, RouteConfig};
@@ -68,6 +70,9 @@ fn goes_on(plan: &Plan, intakes: &[Intake], intake: &Intake) -> bool {
         return false;
     }
     if is_own(node, packet.destination) {
+        if has_ipip(node, &packet) {
+            return true;
+        }
         let mut others = intakes.iter().filter(|other| other.node == intake.node);
         let port = packet.udp_port().or_else(|| {
             others.find_map(|other| {
@@ -111,6 +116,19 @@ fn has_tunnel(node: &NodePlan, port: u16) -> bool {
     let mut devices = node.devices.iter();
     devices.any(|device| match &device.kind {
         DeviceKind::Vxlan(vxlan) => vxlan.port == port,
-        DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Bridge(_) => false,
+        _ => false,
     })
+}
+
+/// Whether a packet holds another one that is for a device of the node.
+fn has_ipip(node: &NodePlan, packet: &IpPacket<'_>) -> bool {
+    let is = |own: Option<Ipv4Addr>, end: IpAddr| own.is_none_or(|own| IpAddr::V4(own) == end);
+    let mut devices = node.devices.iter();
+    packet.protocol == IpNumber::IPV4
+        && devices.any(|device| match &device.kind {
+            DeviceKind::Ipip(ipip) => {
+                is(ipip.remote, packet.source) && is(ipip.local, packet.destination)
+            }
+            _ => false,
+        })
 }

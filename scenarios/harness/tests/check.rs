@@ -283,6 +283,7 @@ fn responders_that_answer_each_other_are_stopped() {
     let refused = Arm::Emulator(Engine::Checked)
         .run(&case.plan)
         .expect_err("there is no end");
-    let expected = "failed to stop responders that answer each other: 64 answers to one frame";
+    let expected =
+        "packet 1: failed to stop responders that answer each other: 64 answers to one frame";
     assert_eq!(refused.to_string(), expected);
 }

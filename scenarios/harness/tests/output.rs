@@ -503,3 +503,26 @@ send = "udp 10.0.0.1:53 > 10.0.0.2:999"
     std::fs::write(folder.path().join("storm.toml"), scenario).unwrap();
     insta::assert_snapshot!(twinpath(&folder, "run storm.toml --backend emulator"));
 }
+
+/// Bridges joined in a ring carry what is for all for ever, without a spanning tree: that is told, too.
+#[test]
+fn run_tells_of_a_ring_of_bridges() {
+    let folder = folder();
+    let scenario = r#"description = "Two bridges, and two wires between them"
+wires = [["a/one", "b/one"], ["a/two", "b/two"]]
+
+[[node]]
+name = "a"
+device = [{ name = "in" }, { name = "one" }, { name = "two" }, { name = "bridge", bridge = ["in", "one", "two"] }]
+
+[[node]]
+name = "b"
+device = [{ name = "one" }, { name = "two" }, { name = "bridge", bridge = ["one", "two"] }]
+
+[[step]]
+on = "a/in"
+send = "udp 10.0.0.1:53 > 10.0.0.2:999 eth 02:00:00:00:00:aa > 02:00:00:00:00:bb"
+"#;
+    std::fs::write(folder.path().join("ring.toml"), scenario).unwrap();
+    insta::assert_snapshot!(twinpath(&folder, "run ring.toml --backend emulator"));
+}

@@ -4,7 +4,7 @@ use twinpath_machine::memory::Memory;
 use twinpath_machine::{Access, Call, Checked, Errno};
 
 use crate::net::{DeviceId, Net, Placed};
-use crate::packet::{ETH_HLEN, Skb, Xdp, gso};
+use crate::packet::{ETH_HLEN, Skb, Xdp};
 
 /// `BPF_MTU_CHK_SEGS`: check the segments of the packet.
 const SEGMENTS: u64 = 1;
@@ -96,26 +96,11 @@ pub(super) fn skb(skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -> Checked<
     } else if call.args[4] & SEGMENTS == 0 {
         FITS
     } else {
-        match segment_len(skb, memory) {
+        match skb.segment_len(memory) {
             None => return Ok(Errno::EINVAL.into()),
             Some(len) if len <= check.mtu => FITS,
             Some(_) => SEGMENTS_TOO_LONG,
         }
     };
     Ok(check.answer(memory, result))
-}
-
-/// Bytes of a segment from the network header on (`skb_gso_network_seglen`).
-fn segment_len(skb: &Skb, memory: &Memory) -> Option<u32> {
-    let transport = skb.transport_header?;
-    let header = if skb.gso.kind & (gso::TCPV4 | gso::TCPV6) != 0 {
-        let offset = memory.raw(transport + 12, 1)[0] >> 4;
-        u32::from(offset) * 4
-    } else if skb.gso.kind & gso::UDP_L4 != 0 {
-        8
-    } else {
-        0
-    };
-    let network = transport.wrapping_sub(skb.network_header);
-    Some(network + header + u32::from(skb.gso.size))
 }

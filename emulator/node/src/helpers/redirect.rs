@@ -2,10 +2,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use twinpath_machine::{Access, Call, Checked, Errno, FaultKind, MapType};
+use twinpath_machine::{Access, Call, Checked, Errno, MapType};
 
 use crate::net::{Net, NextHop, SkbTarget, XdpTarget};
-use crate::packet::{Gso, Skb, Xdp};
+use crate::packet::{Skb, Xdp};
 
 /// `BPF_F_INGRESS`.
 const INGRESS: u64 = 1;
@@ -85,13 +85,8 @@ pub(super) fn clone(skb: &mut Skb, net: &mut Net, call: &mut Call<'_>) -> Checke
     if flags & !INGRESS != 0 {
         return Ok(Errno::EINVAL.into());
     }
-    match skb.gso {
-        Gso { size: 0, .. } => {}
-        Gso { kind: 0, .. } => return Ok(Errno::EBADMSG.into()),
-        _ => {
-            let what = "sending a packet that is to be segmented".to_owned();
-            return Err(Box::new(FaultKind::Unsupported(what)));
-        }
+    if skb.gso.size != 0 && skb.gso.kind == 0 {
+        return Ok(Errno::EBADMSG.into());
     }
     let Some(to) = net.find_beside(skb.device, ifindex) else {
         return Ok(Errno::EINVAL.into());

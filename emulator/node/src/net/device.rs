@@ -5,7 +5,7 @@ use twinpath_machine::ProgramId;
 use super::Bridge;
 use crate::config::DeviceSettings;
 use crate::packet::LinkAddresses;
-use crate::stack::Vxlan;
+use crate::stack::{Ipip, Vxlan};
 use crate::types::{Ifindex, Mac};
 
 /// A network namespace of a [`World`](crate::World), by order of creation.
@@ -80,6 +80,8 @@ pub(crate) enum Medium {
     Vxlan(Box<Vxlan>),
     /// By its ports.
     Bridge(Box<Bridge>),
+    /// Through a tunnel without Ethernet headers.
+    Ipip(Box<Ipip>),
 }
 
 /// A device.
@@ -164,6 +166,11 @@ impl Device {
     /// The largest packet without the Ethernet header, in bytes.
     pub fn mtu(&self) -> u32 {
         self.mtu
+    }
+
+    /// `dev_is_mac_header_xmit`: whether what it sends begins with an Ethernet header, not with that of IP.
+    pub fn has_link_header(&self) -> bool {
+        !matches!(self.medium, Medium::Ipip(_))
     }
 
     /// The longest frame that it takes: a VLAN tag comes on top of the MTU (`is_skb_forwardable`).

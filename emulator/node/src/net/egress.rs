@@ -141,7 +141,7 @@ impl Net {
         skb.clear_timestamp();
         skb.mac_header = Some(skb.frame.data());
         skb.at_ingress = false;
-        skb.wire_len = skb.frame.len();
+        skb.wire_len = skb.len_on_wire(&machine.memory);
         self.transmitting += 1;
         let result = self.tc_egress(machine, device, skb);
         self.transmitting -= 1;
@@ -171,7 +171,14 @@ impl Net {
             self.drop_skb(machine, device, skb, DropReason::DeviceDown);
             return xmit::CONGESTED;
         }
-        if skb.frame.len() < ETH_HLEN && !state.loopback {
+        if state.plain && skb.gso.size != 0 {
+            // `validate_xmit_skb`
+            for segment in self.cut(machine, skb, true) {
+                self.hand_over(machine, device, segment);
+            }
+            return xmit::SUCCESS;
+        }
+        if skb.frame.len() < ETH_HLEN && !state.loopback && state.has_link_header() {
             self.drop_skb(machine, device, skb, DropReason::Malformed);
             return xmit::DROP;
         }
@@ -207,12 +214,30 @@ impl Net {
                 }
                 Medium::Vxlan(_) => return self.vxlan_transmit(machine, device, skb),
                 Medium::Bridge(_) => return self.bridge_transmit(machine, device, skb),
+                Medium::Ipip(_) => return self.ipip_transmit(machine, device, skb),
             }
             // What is beyond the wire cannot know what the sender left to the device.
             skb.fill_checksum(&mut machine.memory);
             self.end_skb(machine, device, skb, EndKind::Left);
         }
         xmit::SUCCESS
+    }
+
+    /// Cuts segments that are joined, with their checksums filled in or left to the device. What cannot be cut is dropped.
+    pub(crate) fn cut(&mut self, machine: &mut Machine, skb: Skb, filled: bool) -> Vec<Skb> {
+        let known = crate::packet::gso::KNOWN;
+        let reason = match skb.segments(&mut self.pool, &mut machine.memory, filled) {
+            Ok(Some(segments)) => {
+                skb.frame.free(&mut self.pool);
+                return segments;
+            }
+            Ok(None) if skb.gso.kind & !known != 0 => DropReason::Unsupported,
+            Ok(None) => DropReason::Malformed,
+            Err(_) => DropReason::Memory,
+        };
+        let device = skb.device;
+        self.drop_skb(machine, device, skb, reason);
+        Vec::new()
     }
 
     /// A frame from an XDP program for a device that is no end of a pair in this world. The generic hook
@@ -236,6 +261,12 @@ impl Net {
         }
         if matches!(medium, Medium::Nothing) {
             self.end_frame(machine, met, device, frame, EndKind::Swallowed);
+            return;
+        }
+        if matches!(medium, Medium::Ipip(_)) {
+            // The kernel has the device send the frame as if it were a packet.
+            let kind = EndKind::Dropped(DropReason::Unsupported);
+            self.end_frame(machine, met, device, frame, kind);
             return;
         }
         let mut skb = Skb::new(frame, device);

@@ -13,21 +13,52 @@ impl Net {
         self.enqueue_at_driver(device, skb);
     }
 
-    /// A driver's program sees an skb, and what that lets pass goes on at once.
-    pub(super) fn receive_at_driver(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) {
-        let passed = match self.device(device).xdp {
-            Some(program) => self.driver_xdp(machine, device, program, skb),
-            None => Some(skb),
+    /// A driver's program sees an skb. The skb, if that lets it pass.
+    pub(super) fn receive_at_driver(
+        &mut self,
+        machine: &mut Machine,
+        device: DeviceId,
+        skb: Skb,
+    ) -> Option<Skb> {
+        let mut skb = match self.device(device).xdp {
+            Some(program) => self.driver_xdp(machine, device, program, skb)?,
+            None => skb,
         };
-        if let Some(mut skb) = passed {
-            // GRO, which such a driver hands it to, has its own there (`struct napi_gro_cb`).
-            skb.cb = [0; 20];
-            self.receive(machine, device, skb);
+        // GRO, which such a driver hands it to, has its own there (`struct napi_gro_cb`).
+        skb.cb = [0; 20];
+        Some(skb)
+    }
+
+    /// `netif_receive_skb_list`: all of a list go through tc before the stack has the first of them.
+    pub(super) fn receive_list(
+        &mut self,
+        machine: &mut Machine,
+        device: DeviceId,
+        list: &mut Vec<Skb>,
+    ) {
+        let mut classified = std::mem::take(&mut self.classified);
+        for skb in list.drain(..) {
+            classified.extend(self.receive_core(machine, device, skb));
+        }
+        for skb in classified.drain(..) {
+            self.stack_input(machine, skb);
+        }
+        self.classified = classified;
+    }
+
+    pub(super) fn receive(&mut self, machine: &mut Machine, device: DeviceId, skb: Skb) {
+        if let Some(skb) = self.receive_core(machine, device, skb) {
+            self.stack_input(machine, skb);
         }
     }
 
-    /// `__netif_receive_skb_core`: an skb enters the stack's receive path.
-    pub(super) fn receive(&mut self, machine: &mut Machine, device: DeviceId, mut skb: Skb) {
+    /// `__netif_receive_skb_core`: an skb enters the receive path. The skb, if it is for a stack.
+    fn receive_core(
+        &mut self,
+        machine: &mut Machine,
+        device: DeviceId,
+        mut skb: Skb,
+    ) -> Option<Skb> {
         self.place(&mut skb, device);
         skb.network_header = skb.frame.data();
         skb.transport_header.get_or_insert(skb.network_header);
@@ -36,32 +67,33 @@ impl Net {
         if let Some(program) = self.device(device).xdp_generic
             && !skb.redirected
         {
-            match self.generic_xdp(machine, device, program, skb) {
-                Some(passed) => skb = passed,
-                None => return,
+            if skb.gso.size != 0 {
+                // What such a program sees of it depends on the kernel's version.
+                self.drop_skb(machine, device, skb, DropReason::Unsupported);
+                return None;
             }
+            skb = self.generic_xdp(machine, device, program, skb)?;
         }
         if skb.protocol.is_vlan() && !skb.take_vlan(&mut machine.memory) {
             self.drop_skb(machine, device, skb, DropReason::Malformed);
-            return;
+            return None;
         }
-        if let Some(mut skb) = self.tc_ingress(machine, device, skb) {
-            // skb_reset_redirect: whatever it meets from here on is new to it.
-            skb.redirected = false;
-            let has_stack = self.has_stack(self.device(device).node);
-            if has_stack {
-                self.take_in(machine, &mut skb);
-            }
-            let skb = match self.device(device).bridge {
-                Some(bridge) => self.bridge_input(machine, device, bridge, skb),
-                None => Some(skb),
-            };
-            match skb {
-                Some(skb) if has_stack => self.stack_input(machine, skb),
-                Some(skb) => self.end_skb(machine, device, skb, EndKind::Stack),
-                None => {}
-            }
+        let mut skb = self.tc_ingress(machine, device, skb)?;
+        // skb_reset_redirect: whatever it meets from here on is new to it.
+        skb.redirected = false;
+        let has_stack = self.has_stack(self.device(device).node);
+        if has_stack {
+            self.take_in(machine, &mut skb);
         }
+        let skb = match self.device(device).bridge {
+            Some(bridge) => self.bridge_input(machine, device, bridge, skb)?,
+            None => skb,
+        };
+        if has_stack {
+            return Some(skb);
+        }
+        self.end_skb(machine, device, skb, EndKind::Stack);
+        None
     }
 
     /// `sch_handle_ingress`. The skb, unless it ended there.

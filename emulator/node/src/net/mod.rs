@@ -53,6 +53,10 @@ pub(crate) struct Net {
     pub(crate) journey: Journey,
     /// Packets that wait to be received, in the order in which they came.
     waiting: VecDeque<Waiting>,
+    /// What a driver's program has let pass, and the stack has yet to see: kept for its memory.
+    passed: Vec<Skb>,
+    /// The same behind tc.
+    classified: Vec<Skb>,
     received: u32,
     /// Whether a task sends: each piece of its packet has gone as far as it goes before the next one is sent.
     pub(crate) task_sends: bool,
@@ -103,6 +107,8 @@ impl Net {
             redirect: RedirectInfo::default(),
             journey: Journey::default(),
             waiting: VecDeque::new(),
+            passed: Vec::new(),
+            classified: Vec::new(),
             received: 0,
             task_sends: false,
             transmitting: 0,
@@ -197,9 +203,33 @@ impl Net {
             self.redirect = RedirectInfo::default();
             match next.queue {
                 Queue::Backlog => self.receive(machine, next.device, next.skb),
-                Queue::Driver(device) => self.receive_at_driver(machine, device, next.skb),
+                Queue::Driver(device) => self.poll(machine, device, next.skb),
             }
         }
+    }
+
+    /// `veth_poll`: a driver's program sees each packet that waits, and what that lets pass goes on in lists.
+    fn poll(&mut self, machine: &mut Machine, device: DeviceId, first: Skb) {
+        /// `net.core.gro_normal_batch`
+        const LIST: usize = 8;
+        let mut list = std::mem::take(&mut self.passed);
+        let mut next = Some(first);
+        while let Some(skb) = next {
+            self.redirect = RedirectInfo::default();
+            list.extend(self.receive_at_driver(machine, device, skb));
+            if list.len() == LIST {
+                self.receive_list(machine, device, &mut list);
+            }
+            let mut waiting = self.waiting.iter();
+            let place = waiting.position(|waiting| waiting.queue == Queue::Driver(device));
+            let more = place.filter(|_| self.received < STORM);
+            next = more
+                .and_then(|place| self.waiting.remove(place))
+                .map(|next| next.skb);
+            self.received += u32::from(next.is_some());
+        }
+        self.receive_list(machine, device, &mut list);
+        self.passed = list;
     }
 
     /// The next packet of a queue, or of the next queue.

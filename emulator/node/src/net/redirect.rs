@@ -91,6 +91,9 @@ impl Net {
         to: DeviceId,
         kind: SkbTarget,
     ) -> i64 {
+        if !self.device(to).has_link_header() && !matches!(kind, SkbTarget::Neighbour(_)) {
+            return self.redirect_without_header(machine, skb, to, kind);
+        }
         let headless = skb.mac_header.is_none_or(|mac| mac >= skb.network_header);
         if headless || skb.frame.len() == 0 {
             self.drop_skb(machine, to, skb, DropReason::NoHeader);
@@ -118,6 +121,40 @@ impl Net {
         }
     }
 
+    /// `__bpf_redirect_no_mac`: to a device on which packets begin with their network header.
+    fn redirect_without_header(
+        &mut self,
+        machine: &mut Machine,
+        mut skb: Skb,
+        to: DeviceId,
+        kind: SkbTarget,
+    ) -> i64 {
+        let header = skb.network_offset().max(0) as u32;
+        if skb.frame.len() <= header {
+            self.drop_skb(machine, to, skb, DropReason::NoHeader);
+            return xmit::error(Errno::ERANGE);
+        }
+        let front = skb.frame.data();
+        skb.frame.pull(header);
+        if !skb.at_ingress {
+            skb.pulled(&machine.memory, front, header);
+        }
+        skb.mac_header = Some(skb.network_header);
+        skb.reset_mac_len();
+        if kind != SkbTarget::Ingress {
+            skb.redirected = true;
+            return self.transmit(machine, to, skb);
+        }
+        if !self.device(to).up {
+            self.drop_skb(machine, to, skb, DropReason::DeviceDown);
+            return xmit::DROP;
+        }
+        skb.scrub();
+        skb.priority = 0;
+        self.enqueue(to, skb);
+        xmit::SUCCESS
+    }
+
     /// `bpf_redirect_peer`: the far end of the device receives the packet without a detour over the
     /// backlog.
     fn redirect_peer(&mut self, machine: &mut Machine, mut skb: Skb, to: DeviceId) {
@@ -141,7 +178,10 @@ impl Net {
             // What is beyond the world is in another namespace, too.
             None if skb.at_ingress && self.is_edge(to) => {
                 skb.scrub();
-                skb.fill_checksum(&mut machine.memory);
+                // Segments that are joined are seen there as they are.
+                if skb.gso.size == 0 {
+                    skb.fill_checksum(&mut machine.memory);
+                }
                 self.end_skb(machine, to, skb, EndKind::Left);
             }
             _ => self.drop_skb(machine, to, skb, DropReason::NoDevice),

@@ -99,6 +99,12 @@ impl Frame {
         self.used = data + self.len;
     }
 
+    /// Has only so many bytes be linear, and the others in pages.
+    pub(crate) fn set_linear(&mut self, linear: u32) {
+        self.linear = linear.min(self.len);
+        self.limit = self.limit.min(self.linear_end());
+    }
+
     /// Gives the buffer back.
     pub(crate) fn free(self, pool: &mut Pool) {
         pool.give(self.buffer);

@@ -60,6 +60,8 @@ pub(crate) mod gso {
     pub(crate) const IPXIP6: u32 = 1 << 9;
     pub(crate) const UDP_TUNNEL: u32 = 1 << 10;
     pub(crate) const UDP_L4: u32 = 1 << 17;
+    /// Those that are cut.
+    pub(crate) const KNOWN: u32 = TCPV4 | TCPV6 | DODGY;
 }
 
 /// Segmentation offload.

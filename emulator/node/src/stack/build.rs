@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Address, Stack, Vxlan};
+use super::{Address, Ipip, Stack, Vxlan};
 use crate::config::{BridgeConfig, DeviceConfig, DeviceKind, NodeConfig, RouteConfig, RuleConfig};
 use crate::net::{DeviceId, DeviceOptions, Medium, NodeId};
 use crate::network::{Prefix, Route, RouteKind, Rule, TABLE_LOCAL, TABLE_MAIN};
@@ -133,6 +133,7 @@ impl World {
             DeviceKind::Dummy => state.medium = Medium::Nothing,
             DeviceKind::Vxlan(vxlan) => state.medium = Medium::Vxlan(Box::new(Vxlan::new(vxlan))),
             DeviceKind::Bridge(_) => self.net.make_bridge(id),
+            DeviceKind::Ipip(ipip) => state.medium = Medium::Ipip(Box::new(Ipip::new(ipip))),
         }
         if let DeviceKind::Vxlan(vxlan) = &device.kind {
             let ends = vxlan

@@ -18,6 +18,8 @@ pub(super) const REDIRECT: u8 = 5;
 pub(super) const TIME_EXCEEDED: u8 = 11;
 /// `ICMP_PARAMETERPROB`
 pub(super) const PARAMETER_PROBLEM: u8 = 12;
+/// `ICMP_HOST_UNREACH`
+pub(super) const HOST_UNREACHABLE: u8 = 1;
 /// `ICMP_PROT_UNREACH`
 pub(super) const PROTOCOL_UNREACHABLE: u8 = 2;
 /// `ICMP_PORT_UNREACH`

@@ -116,7 +116,7 @@ impl Net {
             return;
         }
         let mtu = self.mtu_of(&route);
-        if skb.frame.len() > mtu && header.dont_fragment && skb.gso.size == 0 {
+        if header.dont_fragment && skb.exceeds(&machine.memory, mtu) {
             let error = Error::with(icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED, mtu);
             self.icmp_error(machine, &skb, error, Receipt::Transit);
             self.refuse(machine, skb, DropReason::TooLong);
@@ -158,8 +158,15 @@ impl Net {
             true => self.path_mtu(route, header.destination.into()),
             false => self.mtu_of(route),
         };
-        if skb.frame.len() <= mtu || skb.gso.size != 0 {
+        if !skb.exceeds(&machine.memory, mtu) {
             self.neighbour_output(machine, skb, route.device, next, from);
+            return;
+        }
+        if skb.gso.size != 0 {
+            // `ip_finish_output_gso`
+            for segment in self.cut(machine, skb, true) {
+                self.ipv4_output(machine, segment, route, own);
+            }
             return;
         }
         if header.dont_fragment {
@@ -240,13 +247,11 @@ fn decrease_ttl(header: &mut [u8]) {
 /// `rt_tos2priority`: `TC_PRIO_*` of the old meaning of the type of service.
 const fn priority(tos: u8) -> u32 {
     const BEST_EFFORT: u32 = 0;
-    const FILLER: u32 = 1;
     const BULK: u32 = 2;
     const INTERACTIVE_BULK: u32 = 4;
     const INTERACTIVE: u32 = 6;
     match (tos & 0x1e) >> 1 {
-        0 | 2 => BEST_EFFORT,
-        1 | 3 => FILLER,
+        0..=3 => BEST_EFFORT,
         4..=7 => BULK,
         8..=11 => INTERACTIVE,
         _ => INTERACTIVE_BULK,

@@ -250,7 +250,7 @@ impl Net {
 
     /// Whether a packet is longer than its way takes, which its sender is told.
     pub(super) fn is_too_big(&mut self, machine: &mut Machine, skb: &Skb, mtu: u32) -> bool {
-        let too_big = skb.frame.len() > mtu && skb.gso.size == 0;
+        let too_big = skb.exceeds(&machine.memory, mtu);
         if too_big {
             let error = Error::with(icmpv6::PACKET_TOO_BIG, 0, mtu);
             self.icmpv6_error(machine, skb, error);

@@ -123,6 +123,7 @@ impl Net {
             proto::ICMP => self.icmp_input(machine, skb, header, cast),
             proto::UDP => self.udp_input(machine, skb, header, cast),
             proto::TCP => self.tcp_input(machine, skb, header),
+            proto::IPIP if self.has_ipip(skb.device) => self.ipip_input(machine, skb, header, cast),
             proto::IGMP | proto::PIM => self.accept(machine, skb),
             proto::UDP_LITE => self.refuse(machine, skb, DropReason::Unsupported),
             _ => {

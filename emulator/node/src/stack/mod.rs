@@ -10,9 +10,11 @@
 
 mod arp;
 mod build;
+mod ecn;
 mod fragment;
 mod icmp;
 mod icmpv6;
+mod ipip;
 mod ipv4;
 mod ipv6;
 mod local;
@@ -27,6 +29,7 @@ mod vxlan;
 mod wire;
 
 pub use build::BuildError;
+pub(crate) use ipip::Ipip;
 pub(crate) use ipv6::Outgoing as Outgoing6;
 pub(crate) use local::Segment;
 pub(crate) use vxlan::Vxlan;

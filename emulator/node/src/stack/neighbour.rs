@@ -12,7 +12,7 @@ use super::icmpv6;
 use super::timer::SECOND;
 use crate::net::{DeviceId, DropReason, Net, xmit};
 use crate::network::{Network, RouteKind};
-use crate::packet::{Checksum, ChecksumOffload, ETH_HLEN, EtherType, Skb};
+use crate::packet::{Checksum, ChecksumOffload, ETH_HLEN, EtherType, Gso, Skb};
 use crate::types::Mac;
 
 /// How often a neighbour is asked for before it counts as unreachable (`mcast_solicit`).
@@ -46,6 +46,9 @@ pub(super) struct Parcel {
     mark: u32,
     priority: u32,
     offload: Option<ChecksumOffload>,
+    gso: Gso,
+    /// Bytes of the linear part.
+    linear: u32,
     /// The socket that it is of.
     socket: Option<SocketId>,
 }
@@ -70,6 +73,10 @@ impl Net {
         next: IpAddr,
         from: DeviceId,
     ) -> i64 {
+        if !self.device(out).has_link_header() {
+            // Nor are there neighbours to ask for (`arp_direct_ops`).
+            return self.transmit(machine, out, skb);
+        }
         if let Some(mac) = self.link_address(out, next) {
             if skb.reserve_head(&mut machine.memory, ETH_HLEN + 2).is_err() {
                 self.refuse(machine, skb, DropReason::Memory);
@@ -224,6 +231,8 @@ impl Net {
         if let Some(offload) = parcel.offload {
             skb.offload_checksum(offload);
         }
+        skb.gso = parcel.gso;
+        skb.frame.set_linear(parcel.linear);
         if let Some(socket) = parcel.socket {
             self.show_socket(machine, socket, &mut skb);
         }
@@ -247,6 +256,8 @@ impl Parcel {
             mark: skb.mark,
             priority: skb.priority,
             offload,
+            gso: skb.gso,
+            linear: skb.frame.linear(),
             socket: skb.socket,
         }
     }

@@ -1,13 +1,13 @@
 //! Errors that come about packets which sockets of this host have sent (`icmp_unreach` of `net/ipv4/icmp.c`,
 //! `icmpv6_notify` of `net/ipv6/icmp.c`): the sockets hear of them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use twinpath_machine::{Errno, Machine};
 
 use super::wire::{self, Ipv4, Ipv6, proto};
 use super::{icmp, icmpv6};
-use crate::net::Net;
+use crate::net::{Net, NodeId};
 use crate::packet::Skb;
 use crate::socket::{Flow, Protocol, Query, Report, SocketCalls};
 
@@ -65,6 +65,12 @@ impl Net {
         let (Some(report), Some(header)) = (report4(kind, code), Ipv4::parse(quote)) else {
             return;
         };
+        let mtu = u32::from(u16::from_be_bytes([high, low])).max(LEAST_MTU);
+        if header.protocol == proto::IPIP && quote.len() >= header.len + QUOTED {
+            let node = self.node_of(skb.device);
+            self.ipip_error(node, (kind, code), mtu, &header);
+            return;
+        }
         let body = quote.get(header.len..).unwrap_or_default();
         let Some(flow) = flow(
             header.protocol,
@@ -75,8 +81,7 @@ impl Net {
         };
         let told = self.tell_socket(machine, skb, flow, report);
         if told && (kind, code) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED) {
-            let mtu = u32::from(u16::from_be_bytes([high, low]));
-            self.learn_mtu(skb, flow, mtu.max(LEAST_MTU));
+            self.learn_mtu(self.node_of(skb.device), flow.remote.ip(), mtu);
         }
     }
 
@@ -100,7 +105,8 @@ impl Net {
         let told = self.tell_socket(machine, skb, flow, report);
         if told && kind == icmpv6::PACKET_TOO_BIG {
             let mtu = u32::from_be_bytes([a, b, c, d]);
-            self.learn_mtu(skb, flow, mtu.max(super::ipv6::MIN_MTU));
+            let mtu = mtu.max(super::ipv6::MIN_MTU);
+            self.learn_mtu(self.node_of(skb.device), flow.remote.ip(), mtu);
         }
     }
 
@@ -120,18 +126,17 @@ impl Net {
         SocketCalls::new(self, machine).report(&query, report)
     }
 
-    /// `ipv4_sk_update_pmtu`, `ip6_sk_update_pmtu`: packets to a host may be no longer than this from now on.
-    fn learn_mtu(&mut self, skb: &Skb, flow: Flow, mtu: u32) {
-        let node = self.node_of(skb.device);
+    /// `ipv4_update_pmtu`, `ip6_update_pmtu`: packets to a host may be no longer than this from now on.
+    pub(super) fn learn_mtu(&mut self, node: NodeId, host: IpAddr, mtu: u32) {
         if let Some(stack) = self.stack_mut(node) {
-            let known = stack.path_mtus.entry(flow.remote.ip()).or_insert(mtu);
+            let known = stack.path_mtus.entry(host).or_insert(mtu);
             *known = mtu.min(*known);
         }
     }
 }
 
 /// The flow of a packet that this host sent, as it would receive answers; `body` is what follows the IP header.
-fn flow(protocol: u8, ends: (std::net::IpAddr, std::net::IpAddr), body: &[u8]) -> Option<Flow> {
+fn flow(protocol: u8, ends: (IpAddr, IpAddr), body: &[u8]) -> Option<Flow> {
     let protocol = match protocol {
         proto::UDP => Protocol::Udp,
         proto::TCP => Protocol::Tcp,

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use twinpath_machine::Machine;
 
+use super::ecn::{decapsulate_mark, encapsulate_mark};
 use super::ipv6;
 use super::local::{Datagram, UDP_HEADER};
 use super::wire::{self, Ipv4, Ipv6, proto};
@@ -159,6 +160,7 @@ impl Net {
         skb.pulled(&machine.memory, outer, needed);
         skb.vlan = None;
         skb.routed = false;
+        skb.encapsulation = false;
         skb.packet_type = PacketType::Host;
         skb.take_ethernet(&machine.memory, self.device(device).link());
         let mac = skb.mac_header.unwrap_or(skb.frame.data());
@@ -494,49 +496,6 @@ fn outer_of(bytes: &[u8], vni: u32, has_checksum: bool) -> (u8, Option<Tunnel>) 
         return (0, None);
     }
     (tunnel.tos, Some(tunnel))
-}
-
-/// `INET_ECN_encapsulate`: the congestion mark of the outer header.
-const fn encapsulate_mark(outer: u8, inner: u8) -> u8 {
-    const CONGESTED: u8 = 3;
-    const CAPABLE_0: u8 = 2;
-    let mark = match inner & 3 {
-        CONGESTED => CAPABLE_0,
-        mark => mark,
-    };
-    (outer & !3) | mark
-}
-
-/// `INET_ECN_decapsulate`: takes the outer congestion mark over; false when the inner packet's sender
-/// could not know of it. The data begins with the inner network header.
-fn decapsulate_mark(skb: &Skb, machine: &mut Machine, outer: u8) -> bool {
-    const NOT_CAPABLE: u8 = 0;
-    const CAPABLE_1: u8 = 1;
-    const CONGESTED: u8 = 3;
-    let bytes = skb.frame.bytes(&machine.memory);
-    let ipv6 = skb.protocol == EtherType::IPV6;
-    let inner = match skb.protocol {
-        EtherType::IPV4 if Ipv4::parse(bytes).is_some() => bytes[1] & 3,
-        EtherType::IPV6 if Ipv6::parse(bytes).is_some() => (bytes[1] >> 4) & 3,
-        _ => return true,
-    };
-    let outer = outer & 3;
-    if inner == NOT_CAPABLE {
-        return outer != CONGESTED;
-    }
-    let mark = match outer {
-        CONGESTED => CONGESTED,
-        CAPABLE_1 if inner != CONGESTED => CAPABLE_1,
-        _ => return true,
-    };
-    let header = machine.memory.raw_mut(skb.frame.data(), wire::IPV4 as u32);
-    if ipv6 {
-        header[1] = (header[1] & !0x30) | mark << 4;
-    } else {
-        header[1] = (header[1] & !3) | mark;
-        wire::fill_header_checksum(header);
-    }
-    true
 }
 
 /// `udp_flow_src_port`: the same for all packets of a flow. The kernel's hash has a random key.

@@ -10,6 +10,7 @@ pub(crate) mod proto {
     pub(crate) const HOP_BY_HOP: u8 = 0;
     pub(crate) const ICMP: u8 = 1;
     pub(crate) const IGMP: u8 = 2;
+    pub(crate) const IPIP: u8 = 4;
     pub(crate) const TCP: u8 = 6;
     pub(crate) const UDP: u8 = 17;
     pub(crate) const ROUTING: u8 = 43;

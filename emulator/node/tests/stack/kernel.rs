@@ -382,6 +382,7 @@ fn add_device(
             add_vxlan(config, vxlan);
             return;
         }
+        DeviceKind::Ipip(_) => unreachable!("not each kernel has these: scenarios hold them"),
         DeviceKind::Bridge(_) => {
             add_bridge(&config.name, config.ifindex.get(), &config.mac.0);
             return;

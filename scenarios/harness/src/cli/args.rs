@@ -70,6 +70,10 @@ pub struct RunArgs {
     /// Compare by no canonicalisation rule: what a rule would hide is a difference
     #[arg(long)]
     pub strict: bool,
+    /// Have the frames of a step arrive at one time, in the kernel without waiting between them: faster, and whose a record is
+    /// is told by bytes
+    #[arg(long)]
+    pub batch: bool,
     /// Print a JSON object for each scenario, on a line of its own
     #[arg(long)]
     pub json: bool,

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::arm::{Arm, kernel_usable};
+use crate::batch::{self, NoBatch};
 use crate::diff::Leeway;
 use crate::emulated::Engine;
 use crate::parallel;
@@ -39,7 +40,7 @@ pub fn run(args: &RunArgs) -> Result<u8, CliError> {
     parallel::in_order(
         &files,
         jobs,
-        |file| Played::of(file, &arms, args.strict),
+        |file| Played::of(file, &arms, args),
         |file, played| {
             session.tell(file, &played)?;
             done += 1;
@@ -56,25 +57,39 @@ fn jobs() -> NonZero<usize> {
     thread::available_parallelism().map_or(EACH, |processors| processors.saturating_mul(EACH))
 }
 
+/// Why a scenario was not run.
+enum Unusable {
+    /// There is a mistake in it.
+    Mistake(ScenarioError),
+    /// It cannot be run in batches.
+    Batch { name: String, error: NoBatch },
+}
+
 /// A scenario that was run.
 struct Played {
-    result: Result<(Arc<Source>, Outcome), ScenarioError>,
+    result: Result<(Arc<Source>, Outcome), Unusable>,
     took: Duration,
 }
 
 impl Played {
-    fn of(file: &Path, arms: &[Arm], strict: bool) -> Self {
+    fn of(file: &Path, arms: &[Arm], args: &RunArgs) -> Self {
         let started = Instant::now();
-        let result = play(file, arms, strict);
+        let result = play(file, arms, args);
         let took = started.elapsed();
         Self { result, took }
     }
 }
 
-fn play(file: &Path, arms: &[Arm], strict: bool) -> Result<(Arc<Source>, Outcome), ScenarioError> {
-    let scenario = Scenario::read(file)?;
-    let case = scenario.case()?;
-    let leeway = match strict {
+fn play(file: &Path, arms: &[Arm], args: &RunArgs) -> Result<(Arc<Source>, Outcome), Unusable> {
+    let scenario = Scenario::read(file).map_err(Unusable::Mistake)?;
+    let mut case = scenario.case().map_err(Unusable::Mistake)?;
+    if args.batch {
+        batch::gather(&mut case).map_err(|error| Unusable::Batch {
+            name: case.plan.name.clone(),
+            error,
+        })?;
+    }
+    let leeway = match args.strict {
         true => Leeway::none(),
         false => Leeway::of(&case.plan),
     };
@@ -97,7 +112,17 @@ impl Session<'_> {
     fn tell(&mut self, file: &Path, played: &Played) -> Result<(), CliError> {
         match &played.result {
             Ok((source, outcome)) => self.outcome(outcome, source, played.took),
-            Err(error) => {
+            Err(Unusable::Batch { name, error }) => {
+                let told = format!("{name}: failed to {error}");
+                self.summary.add(Status::Failed);
+                self.screen.flush(&self.progress)?;
+                self.progress.aside(|| complain(&told));
+                if let Some(junit) = &mut self.junit {
+                    junit.add(name, Status::Failed, played.took, &told);
+                }
+                Ok(())
+            }
+            Err(Unusable::Mistake(error)) => {
                 self.summary.add(Status::Failed);
                 self.screen.flush(&self.progress)?;
                 self.progress.aside(|| print_scenario_error(error));

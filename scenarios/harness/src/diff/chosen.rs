@@ -19,6 +19,7 @@ pub struct Chosen {
     sequences: Vec<u32>,
 }
 
+const IPIP_NUMBER: u8 = 4;
 const TCP_NUMBER: u8 = 6;
 const UDP_NUMBER: u8 = 17;
 const IPV4: usize = 20;
@@ -37,7 +38,7 @@ impl Chosen {
         let addresses = devices().flat_map(|device| &device.addresses);
         let tunnels = devices().filter_map(|device| match &device.kind {
             DeviceKind::Vxlan(vxlan) => Some(vxlan.port),
-            DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Bridge(_) => None,
+            _ => None,
         });
         Self {
             own: addresses.map(|address| address.addr()).collect(),
@@ -97,8 +98,8 @@ impl Chosen {
         let first = packet[6] & 0x1f == 0 && packet[7] == 0;
         let protocol = packet[9];
         let body = packet.get(header..).filter(|_| header >= IPV4);
-        let tunnel =
-            first && protocol == UDP_NUMBER && body.is_some_and(|body| self.is_tunnel(body));
+        let tunnel = protocol == IPIP_NUMBER
+            || first && protocol == UDP_NUMBER && body.is_some_and(|body| self.is_tunnel(body));
         // Zero is no choice where fragments are forbidden (`ip_select_ident_segs`), unless a tunnel sends
         // (`iptunnel_xmit`).
         let dont_fragment = packet[6] & 0x40 != 0;
@@ -115,6 +116,7 @@ impl Chosen {
         self.transport(protocol, body, addresses, rules);
         match protocol {
             UDP_NUMBER => self.udp(body, own, addresses, rules),
+            IPIP_NUMBER => self.packet(body, rules),
             ICMP_NUMBER if matches!(body.first(), Some(3 | 4 | 5 | 11 | 12)) => {
                 self.quote(body, rules);
             }

@@ -43,7 +43,9 @@ use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
 use twinpath_node::{AttachError, BuildError, DeviceId, HookKind, World, WorldError};
 
 use crate::backend::Backend;
-use crate::plan::{DeviceName, MapChange, NodeName, ObjectName, Plan, Stimulus, StimulusKind};
+use crate::plan::{
+    DeviceName, Joined, MapChange, NodeName, ObjectName, Plan, Stimulus, StimulusKind,
+};
 use crate::recording::{Journey, MapContents, MapRef, Recording, Warning};
 use crate::responder::{Conversation, Endless};
 use calls::Callers;
@@ -120,8 +122,16 @@ pub enum EmulatedError {
     #[error("failed to let a packet arrive at a socket: the emulator does not support {0}")]
     AtSocket(&'static str),
     /// Packets without end.
-    #[error("failed to see the end of a packet: it goes round, or becomes ever more packets")]
+    #[error("failed to see its end: it goes round, or becomes ever more packets")]
     Storm,
+    /// What a stimulus of a run came to.
+    #[error("packet {}: {source}", .number + 1)]
+    Stimulus {
+        /// The place in the plan's list, from 0.
+        number: usize,
+        /// Why it ended the run.
+        source: Box<EmulatedError>,
+    },
     /// Answers without end.
     #[error("failed to {0}")]
     Endless(#[from] Endless),
@@ -169,10 +179,15 @@ impl Backend for EmulatedBackend {
 
     fn run(&mut self, plan: &Plan) -> Result<Recording, EmulatedError> {
         let mut emulation = self.start(plan)?;
-        let journeys = plan
-            .stimuli
-            .iter()
-            .map(|stimulus| emulation.step(stimulus))
+        let journeys = plan.stimuli.iter().enumerate();
+        let journeys = journeys
+            .map(|(number, stimulus)| {
+                let journey = emulation.step(stimulus);
+                journey.map_err(|source| EmulatedError::Stimulus {
+                    number,
+                    source: Box::new(source),
+                })
+            })
             .collect::<Result<_, _>>()?;
         Ok(Recording {
             journeys,
@@ -196,8 +211,9 @@ impl Emulation {
                 node,
                 device,
                 bytes,
+                joined,
             } => {
-                let journey = self.frame(node, device, bytes)?;
+                let journey = self.frame(node, device, bytes, joined.as_ref())?;
                 self.with_answers(journey)
             }
             StimulusKind::Call { node, socket, call } => {
@@ -225,7 +241,7 @@ impl Emulation {
         let plan = self.plan.clone();
         let mut conversation = Conversation::about(&plan, &journey);
         while let Some((port, answer)) = conversation.next_answer() {
-            let came = self.frame(&port.node, &port.device, &answer)?;
+            let came = self.frame(&port.node, &port.device, &answer, None)?;
             conversation.answered(port, answer, came)?;
         }
         journey.answers = conversation.into_answers();
@@ -237,10 +253,14 @@ impl Emulation {
         node: &NodeName,
         device: &DeviceName,
         bytes: &[u8],
+        joined: Option<&Joined>,
     ) -> Result<Journey, EmulatedError> {
         let id = self.devices.get(&(node.clone(), device.clone())).copied();
         let id = id.ok_or_else(|| unknown("device", device))?;
-        let journey = std::mem::take(self.world.inject(id, bytes));
+        let journey = std::mem::take(match joined {
+            Some(joined) => self.world.inject_joined(id, bytes, joined),
+            None => self.world.inject(id, bytes),
+        });
         self.recorded(&journey)
     }
 

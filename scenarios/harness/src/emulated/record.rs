@@ -6,6 +6,7 @@ use twinpath_machine::engine::UninitializedStack;
 use twinpath_machine::{Fault, Machine, MapFlags, MapId, MapType, ProgramId};
 use twinpath_node::{DeviceId, DropReason, EndKind, Site};
 
+use crate::frame;
 use crate::plan::{DeviceName, Hook, HookKind, LOOPBACK, NodeName};
 use crate::recording::{
     End, Event, Hop, Journey, MapContents, MapRef, ProgramFault, Verdict, Warning, left_by_program,
@@ -88,7 +89,7 @@ impl Emulation {
                 }),
                 Err(fault) => Err(explain(machine, hop.program, fault)),
             },
-            bytes: journey[&hop.frame].to_vec(),
+            bytes: self.packet(hop.site.device, &journey[&hop.frame]),
             metadata: left_by_program(&hop.found, hop.metadata),
             cost: hop.cost.map(Into::into),
             hook,
@@ -141,8 +142,16 @@ impl Emulation {
         Ok(Intake {
             node,
             device,
-            bytes: journey[&intake.frame].to_vec(),
+            bytes: self.packet(intake.device, &journey[&intake.frame]),
         })
+    }
+
+    /// A packet as recordings have those of a device.
+    fn packet(&self, device: DeviceId, bytes: &[u8]) -> Vec<u8> {
+        match self.world.device(device).has_link_header() {
+            true => bytes.to_vec(),
+            false => frame::below_header(bytes),
+        }
     }
 
     fn place(&self, device: DeviceId) -> Result<(NodeName, DeviceName), EmulatedError> {

@@ -1,10 +1,12 @@
 //! Devices of every kind, made.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::net::if_::if_nameindex;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoIpTunnel, InfoKind, InfoVeth, InfoVxlan, LinkInfo, LinkMessage,
+};
 use rtnetlink::packet_route::link::{LinkAttribute, VxlanDf as Df};
 use rtnetlink::{LinkBridge, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan};
 use twinpath_node::VxlanDf;
@@ -14,7 +16,7 @@ use super::error::Error;
 use super::links::{FarEnd, Links};
 use super::namespace::Namespace;
 use super::switch::Switch;
-use crate::plan::{DeviceKind, DevicePlan, Mac, NodePlan, Plan, VxlanConfig};
+use crate::plan::{DeviceKind, DevicePlan, IpipConfig, Mac, NodePlan, Plan, VxlanConfig};
 
 /// Makes the devices of a node, the `number`th of the plan, all down. The thread is in its namespace; `namespaces`
 /// are those of all nodes. Of a wire, the first end's node makes both.
@@ -77,6 +79,16 @@ pub async fn make(
                 check_index(device)?;
                 let message = bridge(device.name.as_str(), device.ifindex.get(), device.mac);
                 links.add(message, device.name.as_str()).await?;
+            }
+            (DeviceKind::Ipip(config), _) => {
+                check_index(device)?;
+                let link = LinkMessageBuilder::<LinkUnspec>::default()
+                    .name(device.name.as_str())
+                    .index(device.ifindex.get())
+                    .mtu(device.mtu);
+                links
+                    .add(ipip(link.build(), config), device.name.as_str())
+                    .await?;
             }
             (DeviceKind::Vxlan(vxlan), _) => {
                 check_index(device)?;
@@ -165,6 +177,26 @@ fn tunnel(device: &DevicePlan, vxlan: &VxlanConfig) -> LinkMessage {
         None => link,
     };
     link.build()
+}
+
+/// A device that sends packets in others.
+pub fn ipip(mut link: LinkMessage, config: &IpipConfig) -> LinkMessage {
+    let end = |address: Ipv4Addr| IpAddr::V4(address);
+    let mut info = vec![
+        InfoIpTunnel::Ttl(config.ttl),
+        InfoIpTunnel::Tos(config.tos),
+        InfoIpTunnel::PMtuDisc(config.dont_fragment),
+    ];
+    info.extend(config.local.map(end).map(InfoIpTunnel::Local));
+    info.push(match config.remote {
+        Some(remote) => InfoIpTunnel::Remote(end(remote)),
+        None => InfoIpTunnel::CollectMetadata,
+    });
+    link.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::IpIp),
+        LinkInfo::Data(InfoData::IpTunnel(info)),
+    ]));
+    link
 }
 
 /// One queue each way: a frame has one way through, and no more memory is taken than it needs.

@@ -11,7 +11,7 @@ use super::sys::packet::PacketSocket;
 use super::sysctl;
 use super::tap::Observer;
 use super::tap::record::BEHIND_FAR_END;
-use crate::plan::DevicePlan;
+use crate::plan::{DevicePlan, Joined, Plan};
 
 /// The namespace of the far ends.
 pub struct Edge {
@@ -21,6 +21,8 @@ pub struct Edge {
     /// The tap behind those: a program may put a packet there.
     behind: Option<PacketSocket>,
     injector: PacketSocket,
+    /// The same for segments that are joined.
+    joiner: PacketSocket,
     /// Shows when everything is over.
     pub barrier: Barrier,
     links: Links,
@@ -55,6 +57,7 @@ impl Edge {
             watches: Vec::new(),
             behind: None,
             injector: PacketSocket::open().map_err(Error::system("open a packet socket"))?,
+            joiner: PacketSocket::offloading().map_err(Error::system("open a packet socket"))?,
             barrier: Barrier::open().map_err(Error::system("open a packet socket"))?,
             links,
             namespace,
@@ -95,15 +98,20 @@ impl Edge {
         }
     }
 
-    /// Puts a tap on each far end and brings it up. This thread must be in the namespace.
+    /// Puts a tap on each far end and brings it up. What gets segments that are joined goes on cutting them only where a
+    /// program in the other end's driver asks for that. This thread must be in the namespace.
     ///
     /// # Errors
     /// The kernel's.
-    pub async fn connect(&mut self, observer: &Observer) -> Result<(), Error> {
+    pub async fn connect(&mut self, plan: &Plan, observer: &Observer) -> Result<(), Error> {
         let behind = observer.watch_received(BEHIND_FAR_END, Some(LOOPBACK))?;
         self.behind = Some(behind);
         for end in &self.ends {
-            send_plainly(&self.injector, &end.name)?;
+            let node = &plan.nodes[end.device.0];
+            let device = &node.devices[end.device.1];
+            if !plan.joins_segments(&node.name, &device.name) {
+                send_plainly(&self.injector, &end.name)?;
+            }
             let what = format!("put a tap on the far end `{}`", end.name);
             let watch = observer
                 .watch_device(end.ifindex)
@@ -124,9 +132,17 @@ impl Edge {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn send_to(&self, device: (usize, usize), frame: &[u8]) -> io::Result<()> {
+    pub fn send_to(
+        &self,
+        device: (usize, usize),
+        frame: &[u8],
+        joined: Option<&Joined>,
+    ) -> io::Result<()> {
         let end = self.ends.iter().find(|end| end.device == device);
         let end = end.ok_or(io::ErrorKind::NotFound)?;
-        self.injector.send(end.ifindex, frame)
+        match joined {
+            Some(joined) => self.joiner.send_joined(end.ifindex, frame, joined),
+            None => self.injector.send(end.ifindex, frame),
+        }
     }
 }

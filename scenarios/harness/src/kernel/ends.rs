@@ -31,7 +31,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::journey::{Blind, Frame, Observations, Returned, Seen};
-use crate::ip::{IpPacket, Piece, asks_for_neighbour};
+use crate::frame;
+use crate::ip::{IpPacket, Piece, TcpData, asks_for_neighbour};
 use crate::plan::{DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, NodeName, Plan, Port};
 use crate::recording::End;
 use crate::stack::Intake;
@@ -156,6 +157,15 @@ impl<'a> Wire<'a> {
         const ADDRESSES: usize = 12;
         Self {
             free: ADDRESSES,
+            ..self
+        }
+    }
+
+    /// What a device has of it whose packets have no link-layer header.
+    fn without_header(self) -> Self {
+        Self {
+            bytes: frame::without_header(self.bytes),
+            free: 0,
             ..self
         }
     }
@@ -295,6 +305,8 @@ impl<'a> Account<'a> {
                     // `bpf_redirect_neigh` puts other hardware addresses before it.
                     || self.passage_of_redirect(node, wire.under_a_new_header(), begun)
                     || self.sent_by_any(node, wire.under_a_new_header(), begun)
+                    // To a device without Ethernet headers.
+                    || self.taken_in(node, None, wire.under_a_new_header(), after)
             }
             Meaning::Pass | Meaning::NextFilter if hook.kind.is_xdp() => {
                 self.taken_in(node, Some(here), wire, None)
@@ -323,9 +335,10 @@ impl<'a> Account<'a> {
             return self.taken_in(node, Some(device), wire, None);
         }
         let plan = self.plan.node(node).and_then(|node| node.device(device));
-        match plan.map(|device| &device.kind) {
+        let whole = match plan.map(|device| &device.kind) {
             Some(DeviceKind::Dummy) => true,
-            Some(DeviceKind::Vxlan(_)) => self.carried(wire),
+            Some(DeviceKind::Vxlan(_)) => self.carried(wire, wire),
+            Some(DeviceKind::Ipip(_)) => self.carried(wire, wire.without_header()),
             Some(DeviceKind::Bridge(bridge)) => bridge.ports.iter().any(|port| {
                 let port = DeviceName::new(port);
                 self.passage_out_of(node, &port, wire, begun) || self.sent(node, &port, wire, begun)
@@ -340,7 +353,8 @@ impl<'a> Account<'a> {
                     }),
                 }
             }
-        }
+        };
+        whole || self.plan.has_joined() && self.in_segments(wire)
     }
 
     /// The plan's devices that what a device sends may come to.
@@ -356,13 +370,39 @@ impl<'a> Account<'a> {
             .collect()
     }
 
-    /// Whether a frame is seen inside of another one, or of one that was sent in pieces.
-    fn carried(&self, wire: Wire<'_>) -> bool {
+    /// Whether what is carried of a frame is seen inside of another one, or of one that was sent in pieces.
+    fn carried(&self, frame: Wire<'_>, carried: Wire<'_>) -> bool {
         let carries = |bytes: &[u8]| {
-            let headers = bytes.len().checked_sub(wire.bytes.len());
-            headers.is_some_and(|headers| headers > 0 && wire.is(&bytes[headers..]))
+            let headers = bytes.len().checked_sub(carried.bytes.len());
+            headers.is_some_and(|headers| carried.is(&bytes[headers..]))
         };
-        self.frames().any(carries) || self.joined().iter().any(|payload| carries(payload))
+        let longer = |bytes: &&[u8]| bytes.len() > frame.bytes.len();
+        self.frames().filter(longer).any(carries)
+            || self.joined().iter().any(|payload| carries(payload))
+    }
+
+    /// Whether the first of the segments that are joined in a frame is seen.
+    fn in_segments(&self, wire: Wire<'_>) -> bool {
+        let (Some(whole), Some(joined)) = (IpPacket::parse(wire.bytes), TcpData::of(wire.bytes))
+        else {
+            return false;
+        };
+        let is_first = |frame: &[u8]| {
+            let segment = IpPacket::parse(frame).zip(TcpData::of(frame));
+            segment.is_some_and(|(packet, segment)| {
+                (packet.source, packet.destination) == (whole.source, whole.destination)
+                    && (segment.ports, segment.sequence) == (joined.ports, joined.sequence)
+                    && segment.data.len() < joined.data.len()
+                    && joined.data.starts_with(segment.data)
+            })
+        };
+        self.frames().any(is_first)
+            || self.joined().iter().any(|payload| {
+                // Behind the headers of tunnels.
+                joined.data.len() > payload.len()
+                    && payload.len() > 4
+                    && joined.data.starts_with(payload)
+            })
     }
 
     /// Whether somebody asked for a neighbour: what is redirected to one that is unknown waits for the answer.

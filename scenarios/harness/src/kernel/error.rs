@@ -201,6 +201,19 @@ pub enum Error {
         /// How long was waited.
         limit: Duration,
     },
+    /// Of several frames that were sent at once none was ever like this one.
+    #[error(
+        "tell to which of the {count} packets up to packet {} this belongs: {frame}; without `--batch`, one is sent at a time",
+        .number + 1
+    )]
+    Stranger {
+        /// The place of the last one in the plan's list, from 0.
+        number: usize,
+        /// How many were sent.
+        count: usize,
+        /// What was seen, in words.
+        frame: String,
+    },
     /// A record of what happened was lost, so that the recording would lack something.
     #[error(
         "record packet {}: {count} {what} lost, as more happened at once than can be read; so it is when packets go round",

@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use rtnetlink::packet_route::link::LinkMessage;
-use rtnetlink::{LinkBridge, LinkDummy, LinkVxlan};
+use rtnetlink::{LinkBridge, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVxlan};
 
+use super::devices;
 use super::error::Error;
 use super::links::Links;
 use super::namespace::Namespace;
 use super::probe;
 use super::run::apart;
-use crate::plan::{DeviceKind, Plan};
+use crate::plan::{DeviceKind, IpipConfig, Plan};
 
 /// A kind of device. Without veth nothing runs at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Bridge,
     Dummy,
+    Ipip,
     Vxlan,
 }
 
@@ -37,6 +39,7 @@ impl Kind {
             DeviceKind::Veth => None,
             DeviceKind::Bridge(_) => Some(Self::Bridge),
             DeviceKind::Dummy => Some(Self::Dummy),
+            DeviceKind::Ipip(_) => Some(Self::Ipip),
             DeviceKind::Vxlan(_) => Some(Self::Vxlan),
         }
     }
@@ -45,6 +48,7 @@ impl Kind {
         match self {
             Self::Bridge => "bridge",
             Self::Dummy => "dummy",
+            Self::Ipip => "ipip",
             Self::Vxlan => "vxlan",
         }
     }
@@ -54,6 +58,10 @@ impl Kind {
         match self {
             Self::Bridge => LinkBridge::new(NAME).build(),
             Self::Dummy => LinkDummy::new(NAME).build(),
+            Self::Ipip => {
+                let link = LinkMessageBuilder::<LinkUnspec>::default().name(NAME);
+                devices::ipip(link.build(), &IpipConfig::default())
+            }
             Self::Vxlan => LinkVxlan::new(NAME, 1).port(4789).build(),
         }
     }

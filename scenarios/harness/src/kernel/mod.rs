@@ -33,6 +33,7 @@
 //! # Ok::<(), twinpath::kernel::Error>(())
 //! ```
 
+mod batch;
 mod cgroup;
 mod chatter;
 mod code;
@@ -80,6 +81,7 @@ use world::World;
 #[derive(Debug, Clone)]
 pub struct KernelBackend {
     quiet_limit: Duration,
+    batch: bool,
 }
 
 impl KernelBackend {
@@ -89,12 +91,21 @@ impl KernelBackend {
         self.quiet_limit = limit;
         self
     }
+
+    /// Whether frames that come at one time to one device are sent without waiting between them. Plans can be run so that
+    /// [`crate::batch::gather`] takes.
+    #[must_use]
+    pub fn batch(mut self, batch: bool) -> Self {
+        self.batch = batch;
+        self
+    }
 }
 
 impl Default for KernelBackend {
     fn default() -> Self {
         Self {
             quiet_limit: Duration::from_secs(5),
+            batch: false,
         }
     }
 }
@@ -122,10 +133,13 @@ impl KernelBackend {
             return Err(Error::Missing(missing));
         }
         run::raise_memory_limit();
-        let limit = self.quiet_limit;
+        let (limit, batch) = (self.quiet_limit, self.batch);
         run::apart("kernel run", |cpu| {
             let runtime = probe::runtime().map_err(Error::system("start a runtime"))?;
-            runtime.block_on(async { World::build(plan, cpu, limit).await?.play(plan, each).await })
+            runtime.block_on(async {
+                let world = World::build(plan, cpu, limit).await?;
+                world.play(plan, batch, each).await
+            })
         })
     }
 }

@@ -151,7 +151,7 @@ impl<'a> Node<'a> {
         let devices = self.plan.devices.iter();
         devices.filter_map(|device| match &device.kind {
             DeviceKind::Bridge(bridge) => Some((device, bridge)),
-            DeviceKind::Veth | DeviceKind::Dummy | DeviceKind::Vxlan(_) => None,
+            _ => None,
         })
     }
 

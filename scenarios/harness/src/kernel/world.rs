@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::batch::{Stranger, share};
 use super::chatter::{is_own_report, is_unsolicited};
 use super::devices;
 use super::edge::Edge;
@@ -17,9 +18,10 @@ use super::quiet::SILENT_CYCLES;
 use super::switch::Switch;
 use super::tap::Observer;
 use super::tap::record::{BEHIND_FAR_END, FAR_END, INTAKE, Record, SWITCH};
+use crate::batch::groups;
 use crate::plan::{
-    Attachment, DeviceName, DevicePlan, LOOPBACK, NodeName, Plan, Port, SocketName, Stimulus,
-    StimulusKind,
+    Attachment, DeviceName, DevicePlan, Joined, LOOPBACK, NodeName, Plan, Port, SocketName,
+    Stimulus, StimulusKind,
 };
 use crate::recording::{Event, Journey, Recording, SocketHop, left_by_program};
 use crate::responder::Conversation;
@@ -53,6 +55,11 @@ enum Tapped {
 /// So many things do not happen before a node that becomes quiet is quiet.
 const STORM: usize = 100_000;
 
+/// Frames that are sent without waiting: a veth's queue has room for 256 (`VETH_RING_SIZE`).
+const BATCH: usize = 128;
+/// Bytes of them: what is recorded of them at each place must fit into the taps' buffer.
+const BATCH_BYTES: usize = 64 << 10;
+
 impl<'a> World<'a> {
     /// Builds all that the plan asks for.
     ///
@@ -82,7 +89,7 @@ impl<'a> World<'a> {
         }
         world.make_devices().await?;
         world.edge.enter()?;
-        world.edge.connect(&world.observer).await?;
+        world.edge.connect(plan, &world.observer).await?;
         for switch in &world.switches {
             switch.enter()?;
             switch.connect().await?;
@@ -160,13 +167,23 @@ impl<'a> World<'a> {
     pub async fn play(
         mut self,
         plan: &Plan,
+        batch: bool,
         each: &mut (dyn FnMut(&Journey) + Send),
     ) -> Result<Recording, Error> {
         let mut recording = Recording::default();
-        for (number, stimulus) in plan.stimuli.iter().enumerate() {
-            let journey = self.one(number, stimulus).await?;
-            each(&journey);
-            recording.journeys.push(journey);
+        let groups = match batch {
+            true => groups(&plan.stimuli),
+            false => (0..plan.stimuli.len())
+                .map(|place| place..place + 1)
+                .collect(),
+        };
+        for group in groups {
+            let journeys = match &plan.stimuli[group.clone()] {
+                [stimulus] => vec![self.one(group.start, stimulus).await?],
+                stimuli => self.batch(group.start, stimuli).await?,
+            };
+            journeys.iter().for_each(&mut *each);
+            recording.journeys.extend(journeys);
         }
         for node in &self.nodes {
             recording.maps.extend(node.maps()?);
@@ -185,7 +202,11 @@ impl<'a> World<'a> {
                 node,
                 device,
                 bytes,
-            } => self.frame(number, node, device, bytes).await?,
+                joined,
+            } => {
+                let joined = joined.as_ref();
+                self.frame(number, node, device, bytes, joined).await?
+            }
             StimulusKind::Call { node, socket, call } => {
                 self.call(number, node, socket, call).await?
             }
@@ -203,7 +224,7 @@ impl<'a> World<'a> {
         let mut conversation = Conversation::about(self.plan, &journey);
         while let Some((port, answer)) = conversation.next_answer() {
             let came = self
-                .frame(number, &port.node, &port.device, &answer)
+                .frame(number, &port.node, &port.device, &answer, None)
                 .await?;
             conversation.answered(port, answer, came)?;
         }
@@ -233,13 +254,75 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    /// Frames that come at one time, as many without waiting as queues and records have room for.
+    async fn batch(&mut self, first: usize, stimuli: &[Stimulus]) -> Result<Vec<Journey>, Error> {
+        for node in &mut self.nodes {
+            node.set_clock(stimuli[0].at)?;
+        }
+        let mut journeys = Vec::with_capacity(stimuli.len());
+        while journeys.len() < stimuli.len() {
+            let (mut frames, mut bytes) = (Vec::new(), 0);
+            for (number, stimulus) in (first..).zip(stimuli).skip(journeys.len()) {
+                let StimulusKind::Frame {
+                    node,
+                    device,
+                    bytes: frame,
+                    ..
+                } = &stimulus.kind
+                else {
+                    break;
+                };
+                bytes += frame.len();
+                if frames.len() == BATCH || (bytes > BATCH_BYTES && !frames.is_empty()) {
+                    break;
+                }
+                frames.push(self.send(number, node, device, frame, None)?);
+            }
+            let number = first + journeys.len() + frames.len() - 1;
+            let observed = self.settle(number).await?;
+            let shares = share(&frames, observed).map_err(|Stranger(frame)| Error::Stranger {
+                number,
+                count: frames.len(),
+                frame: crate::frame::line(&frame),
+            })?;
+            let untapped = &self.untapped;
+            let shares = frames.iter().zip(shares);
+            journeys.extend(
+                shares.map(|(frame, own)| own.into_journey(self.plan, Some(frame), untapped)),
+            );
+            let events = self.events(number)?;
+            if let Some(last) = journeys.last_mut() {
+                last.events = events;
+            }
+        }
+        Ok(journeys)
+    }
+
     async fn frame(
         &mut self,
         number: usize,
         node: &NodeName,
         device: &DeviceName,
         bytes: &[u8],
+        joined: Option<&Joined>,
     ) -> Result<Journey, Error> {
+        let arrived = self.send(number, node, device, bytes, joined)?;
+        let observations = self.settle(number).await?;
+        Ok(Journey {
+            events: self.events(number)?,
+            ..observations.into_journey(self.plan, Some(&arrived), &self.untapped)
+        })
+    }
+
+    /// Lets a frame arrive at a device.
+    fn send(
+        &self,
+        number: usize,
+        node: &NodeName,
+        device: &DeviceName,
+        bytes: &[u8],
+        joined: Option<&Joined>,
+    ) -> Result<Frame, Error> {
         let place = self.place(node, device)?;
         let plan = &self.nodes[place.0].plan.devices[place.1];
         if !self.plan.is_edge(node, plan) {
@@ -248,21 +331,18 @@ impl<'a> World<'a> {
                 device: device.clone(),
             }));
         }
-        check_length(number, node, plan, bytes)?;
+        if joined.is_none() {
+            check_length(number, node, plan, bytes)?;
+        }
         let what = format!("let packet {} arrive at `{device}` of `{node}`", number + 1);
         self.edge
-            .send_to(place, bytes)
+            .send_to(place, bytes, joined)
             .map_err(Error::system(what))?;
-        let observations = self.settle(number).await?;
-        let arrived = Frame {
+        Ok(Frame {
             node: node.clone(),
             device: device.clone(),
             bytes: bytes.to_vec(),
             tagged: false,
-        };
-        Ok(Journey {
-            events: self.events(number)?,
-            ..observations.into_journey(self.plan, Some(&arrived), &self.untapped)
         })
     }
 
@@ -394,6 +474,7 @@ impl<'a> World<'a> {
         if let Some(node) = record.tap.checked_sub(INTAKE) {
             let plan = self.nodes.get(node as usize)?.plan;
             let device = plan.device_at(record.ifindex)?;
+            let record = record.at(plan, &device);
             return Some(Seen::TakenIn(Frame::of(record, &plan.name, &device)));
         }
         let (node, Tapped::Attachment(place)) = self.taps.get(record.tap as usize)? else {
@@ -401,7 +482,9 @@ impl<'a> World<'a> {
         };
         let plan = self.nodes[*node].plan;
         let attachment = &plan.attachments[*place];
-        let found = self.found.remove(&record.runs.start)?;
+        let device = &attachment.hook.device;
+        let found = self.found.remove(&record.runs.start)?.at(plan, device);
+        let record = record.at(plan, device);
         Some(Seen::Returned(Returned {
             node: plan.name.clone(),
             hook: attachment.hook.clone(),

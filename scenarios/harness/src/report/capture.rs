@@ -82,6 +82,7 @@ impl<'a> Writer<'a> {
                 node,
                 device,
                 bytes,
+                ..
             } => self.frame(stimulus.at, (node, device), bytes, fate(journey)),
             StimulusKind::Call { .. }
             | StimulusKind::Change { .. }

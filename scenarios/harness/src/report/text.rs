@@ -236,6 +236,7 @@ pub fn arrival(stimulus: &Stimulus) -> String {
             node,
             device,
             bytes,
+            ..
         } => format!("{} <- {}", node.with(device), frame::line(bytes)),
         StimulusKind::Call { node, socket, call } => node.with(call.line(socket)),
         StimulusKind::Change { node, changes } => {

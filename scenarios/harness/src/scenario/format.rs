@@ -159,6 +159,11 @@ pub struct Step {
     pub replay: Option<Located<PathBuf>>,
     /// Only these packets of the capture.
     pub packets: Option<Located<Numbers>>,
+    /// Bytes of data in a TCP segment: what has more of them arrives as several segments that are joined, as a sender has them
+    /// that leaves it to its device to cut them (TSO), or a receiver whose device has joined them (GRO). If left out, this is so
+    /// for what is longer than the device takes, with as much data in each segment as fits. Their checksum is left to the device.
+    #[schemars(range(min = 1))]
+    pub segment_size: Option<Located<u16>>,
     /// The device where it arrives, `eth0`, or `a/eth0` if several nodes have one of that name; not needed if there is
     /// only one.
     pub on: Option<Located<String>>,

@@ -1,7 +1,7 @@
 //! The part of the format that says what there is: nodes, their devices, the wires between them, and the ways that
 //! packets take. [`super::build`] resolves the names.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
@@ -152,7 +152,8 @@ pub struct DeviceEntry {
     #[serde(default, deserialize_with = "some_mac")]
     #[schemars(with = "Option<String>")]
     pub mac: Option<Mac>,
-    /// Largest packet without the Ethernet header, in bytes. If left out, 1500, and of a bridge that of its narrowest port.
+    /// Largest packet without the Ethernet header, in bytes. If left out, 1500, of a bridge that of its narrowest port, and of an IPIP
+    /// device 1480.
     #[schemars(range(min = 68, max = 65535))]
     pub mtu: Option<u16>,
     /// Addresses of the node on this device, with their prefix lengths.
@@ -168,6 +169,9 @@ pub struct DeviceEntry {
     pub bridge: Option<Located<Vec<Located<String>>>>,
     /// Makes it the device of a tunnel.
     pub vxlan: Option<Located<VxlanEntry>>,
+    /// Makes it the device of a tunnel without Ethernet headers: packets on it are recorded below one with the addresses
+    /// zero.
+    pub ipip: Option<Located<IpipEntry>>,
     /// Whether IPv4 packets that it receives are passed on, if not as the node says.
     pub forwarding: Option<bool>,
     /// Whether the way back to a packet's source is looked at.
@@ -234,6 +238,23 @@ pub struct VxlanEntry {
     pub checksum: bool,
     /// Where hosts are, by hardware address.
     pub stations: Vec<Station>,
+}
+
+/// An IPIP device (RFC 2003), IPv4 in IPv4.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct IpipEntry {
+    /// The tunnel's other end; none for a device in external mode (`collect_md`), where programs say it.
+    pub remote: Option<Ipv4Addr>,
+    /// The outer source, and the only destination that is for this tunnel; if left out, that of the route, and any.
+    pub local: Option<Ipv4Addr>,
+    /// Outer time to live; 0 for the inner one's.
+    pub ttl: u8,
+    /// Outer type of service; 1 for the inner one's.
+    pub tos: u8,
+    /// Whether the outer header always says "do not fragment", which it must where it has a time to live of its own. If not,
+    /// it does so where the inner one does.
+    pub dont_fragment: bool,
 }
 
 /// When a tunnel's device sets "do not fragment".
@@ -356,6 +377,18 @@ pub struct NeighbourEntry {
     pub mac: Mac,
     /// The device that it is reached by.
     pub device: Located<String>,
+}
+
+impl Default for IpipEntry {
+    fn default() -> Self {
+        Self {
+            remote: None,
+            local: None,
+            ttl: 0,
+            tos: 0,
+            dont_fragment: true,
+        }
+    }
 }
 
 impl Default for VxlanEntry {

@@ -16,6 +16,10 @@ use crate::plan::{DeviceKind, DeviceName, DevicePlan, NodePlan, Plan, Port, Segm
 fn far_end(plan: &Plan, node: &NodePlan, device: &DevicePlan) -> String {
     match &device.kind {
         DeviceKind::Dummy => "swallows what it sends".to_owned(),
+        DeviceKind::Ipip(ipip) => match ipip.remote {
+            Some(remote) => format!("ipip to {remote}"),
+            None => "ipip, as programs say".to_owned(),
+        },
         DeviceKind::Vxlan(vxlan) => tunnel(vxlan),
         DeviceKind::Bridge(bridge) => format!("bridge of {}", bridge.ports.join(", ")),
         DeviceKind::Veth => {

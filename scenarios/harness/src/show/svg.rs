@@ -68,7 +68,10 @@ fn place<'a>(
     for device in &node.devices {
         let mut lines = vec![format!("{} ({})", device.name, device.ifindex)];
         let answers = plan.responders.contains_key(&port(node, &device.name));
-        let says = matches!(device.kind, DeviceKind::Vxlan(_) | DeviceKind::Bridge(_));
+        let says = matches!(
+            device.kind,
+            DeviceKind::Ipip(_) | DeviceKind::Vxlan(_) | DeviceKind::Bridge(_)
+        );
         if answers || says {
             lines.push(far_end(plan, node, device));
         }
@@ -140,7 +143,7 @@ fn device(out: &mut String, plan: &Plan, placed: &Placed<'_>) -> std::fmt::Resul
     let (width, height) = (WIDTH - 2 * PADDING, placed.height());
     let fill = match placed.device.kind {
         DeviceKind::Veth => "#ffffff",
-        DeviceKind::Vxlan(_) => "#e4eef9",
+        DeviceKind::Ipip(_) | DeviceKind::Vxlan(_) => "#e4eef9",
         DeviceKind::Bridge(_) => "#f3e8f7",
         DeviceKind::Dummy => "#eeeeee",
     };

@@ -1,7 +1,7 @@
 //! Random networks of routers with programs, and random packets: the kernel and the emulator carry them alike.
 //!
-//! A network is a row of nodes with wires between them, each with devices that lead outside, and at times a tunnel
-//! between the first two. `TWINPATH_SEED` draws others, `TWINPATH_CASES` is how many, beginning with `TWINPATH_FIRST`;
+//! A network is a row of nodes with wires between them, or three around a switch, each with devices that lead outside, of which
+//! at times two are ports of a bridge, and at times a tunnel between the first two nodes. `TWINPATH_SEED` draws others, `TWINPATH_CASES` is how many, beginning with `TWINPATH_FIRST`;
 //! each gets [`PACKETS`] packets.
 
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use twinpath::diff::{self, Leeway};
 use twinpath::emulated::Engine;
 use twinpath::plan::HookKind::{self, TcEgress, TcIngress, TcxEgress, TcxIngress, Xdp, XdpGeneric};
 use twinpath::plan::{
-    Attachment, DeviceKind, DeviceName, DevicePlan, Hook, Ifindex, Mac, NeighbourConfig, NodeName,
-    NodePlan, NodeSettings, ObjectName, ObjectPlan, Plan, Port, RouteConfig, Stimulus,
-    StimulusKind, VxlanConfig,
+    Attachment, BridgeConfig, DeviceKind, DeviceName, DevicePlan, Hook, Ifindex, Joined, Mac,
+    NeighbourConfig, NodeName, NodePlan, NodeSettings, ObjectName, ObjectPlan, Plan, Port,
+    RouteConfig, Segment, Stimulus, StimulusKind, VxlanConfig,
 };
 use twinpath_node::{Prefix, RouteKind, RpFilter};
 use twinpath_pcaps::{MacAddr, text};
@@ -64,6 +64,8 @@ struct Draft {
     random: Random,
     plan: Plan,
     objects: usize,
+    /// Whether a switch joins the nodes.
+    switched: bool,
 }
 
 fn name(node: usize) -> NodeName {
@@ -152,6 +154,58 @@ impl Draft {
         }
     }
 
+    /// A bridge in place of a node's first two devices, whose addresses and neighbours it has.
+    fn bridge(&mut self, node: usize) {
+        let (device, ports) = ("bridge", ["out0", "out1"]);
+        let outside = self.plan.nodes[node].devices.len();
+        if outside < ports.len() || !self.one_in(3) {
+            return;
+        }
+        let place = self.device(node, device, &[]);
+        let node = &mut self.plan.nodes[node];
+        let (outside, bridge) = node.devices.split_at_mut(place);
+        bridge[0].kind = DeviceKind::Bridge(BridgeConfig {
+            ports: ports.map(str::to_owned).to_vec(),
+        });
+        bridge[0].mtu = outside[0].mtu.min(outside[1].mtu);
+        for port in &mut outside[..ports.len()] {
+            bridge[0].addresses.append(&mut port.addresses);
+        }
+        for neighbour in &mut node.neighbours {
+            if ports.contains(&neighbour.device.as_str()) {
+                neighbour.device = device.to_owned();
+            }
+        }
+    }
+
+    /// A switch between all nodes.
+    fn segment(&mut self) {
+        self.switched = true;
+        let count = self.plan.nodes.len();
+        for node in 0..count {
+            let host = node + 1;
+            let addresses = [format!("192.168.9.{host}/24"), format!("fd01:9::{host}/64")];
+            let place = self.device(node, "lan", &addresses);
+            self.plan.nodes[node].devices[place].mtu = 1500;
+        }
+        let macs = self.plan.nodes.iter().flat_map(|node| node.devices.last());
+        let macs: Vec<Mac> = macs.map(|device| device.mac).collect();
+        let ports = (0..count).map(|node| Port {
+            node: name(node),
+            device: DeviceName::new("lan"),
+        });
+        self.plan.segments.push(Segment {
+            ports: ports.collect(),
+        });
+        for node in 0..count {
+            for (other, mac) in macs.iter().enumerate().filter(|(other, _)| *other != node) {
+                let host = other + 1;
+                self.neighbour(node, "lan", format!("192.168.9.{host}"), *mac);
+                self.neighbour(node, "lan", format!("fd01:9::{host}"), *mac);
+            }
+        }
+    }
+
     /// Wires from each node to the next, and the ways over them.
     fn wires(&mut self) {
         for left in 0..self.plan.nodes.len() - 1 {
@@ -189,6 +243,13 @@ impl Draft {
             self.plan.nodes[node].routes.push(nowhere);
             for other in (0..count).filter(|other| *other != node) {
                 let (device, gateways) = match other > node {
+                    _ if self.switched => {
+                        let host = other + 1;
+                        (
+                            "lan",
+                            [format!("192.168.9.{host}"), format!("fd01:9::{host}")],
+                        )
+                    }
                     true => (
                         "right",
                         [format!("192.168.{node}.2"), format!("fd01:{node}::2")],
@@ -245,9 +306,10 @@ impl Draft {
             let place = self.device(node, "tunnel", &addresses);
             let device = &mut self.plan.nodes[node].devices[place];
             device.mtu = 1400;
+            let wire = if self.switched { 9 } else { 0 };
             device.kind = DeviceKind::Vxlan(VxlanConfig {
                 vni: Some(7),
-                remote: format!("192.168.0.{}", other + 1).parse().ok(),
+                remote: format!("192.168.{wire}.{}", other + 1).parse().ok(),
                 ..VxlanConfig::default()
             });
         }
@@ -369,8 +431,10 @@ impl Draft {
         let (node, place) = self.random.one_of(&edges);
         let device = self.plan.nodes[node].devices[place].clone();
         let v6 = self.one_in(2);
-        let own = device.addresses[usize::from(v6)].addr().to_string();
-        let own = own.trim_end_matches('1').to_owned() + "2";
+        let own = match v6 {
+            false => format!("10.{node}.{place}.2"),
+            true => format!("fd00:{node}:{place}::2"),
+        };
         let source = if self.one_in(8) { self.host(v6) } else { own };
         let to = self.host(v6);
         let (open, close) = if v6 { ("[", "]") } else { ("", "") };
@@ -378,26 +442,39 @@ impl Draft {
         let most = device.mtu as usize - 60;
         let len = self.random.one_of(&[0, 10, 100, 1100, most]).min(most);
         let df = if !v6 && self.one_in(3) { " df" } else { "" };
+        // What a program sees of segments that are joined in the generic receive path depends on the kernel's version.
+        let mut attached = self.plan.nodes.iter().flat_map(|node| &node.attachments);
+        let may_join = attached.all(|attached| attached.hook.kind != XdpGeneric);
+        let joins = may_join && self.one_in(8);
         let words = match self.below(4) {
+            _ if joins => format!(
+                "tcp {open}{source}{close}:1000 > {open}{to}{close}:80 ACK,PSH seq 1 ack 2 ttl {ttl} len {}{df}",
+                2 * device.mtu
+            ),
             0 => format!("icmp {source} > {to} echo id 1 seq 2 ttl {ttl} len {len}{df}"),
             1 => format!("tcp {open}{source}{close}:1000 > {open}{to}{close}:80 SYN ttl {ttl}{df}"),
             _ => format!(
                 "udp {open}{source}{close}:1000 > {open}{to}{close}:53 ttl {ttl} len {len}{df}"
             ),
         };
-        let mac = if self.one_in(15) {
-            host(9, 9)
-        } else {
-            device.mac
-        };
+        let own = self.plan.nodes[node].bridge_of(&device.name);
+        let own = own.map_or(device.mac, |bridge| bridge.mac);
+        let mac = if self.one_in(15) { host(9, 9) } else { own };
         let from = host(node, place);
         let bytes = text::frame_between(&words, MacAddr(from.0), MacAddr(mac.0));
+        let mut bytes = bytes.unwrap_or_else(|error| panic!("{words}: {error}"));
+        let joined = Joined::for_mtu(&bytes, self.random.one_of(&[device.mtu, 1280]));
+        let joined = joined.filter(|_| joins);
+        if let Some(joined) = &joined {
+            joined.leave_checksum(&mut bytes);
+        }
         self.plan.stimuli.push(Stimulus {
             at: Duration::from_secs(3600) + Duration::from_millis(at),
             kind: StimulusKind::Frame {
                 node: name(node),
                 device: device.name,
-                bytes: bytes.unwrap_or_else(|error| panic!("{words}: {error}")),
+                bytes,
+                joined,
             },
         });
     }
@@ -417,10 +494,18 @@ pub fn draw(seed: u64) -> Plan {
             seed: 0,
         },
         objects: 0,
+        switched: false,
     };
     let count = 1 + draft.below(3);
     draft.nodes(count);
-    draft.wires();
+    for node in 0..count {
+        draft.bridge(node);
+    }
+    if count == 3 && draft.one_in(2) {
+        draft.segment();
+    } else {
+        draft.wires();
+    }
     draft.routes();
     if count > 1 && draft.one_in(2) {
         draft.tunnel();

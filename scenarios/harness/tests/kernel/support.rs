@@ -168,6 +168,7 @@ impl PlanExt for Plan {
             node: node(),
             device: device(name),
             bytes,
+            joined: None,
         };
         self.stimuli.push(Stimulus {
             at: Duration::ZERO,

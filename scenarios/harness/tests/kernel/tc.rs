@@ -5,6 +5,7 @@ use std::time::Duration;
 use twinpath::backend::Backend;
 use twinpath::kernel::{Error, KernelBackend};
 use twinpath::plan::HookKind::{TcEgress, TcIngress};
+use twinpath::scenario::Scenario;
 
 use crate::needs_kernel;
 use crate::support::*;
@@ -182,6 +183,38 @@ fn a_storm_is_an_error() {
     let error = KernelBackend::default()
         .quiet_limit(Duration::from_millis(300))
         .run(&plan);
+    let error = error.expect_err("it never ends");
+    assert!(
+        matches!(
+            error,
+            Error::NotQuiet { number: 0, .. } | Error::Lost { number: 0, .. }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_ring_of_bridges_is_a_storm() {
+    needs_kernel!();
+    let ring = r#"description = "Two bridges, and two wires between them"
+wires = [["a/one", "b/one"], ["a/two", "b/two"]]
+
+[[node]]
+name = "a"
+device = [{ name = "in" }, { name = "one" }, { name = "two" }, { name = "bridge", bridge = ["in", "one", "two"] }]
+
+[[node]]
+name = "b"
+device = [{ name = "one" }, { name = "two" }, { name = "bridge", bridge = ["one", "two"] }]
+
+[[step]]
+on = "a/in"
+send = "udp 10.0.0.1:53 > 10.0.0.2:999 eth 02:00:00:00:00:aa > 02:00:00:00:00:bb"
+"#;
+    let scenario = Scenario::parse("ring.toml".as_ref(), ring.to_owned()).unwrap();
+    let error = KernelBackend::default()
+        .quiet_limit(Duration::from_millis(300))
+        .run(&scenario.case().unwrap().plan);
     let error = error.expect_err("it never ends");
     assert!(
         matches!(

@@ -104,8 +104,9 @@ impl Trace {
         if let Some(range) = stored(insn, &write.step) {
             let (start, bytes) = memory.packet();
             let end = start + bytes.len() as u32;
-            self.note(range.start.max(start)..range.end.min(end), write);
-            self.packet.take(memory);
+            let range = range.start.max(start)..range.end.min(end);
+            self.packet.store(range.clone(), memory);
+            self.note(range, write);
         } else if matches!(insn.code, isa::CALL | isa::CALLX) {
             let changed = self.packet.changed(memory);
             for address in changed.into_iter().filter(|_| alone) {
@@ -127,6 +128,17 @@ impl Packet {
         self.start = start;
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Follows a store, which leaves the packet where it is.
+    fn store(&mut self, addresses: Range<u32>, memory: &Memory) {
+        let (start, bytes) = memory.packet();
+        let place = |address: u32| address.checked_sub(start).map(|place| place as usize);
+        if let (Some(from), Some(to)) = (place(addresses.start), place(addresses.end))
+            && let (Some(own), Some(now)) = (self.bytes.get_mut(from..to), bytes.get(from..to))
+        {
+            own.copy_from_slice(now);
+        }
     }
 
     /// The addresses at which the packet of now has another byte, or this one none.

@@ -8,6 +8,8 @@ use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::plan::Joined;
+
 /// A raw `AF_PACKET` socket of the namespace in which it was opened. Never blocks.
 #[derive(Debug)]
 pub struct PacketSocket(OwnedFd);
@@ -29,6 +31,18 @@ impl PacketSocket {
         // SAFETY: the call returned a new descriptor, which nobody else owns.
         let socket = Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) });
         socket.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+        Ok(socket)
+    }
+
+    /// Opens a socket that sends segments that are joined, and nothing else.
+    ///
+    /// # Errors
+    /// Without `CAP_NET_RAW`.
+    pub fn offloading() -> io::Result<Self> {
+        let socket = Self::open()?;
+        socket.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
+        // What bypasses queues may not become several packets (`__dev_direct_xmit`).
+        socket.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 0)?;
         Ok(socket)
     }
 
@@ -112,6 +126,26 @@ impl PacketSocket {
             sent if sent as usize != frame.len() => Err(io::ErrorKind::WriteZero.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Sends segments that are joined out of a device, by a socket that is [`offloading`](Self::offloading). Their checksum is
+    /// left to the device.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn send_joined(&self, ifindex: u32, frame: &[u8], joined: &Joined) -> io::Result<()> {
+        /// Where the checksum is in a TCP header.
+        const CHECK: u16 = 16;
+        // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4 and _TCPV6 of linux/virtio_net.h
+        let kind = if joined.ipv6 { 4 } else { 1 };
+        let words = [
+            joined.headers as u16,
+            joined.size,
+            joined.transport as u16,
+            CHECK,
+        ];
+        let header = [&[1, kind][..], &words.map(u16::to_ne_bytes).concat()].concat();
+        self.send(ifindex, &[&header, frame].concat())
     }
 
     /// Takes the next frame that the socket was handed, if there is one, or as much of it as the buffer has room for.

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
+use crate::frame;
+use crate::plan::{DeviceName, Joined, NodePlan};
 use twinpath_node::{EtherType, Metadata, TunnelKey, Vlan};
 
 /// Bytes of a record's head.
@@ -53,7 +55,7 @@ pub const SWITCH: u32 = u32::MAX - 2;
 pub const INTAKE: u32 = 1 << 31;
 
 /// The longest packet that a record can hold: a perf record has a length of 16 bits.
-pub const MAX_PACKET: usize = 0xfe00;
+pub const MAX_PACKET: usize = Joined::LONGEST;
 
 /// A record of a tap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,17 @@ impl Record {
             metadata: head.metadata(),
             packet: sample.get(HEAD..HEAD + length)?.to_vec(),
         })
+    }
+}
+
+impl Record {
+    /// With its packet as recordings have those of a device.
+    pub fn at(mut self, node: &NodePlan, device: &DeviceName) -> Self {
+        let device = node.device(device);
+        if device.is_some_and(|device| !device.kind.has_link_header()) {
+            self.packet = frame::below_header(&self.packet);
+        }
+        self
     }
 }
 

@@ -135,6 +135,7 @@ impl PacketPart {
                 node,
                 device,
                 bytes,
+                ..
             } => {
                 let (device, bytes) = (device.to_string(), hex(bytes));
                 (node, StimulusPart::Frame { device, bytes })

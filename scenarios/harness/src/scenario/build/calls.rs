@@ -46,6 +46,7 @@ impl<'a> Calls<'a> {
         let frames = [
             step.send.is_some(),
             step.send_hex.is_some(),
+            step.segment_size.is_some(),
             step.replay.is_some(),
         ];
         let places = [step.on.is_some(), step.packets.is_some()];

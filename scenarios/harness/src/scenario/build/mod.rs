@@ -48,6 +48,8 @@ pub struct Case {
     pub decoder: Decoder,
     /// The first Linux that will do, if not any.
     pub kernel: Option<KernelVersion>,
+    /// Whether frames that come at one time are sent without waiting between them ([`crate::batch`]).
+    pub batch: bool,
 }
 
 impl Scenario {
@@ -155,6 +157,7 @@ impl Scenario {
             plan,
             expectations,
             kernel: file.kernel,
+            batch: false,
         })
     }
 }

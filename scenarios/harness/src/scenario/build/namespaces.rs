@@ -21,11 +21,17 @@ use super::nodes::prefix;
 /// The pod's end of the pair.
 const DEVICE: &str = "eth0";
 /// The first indexes are those of devices that modules for tunnels put into each namespace.
-const INDEX: u32 = 100;
-/// Where its default routes lead: no packet shows these, but the hardware address of the pair's other end.
-const GATEWAYS: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)),
-    IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+const INDEX: Ifindex = Ifindex::new(100).expect("it is not zero");
+/// Everywhere, and the gateway there: no packet shows it, but the hardware address of the pair's other end.
+const WAYS: [(IpNet, IpAddr); 2] = [
+    (
+        IpNet::new_assert(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)),
+    ),
+    (
+        IpNet::new_assert(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+        IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+    ),
 ];
 
 /// Gives a namespace to each pod that opens a socket. `addresses` are those of pods by name, where the network has not
@@ -83,8 +89,7 @@ fn namespace(
     addresses: &[IpAddr],
     other_end: Option<&DevicePlan>,
 ) -> NodePlan {
-    let index = Ifindex::new(INDEX).unwrap_or(Ifindex::LOOPBACK);
-    let mut device = DevicePlan::veth(DeviceName::new(DEVICE), index, pod.mac);
+    let mut device = DevicePlan::veth(DeviceName::new(DEVICE), INDEX, pod.mac);
     device.addresses = addresses.iter().copied().map(IpNet::from).collect();
     let mut node = NodePlan {
         settings: NodeSettings::default(),
@@ -93,12 +98,12 @@ fn namespace(
     };
     if let Some(other_end) = other_end {
         device.mtu = other_end.mtu;
-        for gateway in GATEWAYS {
+        for (everywhere, gateway) in WAYS {
             let is_reached = addresses
                 .iter()
                 .any(|own| own.is_ipv4() == gateway.is_ipv4());
             if is_reached {
-                ways(&mut node, gateway, other_end);
+                lead(&mut node, everywhere, gateway, other_end);
             }
         }
     }
@@ -106,20 +111,15 @@ fn namespace(
     node
 }
 
-/// Adds the default route over a gateway.
-fn ways(node: &mut NodePlan, gateway: IpAddr, other_end: &DevicePlan) {
-    let everywhere = match gateway {
-        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let everywhere = IpNet::new(everywhere, 0).unwrap_or(IpNet::from(everywhere));
+/// Adds a route over a gateway.
+fn lead(node: &mut NodePlan, to: IpNet, gateway: IpAddr, other_end: &DevicePlan) {
     if gateway.is_ipv4() {
         let there = prefix(IpNet::from(gateway));
         node.routes.push(RouteConfig::new(there, DEVICE));
     }
     node.routes.push(RouteConfig {
         gateway: Some(gateway),
-        ..RouteConfig::new(prefix(everywhere), DEVICE)
+        ..RouteConfig::new(prefix(to), DEVICE)
     });
     node.neighbours.push(NeighbourConfig {
         device: DEVICE.to_owned(),

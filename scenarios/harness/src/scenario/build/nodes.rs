@@ -7,13 +7,14 @@ use ipnet::IpNet;
 use twinpath_node::{Prefix, RouteKind, RpFilter, RuleAction, VxlanDf};
 
 use crate::plan::{
-    BridgeConfig, DeviceKind, DeviceName, DevicePlan, DeviceSettings, Ifindex, LOOPBACK, Mac,
-    NeighbourConfig, NodeName, NodePlan, NodeSettings, Port, RouteConfig, RuleConfig, VxlanConfig,
+    BridgeConfig, DeviceKind, DeviceName, DevicePlan, DeviceSettings, Ifindex, IpipConfig,
+    LOOPBACK, Mac, NeighbourConfig, NodeName, NodePlan, NodeSettings, Port, RouteConfig,
+    RuleConfig, VxlanConfig,
 };
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::network::{
-    Action, DeviceEntry, DontFragment, Filter, NodeEntry, RouteEntry, RouteType, RuleEntry,
-    VxlanEntry,
+    Action, DeviceEntry, DontFragment, Filter, IpipEntry, NodeEntry, RouteEntry, RouteType,
+    RuleEntry, VxlanEntry,
 };
 use crate::scenario::source::{Located, Source};
 
@@ -24,6 +25,8 @@ pub(super) const FIRST_INDEX: u32 = 10;
 
 /// `IPV6_MIN_MTU`
 const IPV6_MTU: u32 = 1280;
+/// Bytes of an IPv4 header without options.
+const IPV4_HEADER: u32 = 20;
 /// `ETH_DATA_LEN`
 const ETHERNET_MTU: u32 = 1500;
 
@@ -214,8 +217,10 @@ pub(super) fn default_mac(ifindex: Ifindex) -> Mac {
 }
 
 fn default_mtu(kind: &DeviceKind, node: &NodePlan) -> u32 {
-    let DeviceKind::Bridge(bridge) = kind else {
-        return ETHERNET_MTU;
+    let bridge = match kind {
+        DeviceKind::Bridge(bridge) => bridge,
+        DeviceKind::Ipip(_) => return ETHERNET_MTU - IPV4_HEADER,
+        _ => return ETHERNET_MTU,
     };
     let ports = bridge.ports.iter();
     let ports = ports.filter_map(|port| node.device(&DeviceName::new(port)));
@@ -227,14 +232,15 @@ fn kind(
     entry: &DeviceEntry,
     node: &NodePlan,
 ) -> Result<DeviceKind, ScenarioError> {
-    match (&entry.vxlan, &entry.bridge, entry.dummy) {
-        (None, None, false) => Ok(DeviceKind::Veth),
-        (None, None, true) => Ok(DeviceKind::Dummy),
-        (Some(vxlan), None, false) => Ok(DeviceKind::Vxlan(self::vxlan(vxlan))),
-        (None, Some(ports), false) => bridge(source, ports, node),
+    match (&entry.vxlan, &entry.ipip, &entry.bridge, entry.dummy) {
+        (None, None, None, false) => Ok(DeviceKind::Veth),
+        (None, None, None, true) => Ok(DeviceKind::Dummy),
+        (Some(vxlan), None, None, false) => Ok(DeviceKind::Vxlan(self::vxlan(vxlan))),
+        (None, Some(ipip), None, false) => self::ipip(source, entry, ipip, node),
+        (None, None, Some(ports), false) => bridge(source, ports, node),
         _ => Err(Problem::new(
             "a device is of one kind",
-            "expected one of `dummy`, `vxlan` and `bridge`",
+            "expected one of `dummy`, `vxlan`, `ipip` and `bridge`",
         )
         .at(source, entry.name.span())),
     }
@@ -288,6 +294,62 @@ fn vxlan(entry: &VxlanEntry) -> VxlanConfig {
         checksum: entry.checksum,
         fdb: stations.map(|station| (station.mac, station.end)).collect(),
     }
+}
+
+fn ipip(
+    source: &Arc<Source>,
+    device: &DeviceEntry,
+    entry: &Located<IpipEntry>,
+    node: &NodePlan,
+) -> Result<DeviceKind, ScenarioError> {
+    let mistake =
+        |message: &str, expected: &str, span| Err(Problem::new(message, expected).at(source, span));
+    let xdp = device.xdp.as_ref().or(device.xdp_generic.as_ref());
+    if let Some(program) = xdp {
+        return mistake(
+            "an XDP program expects Ethernet headers, which an IPIP device has not",
+            "expected programs of tc",
+            program.span(),
+        );
+    }
+    if let Some(address) = device
+        .addresses
+        .iter()
+        .find(|address| address.0.addr().is_ipv6())
+    {
+        return mistake(
+            &format!("an IPIP device carries no IPv6, and has {}", address.0),
+            "expected IPv4 addresses",
+            entry.span(),
+        );
+    }
+    if entry.ttl != 0 && !entry.dont_fragment {
+        return mistake(
+            "a time to live of its own asks for `dont-fragment`, or packets could go round for ever",
+            "expected `dont-fragment = true`, or no `ttl`",
+            entry.span(),
+        );
+    }
+    let same = |other: &DevicePlan| match &other.kind {
+        DeviceKind::Ipip(other) => {
+            other.remote == entry.remote && (other.local == entry.local || entry.remote.is_none())
+        }
+        _ => false,
+    };
+    if let Some(other) = node.devices.iter().find(|other| same(other)) {
+        return mistake(
+            &format!("`{}` is a tunnel between the same ends", other.name),
+            "expected one device for each pair of ends, and one that programs say them for",
+            entry.span(),
+        );
+    }
+    Ok(DeviceKind::Ipip(IpipConfig {
+        remote: entry.remote,
+        local: entry.local,
+        ttl: entry.ttl,
+        tos: entry.tos,
+        dont_fragment: entry.dont_fragment,
+    }))
 }
 
 /// The name of one of the node's devices.

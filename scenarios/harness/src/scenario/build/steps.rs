@@ -11,7 +11,7 @@ use twinpath_pcaps::{Capture, CaptureError, Frame, MacAddr};
 
 use crate::check::Expectation;
 use crate::describe::counted;
-use crate::plan::{Mac, ObjectName, Port, Stimulus, StimulusKind};
+use crate::plan::{HookKind, Joined, Mac, ObjectName, Port, Stimulus, StimulusKind};
 use crate::scenario::error::{Problem, ScenarioError};
 use crate::scenario::expect::PacketExpect;
 use crate::scenario::format::Step;
@@ -57,12 +57,14 @@ pub(super) struct Packet {
     /// Since the first packet of the step.
     at: Duration,
     pub bytes: Vec<u8>,
+    /// How it is cut, if it holds several segments that are joined.
+    joined: Option<Joined>,
 }
 
 /// What is said of frames that a device cannot take.
 const TOO_LONG: &str = "expected a frame that fits, or another `mtu` of the device";
 /// The same of those in a capture.
-const JOINED: &str = "expected packets as they are on a wire: this may have been captured where the kernel joins segments (GRO) or has yet to cut them (TSO); `packets` leaves it out, and `mtu = 65535` lets the device take it whole";
+const JOINED: &str = "expected packets as they are on a wire, or TCP segments that are joined: this may have been captured where the kernel joins datagrams; `packets` leaves it out, and `mtu = 65535` lets the device take it whole";
 
 impl Steps<'_> {
     /// All stimuli in their order, and what is expected of each.
@@ -128,6 +130,7 @@ impl Steps<'_> {
                         node: place.port.node.clone(),
                         device: place.port.device.clone(),
                         bytes: packet.bytes,
+                        joined: packet.joined,
                     },
                 });
             }
@@ -155,6 +158,7 @@ impl Steps<'_> {
             step.change.is_some() && step.collect,
             step.send.is_some(),
             step.send_hex.is_some(),
+            step.segment_size.is_some(),
             step.replay.is_some(),
             step.packets.is_some(),
             step.on.is_some(),
@@ -276,27 +280,102 @@ impl Steps<'_> {
                 number: 1,
                 at: Duration::ZERO,
                 bytes,
+                joined: None,
             }]
         };
+        let mut packets = self.frames(step, named, place, one)?;
+        for packet in &mut packets {
+            self.join(step, place, packet);
+            let (what, expected, span) = match (&step.replay, &step.send) {
+                (Some(path), _) => {
+                    let what = format!("packet {} of {}", packet.number, path.display());
+                    (what, JOINED, path.span())
+                }
+                (None, Some(text)) => ("this frame".to_owned(), TOO_LONG, text.span()),
+                (None, None) => ("this frame".to_owned(), TOO_LONG, step.span()),
+            };
+            if packet.joined.is_none() {
+                self.check_length(&packet.bytes, place, &what, expected, span)?;
+            } else {
+                self.check_joined(place, &what, &packet.bytes, span)?;
+            }
+        }
+        if let Some(size) = &step.segment_size
+            && packets.iter().all(|packet| packet.joined.is_none())
+        {
+            return Err(Problem::new(
+                "no packet of this step holds several segments",
+                "expected TCP with more data than one segment has",
+            )
+            .at(self.source, size.span()));
+        }
+        Ok(packets)
+    }
+
+    /// Takes a packet for several segments that are joined where it has more data than one has: one is as long as the step
+    /// says, or as the device takes.
+    fn join(&self, step: &Located<Step>, place: &Arrival, packet: &mut Packet) {
+        let Some(device) = self.network.device(&place.port) else {
+            return;
+        };
+        let frame = &mut packet.bytes;
+        let too_long = frame.len() > *device.takes(frame).end();
+        packet.joined = match &step.segment_size {
+            Some(size) => Joined::read(frame, *size.value()),
+            None if too_long => Joined::for_mtu(frame, device.mtu),
+            None => None,
+        };
+        if let Some(joined) = &packet.joined {
+            joined.leave_checksum(frame);
+        }
+    }
+
+    /// Whether segments that are joined can arrive where they are to.
+    fn check_joined(
+        &self,
+        place: &Arrival,
+        what: &str,
+        frame: &[u8],
+        span: Range<usize>,
+    ) -> Result<(), ScenarioError> {
+        let port = &place.port;
+        let mut programs = self.network.programs.iter();
+        let generic =
+            programs.any(|wanted| wanted.port == *port && wanted.kind == HookKind::XdpGeneric);
+        let problem = if generic {
+            Problem::new(
+                format!("{what} holds several segments, and `{port}` has a program at xdp-generic"),
+                "expected segments one by one: what such a program sees of them together depends on the kernel's version",
+            )
+        } else if frame.len() > Joined::LONGEST {
+            Problem::new(
+                format!("{what} has {} bytes", frame.len()),
+                format!(
+                    "expected {} at most, which can be recorded",
+                    Joined::LONGEST
+                ),
+            )
+        } else {
+            return Ok(());
+        };
+        Err(problem.at(self.source, span))
+    }
+
+    fn frames(
+        &self,
+        step: &Located<Step>,
+        named: &Named,
+        place: &Arrival,
+        one: impl Fn(Vec<u8>) -> Vec<Packet>,
+    ) -> Result<Vec<Packet>, ScenarioError> {
         match (&step.send, &step.send_hex, &step.replay) {
             (Some(text), None, None) => {
                 let frame = text::frame_between(&named.text, place.source, place.destination);
                 let frame = frame.map_err(|error| self.no_frame(text, named, &error))?;
-                self.check_length(&frame, place, "this frame", TOO_LONG, text.span())?;
                 Ok(one(frame))
             }
-            (None, Some(hex), None) => {
-                self.check_length(&hex.0, place, "this frame", TOO_LONG, step.span())?;
-                Ok(one(hex.0.clone()))
-            }
-            (None, None, Some(path)) => {
-                let packets = self.capture(path, step.packets.as_ref())?;
-                for Packet { number, bytes, .. } in &packets {
-                    let what = format!("packet {number} of {}", path.display());
-                    self.check_length(bytes, place, &what, JOINED, path.span())?;
-                }
-                Ok(packets)
-            }
+            (None, Some(hex), None) => Ok(one(hex.0.clone())),
+            (None, None, Some(path)) => self.capture(path, step.packets.as_ref()),
             _ => Err(Problem::new(
                 "a step does one thing",
                 "expected one of `send`, `send-hex`, `replay` and `call`",
@@ -384,6 +463,7 @@ impl Steps<'_> {
             number,
             at: Duration::from(frame.at).saturating_sub(first),
             bytes: frame.bytes,
+            joined: None,
         };
         Ok(chosen.into_iter().map(packet).collect())
     }
