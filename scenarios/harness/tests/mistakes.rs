@@ -145,7 +145,7 @@ fn mistakes_are_shown_in_their_place() {
         ("a step that does nothing", send, String::new()),
         ("hex that is none", send, "send-hex = \"0x12\"".to_owned()),
         ("a frame's mistake in its place", "192.0.2.80:80 SYN", "192.0.2.80 SYN".to_owned()),
-        ("a frame too long", "192.0.2.80:80 SYN", "192.0.2.80:80 SYN len 1461".to_owned()),
+        ("a frame too long", "192.0.2.80:80 SYN", "192.0.2.80:80 SYN len 1461 vlan 5".to_owned()),
         ("a frame too short", send, "send-hex = \"02\"".to_owned()),
         ("a packet too long", "[[step]]\nsend = \"tcp 192.0.2.10:40000 > 192.0.2.80:80 SYN\"", "mtu = 68\n\n[[step]]\nreplay = \"../../../pcaps/corpus/dns.pcap\"".to_owned()),
         ("no time", step, "after = \"soon\"\nexpect.verdict".to_owned()),
