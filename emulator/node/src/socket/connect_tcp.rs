@@ -36,6 +36,16 @@ impl SocketCalls<'_> {
             socket.phase = Phase::Connecting;
             socket.error = None;
         }
+        let by_v4 = self
+            .net
+            .sockets
+            .get(id)
+            .filter(|socket| socket.tcp.by_v4 && self.net.has_stack(socket.node()));
+        if by_v4.is_some() && route.destination.is_ipv6() {
+            return Err(SocketError::Unsupported(
+                "a connection over IPv6 of a socket that has begun one over IPv4",
+            ));
+        }
         let leaves = route.kind != AddressType::Local && route.way.is_some();
         if !leaves {
             self.refuse_filters(id, "a segment of TCP")?;

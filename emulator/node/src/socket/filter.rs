@@ -138,6 +138,11 @@ impl SocketCalls<'_> {
         };
         // bpf_prog_run_save_cb
         (skb.socket, skb.owner, skb.cb) = (socket, owner, cb);
+        // A connection sends less at once then (`tcp_enter_cwr`).
+        let socket = self.net.sockets.get(id);
+        if flags & 1 != 0 && socket.is_some_and(|socket| socket.protocol == Protocol::Tcp) {
+            self.net.sockets.unsupported = Some("programs that tell a connection of congestion");
+        }
         // With the bit for congestion the sender is told nothing of a loss.
         let passage = match (fault, passes, flags & 1) {
             (Some(fault), ..) => Err(SocketError::Fault(fault)),

@@ -21,7 +21,7 @@ use twinpath::socket::CallResult;
 use crate::needs_kernel;
 
 const SCRIPTS: u32 = 12;
-const SHRINKING: u32 = 150;
+const SHRINKING: u32 = 40;
 /// Sockets that scripts open, and names for those that they accept.
 const SOCKETS: usize = 4;
 const ACCEPTED: usize = 3;
@@ -114,8 +114,9 @@ struct Text {
     toml: String,
     kinds: [Option<&'static str>; SOCKETS],
     accepted: [bool; ACCEPTED],
-    /// Programs tell of ports, so that none may be one that the kernel chooses: the next one that no socket has.
-    next_port: Option<u16>,
+    filters: bool,
+    /// The next port that no socket has.
+    next_port: u16,
 }
 
 impl Text {
@@ -154,7 +155,8 @@ path = "../node/acts.bpf.o"
             toml,
             kinds: [None; SOCKETS],
             accepted: [false; ACCEPTED],
-            next_port: script.filters.then_some(FIRST_PORT),
+            filters: script.filters,
+            next_port: FIRST_PORT,
         };
         for (number, (place, ..)) in PLACES.iter().enumerate() {
             let kind = if number % 2 == 0 { "tcp6" } else { "tcp" };
@@ -193,17 +195,21 @@ path = "../node/acts.bpf.o"
             Call::Open(socket, place, kind) => {
                 self.kinds[socket] = Some(kind);
                 self.step(PLACES[place].0, &format!("socket s{socket} {kind}"));
-                if let Some(port) = self.next_port {
-                    self.bind(socket, port);
-                    self.next_port = Some(port + 1);
+                // Programs tell of ports, and errors quote what is not whole: none may be one that the kernel chooses.
+                if self.filters || kind.starts_with("udp") {
+                    self.bind(socket, self.next_port);
+                    self.next_port += 1;
                 }
             }
             Call::Accept(listener, socket) => {
                 self.accepted[socket] = true;
                 self.step("", &format!("accept l{listener} as c{socket}"));
             }
-            Call::Bind(..) if self.next_port.is_some() => {}
-            Call::Bind(socket, port) => self.bind(socket, port),
+            Call::Bind(socket, port) => {
+                if !self.filters && self.kinds[socket].is_some_and(|kind| kind.starts_with("tcp")) {
+                    self.bind(socket, port);
+                }
+            }
             Call::Connect(socket, to, six, port) => {
                 let to = target(to, six && self.is_six(socket), port);
                 self.on(socket, |name, _| {
