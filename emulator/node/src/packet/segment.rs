@@ -162,12 +162,14 @@ impl Skb {
         };
         let network = self.network_offset() as u32;
         let mut segments = Vec::with_capacity(cut.pieces.len());
-        for bytes in &cut.pieces {
+        for (number, bytes) in cut.pieces.iter().enumerate() {
             let frame = Frame::new(pool, memory, bytes, ROOM, 0)?;
             let data = frame.data();
             segments.push(Self {
                 frame,
                 tunnel: self.tunnel.clone(),
+                // What becomes of the first is what becomes of the packet: the others have met no hook, as copies have not.
+                met: self.met.filter(|_| number == 0),
                 metadata: 0,
                 gso: super::Gso::default(),
                 checksum: match filled {

@@ -64,7 +64,7 @@ impl Net {
         destination: Ipv6Addr,
     ) -> Option<Ipv6Addr> {
         let on_link = destination.is_unicast_link_local() || destination.is_multicast();
-        let mut best: Option<(Ipv6Addr, Preference)> = None;
+        let mut best: Option<(Ipv6Addr, DeviceId, Preference)> = None;
         for own in self.addresses(node) {
             let IpAddr::V6(address) = own.address else {
                 continue;
@@ -73,11 +73,15 @@ impl Net {
                 continue;
             }
             let preference = Preference::of(address, own, device, destination);
-            if best.is_none_or(|(_, other)| preference > other) {
-                best = Some((address, preference));
+            // Of alike ones of a device, the last that it was given comes first (`ipv6_link_dev_addr`).
+            let is_better = best.is_none_or(|(_, device, other)| {
+                preference > other || preference == other && own.device == device
+            });
+            if is_better {
+                best = Some((address, own.device, preference));
             }
         }
-        best.map(|(address, _)| address)
+        best.map(|(address, _, _)| address)
     }
 }
 
