@@ -2,7 +2,7 @@
 //!
 //! Kubernetes' own kinds are read as `k8s-openapi` has them, Cilium's as [`cilium`] has them. A field that a kind
 //! does not have, or one that means something which the model does not do, is an error with its place;
-//! nothing is ignored, but for objects of [kinds](kinds) that say nothing of who speaks with whom.
+//! nothing is ignored, but for objects of [kinds] that say nothing of who speaks with whom.
 
 pub mod cilium;
 mod error;

@@ -4,6 +4,8 @@
 //! Each segment is acknowledged at once, as by routes with `quickack 1`, and nothing is sent again. What a connection
 //! would send behind something that was lost is refused.
 
+use std::slice::Chunks;
+
 use twinpath_machine::{Errno, SocketId};
 
 use super::calls::SocketCalls;
@@ -27,6 +29,10 @@ pub(crate) struct Sequence {
     pub(super) unacknowledged: u32,
     /// Whether something that it has to send stayed behind, because a program let it not pass.
     pub(super) held_up: bool,
+    /// Whether a call of its owner sends: a reset that comes meanwhile waits for the call's end (`sk_backlog`).
+    pub(super) sending: bool,
+    /// Whether such a reset has come.
+    pub(super) broken: bool,
     /// The longest segment that the other end takes (`mss_clamp`).
     pub(super) size: u16,
     /// How much that takes at once, now and at most (`snd_wnd`, `max_window`).
@@ -71,12 +77,34 @@ impl SocketCalls<'_> {
                 "more in one call than a connection's other end takes at once",
             ));
         }
-        let mut left = bytes.chunks(size);
+        self.owned(id, true);
+        let sent = self.write_segments(id, bytes.chunks(size), sequence.widest);
+        if self.owned(id, false) {
+            self.over(id);
+        }
+        sent
+    }
+
+    /// Begins or ends a call that sends; whether the connection was reset meanwhile.
+    fn owned(&mut self, id: SocketId, sending: bool) -> bool {
+        let sequence = self.sequence_mut(id);
+        sequence.is_some_and(|sequence| {
+            sequence.sending = sending;
+            std::mem::take(&mut sequence.broken)
+        })
+    }
+
+    fn write_segments(
+        &mut self,
+        id: SocketId,
+        mut left: Chunks<'_, u8>,
+        widest: u16,
+    ) -> Result<(), SocketError> {
         let mut unpushed = 0;
         while let Some(data) = left.next() {
             unpushed += data.len();
             // forced_push
-            let pushes = left.len() == 0 || unpushed > usize::from(sequence.widest / 2);
+            let pushes = left.len() == 0 || unpushed > usize::from(widest / 2);
             let flags = if pushes { Flags::PSH_ACK } else { Flags::ACK };
             if pushes {
                 unpushed = 0;
@@ -202,7 +230,10 @@ impl SocketCalls<'_> {
             if ahead != 0 {
                 return Arrival::Unsupported("resets out of their place");
             }
-            self.over(id);
+            match self.sequence_mut(id) {
+                Some(sequence) if sequence.sending => sequence.broken = true,
+                _ => self.over(id),
+            }
             return Arrival::Taken;
         }
         if flags.has(Flags::SYN) {

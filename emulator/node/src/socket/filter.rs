@@ -81,7 +81,7 @@ impl SocketCalls<'_> {
         marks: Marks,
         bytes: &[u8],
     ) -> Result<Passage, SocketError> {
-        if self.filters(id, hook).is_empty() {
+        if !self.has_filters(id, hook) {
             return Ok(Passage::Goes);
         }
         let mut skb = self.datagram(marks, None, ends, bytes)?;
@@ -91,6 +91,11 @@ impl SocketCalls<'_> {
         let (skb, passage) = self.filter_packet(id, hook, skb);
         skb.frame.free(&mut self.net.pool);
         passage
+    }
+
+    /// Whether a socket's cgroup has programs at a hook.
+    pub(super) fn has_filters(&self, id: SocketId, hook: AttachType) -> bool {
+        !self.filters(id, hook).is_empty()
     }
 
     /// The programs of a socket's cgroup at a hook.

@@ -20,6 +20,9 @@ use crate::network::Route;
 use crate::packet::Skb;
 use crate::stack::Segment;
 
+/// `ip_send_unicast_reply` names the socket since Linux 6.13.
+const SEEN_RESET: &str = "a reset for a socket whose cgroup has programs for what leaves, which Linux shows them since 6.13";
+
 /// What becomes of a segment that came for a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
@@ -97,6 +100,8 @@ impl SocketCalls<'_> {
                 Err(_) => return (skb, Arrival::Lost(DropReason::Fault)),
             }
         }
+        let resets_are_seen =
+            hearer.is_some_and(|hearer| self.has_filters(hearer, AttachType::CgroupInetEgress));
         let bytes = skb.frame.bytes(&self.machine.memory);
         let data = bytes
             .get(at + segment.header..)
@@ -111,6 +116,9 @@ impl SocketCalls<'_> {
         };
         if taken == Arrival::Refused && Flags(segment.flags).has(Flags::RST) {
             return (skb, Arrival::Lost(DropReason::NoSocket));
+        }
+        if taken == Arrival::Refused && resets_are_seen {
+            return (skb, Arrival::Unsupported(SEEN_RESET));
         }
         (skb, taken)
     }

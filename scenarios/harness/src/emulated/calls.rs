@@ -156,7 +156,7 @@ impl Emulation {
     }
 
     /// Of a connection that was only begun when the call returned, what has come of it when all is quiet. One that nobody
-    /// has answered is given up.
+    /// has answered is given up; its addresses are those that it would have had.
     pub(super) fn follow_up(
         &mut self,
         name: &SocketName,
@@ -176,18 +176,18 @@ impl Emulation {
         let connected = sockets.connect(id, *to);
         let result = match connected.map_err(|error| error.errno()) {
             Ok(_) => CallResult::Done,
-            Err(Some(Errno::EALREADY)) => {
-                // A connection of which nothing has come has no segments to end it.
-                let given_up = sockets.disconnect(id);
-                given_up.map_or_else(
-                    |error| self.failed(error),
-                    |()| CallResult::Failed(Errno::EINPROGRESS),
-                )
-            }
+            Err(Some(Errno::EALREADY)) => CallResult::Failed(Errno::EINPROGRESS),
             Err(Some(errno)) => CallResult::Failed(errno),
             Err(None) => return Ok(()),
         };
-        journey.called = Some(self.with_addresses(name, Called::just(result)));
+        let mut called = self.with_addresses(name, Called::just(result));
+        // A connection of which nothing has come has no segments to end it.
+        if called.is_under_way()
+            && let Err(error) = self.world.sockets().disconnect(id)
+        {
+            called = Called::just(self.failed(error));
+        }
+        journey.called = Some(called);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::cgroup::Cgroup;
 use super::error::Error;
 use super::namespace::Namespace;
 use crate::plan::{SocketName, SocketProgram};
-use crate::socket::{CallResult, Called, SocketCall, SocketSetting};
+use crate::socket::{CallResult, Called, Protocol, SocketCall, SocketSetting};
 
 /// How many connections may wait for `accept()`.
 const BACKLOG: i32 = 8;
@@ -71,7 +71,15 @@ impl Sockets {
         let called = match call {
             SocketCall::Open(family, protocol) => {
                 self.open.remove(name);
-                let open = || Socket::open(family.number(), protocol.socket_type());
+                let open = || {
+                    let socket = Socket::open(family.number(), protocol.socket_type())?;
+                    if *protocol == Protocol::Tcp {
+                        // On loopback an acknowledgement may take its time, for which a short segment would wait.
+                        let yes = 1_i32.to_ne_bytes();
+                        socket.set(libc::IPPROTO_TCP, libc::TCP_NODELAY, &yes)?;
+                    }
+                    Ok(socket)
+                };
                 let opened = self.cgroup.inside(open).map_err(moved)?;
                 opened.map(|socket| {
                     self.open.insert(name.clone(), socket);
@@ -89,24 +97,25 @@ impl Sockets {
     }
 
     /// Asks what has come of a connection that was begun, in the namespace that this thread is in. One that nobody has
-    /// answered is given up.
+    /// answered is given up; its addresses are those that it would have had.
     ///
     /// # Errors
     /// When its addresses cannot be looked at.
     pub fn connected(&mut self, name: &SocketName, to: SocketAddr) -> Result<Called, Error> {
         const NO_ANSWER: i32 = Errno::EALREADY.get();
-        let result = match self.open.get(name) {
-            None => failed(Errno::EBADF.get()),
-            Some(socket) => match socket.connect(to, false) {
-                Ok(_) => CallResult::Done,
-                Err(NO_ANSWER) => {
-                    let given_up = socket.disconnect();
-                    given_up.map_or_else(failed, |()| CallResult::Failed(Errno::EINPROGRESS))
-                }
-                Err(errno) => failed(errno),
-            },
+        let Some(socket) = self.open.get(name) else {
+            return Ok(Called::just(failed(Errno::EBADF.get())));
         };
-        self.with_addresses(name, Called::just(result))
+        let result = match socket.connect(to, false) {
+            Ok(_) => CallResult::Done,
+            Err(NO_ANSWER) => CallResult::Failed(Errno::EINPROGRESS),
+            Err(errno) => failed(errno),
+        };
+        let called = self.with_addresses(name, Called::just(result))?;
+        match called.is_under_way().then(|| socket.disconnect()) {
+            Some(Err(errno)) => Ok(Called::just(failed(errno))),
+            _ => Ok(called),
+        }
     }
 
     fn with_addresses(&self, name: &SocketName, called: Called) -> Result<Called, Error> {

@@ -109,16 +109,30 @@ impl<'a> Calls<'a> {
                 }
             },
         };
-        match &call {
-            SocketCall::Open(..) => self.sockets.insert(name.clone(), node.clone()),
-            SocketCall::Accept(new) => self.sockets.insert(new.clone(), node.clone()),
+        let new = match &call {
+            SocketCall::Open(..) => Some(&name),
+            SocketCall::Accept(new) => Some(new),
             _ => None,
         };
+        if let Some(new) = new {
+            self.name(new, &node).map_err(at)?;
+        }
         Ok(StimulusKind::Call {
             node,
             socket: name,
             call,
         })
+    }
+
+    /// Gives a name to a socket. Another one of the same place may have had it.
+    fn name(&mut self, name: &SocketName, node: &NodeName) -> Result<(), Problem> {
+        match self.sockets.insert(name.clone(), node.clone()) {
+            Some(other) if other != *node => Err(Problem::new(
+                format!("`{}` is a socket of {other}", name.as_str()),
+                format!("expected another name for one of {node}"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The node whose task opens a socket, or the namespace of the pod.
