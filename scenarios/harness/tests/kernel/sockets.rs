@@ -127,7 +127,7 @@ fn script() -> impl Strategy<Value = Script> {
 
 /// Whether the listener of a place is one of IPv6.
 fn hears_six(place: usize) -> bool {
-    place % 2 == 0
+    place.is_multiple_of(2)
 }
 
 fn target(to: usize, six: bool, port: u16) -> String {
