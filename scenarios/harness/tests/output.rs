@@ -187,7 +187,8 @@ expect = { result = "done", peer = "10.0.0.1" }
 call = ["socket dns udp", "bind dns 10.0.0.1:53", "getsockname dns"]
 expect = { result = "done", address = "10.0.0.1:53", local = "10.0.0.2", events = 0 }
 "#;
-    let away = "call = [\"socket late tcp\", \"connect late 10.0.0.7:80\"]";
+    let away =
+        r#"call = ["socket late udp", "set late broadcast", "send late hello to 10.0.0.255:80"]"#;
     std::fs::write(folder.path().join("calls.toml"), calls).unwrap();
     std::fs::write(
         folder.path().join("leaves.toml"),
