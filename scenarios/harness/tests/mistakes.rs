@@ -534,6 +534,11 @@ fn mistakes_in_calls_are_shown_in_their_place() {
             "from = \"a1\"\nnode = \"a\"\ncall",
         ),
         (
+            "a name of sockets in two places",
+            "[[step]]\nfrom = \"b1\"",
+            "[[step]]\nfrom = \"b1\"\ncall = \"socket client udp\"\n\n[[step]]\nfrom = \"b1\"",
+        ),
+        (
             "a frame of a pod that makes calls",
             "from = \"b1\"",
             "from = \"a1\"",
