@@ -12,6 +12,7 @@ use twinpath_machine::{AttachType, Errno};
 use super::cgroup::Cgroup;
 use super::error::Error;
 use super::namespace::Namespace;
+use super::sys::remover::while_nobody_forks;
 use crate::plan::{SocketName, SocketProgram};
 use crate::socket::{CallResult, Called, Protocol, SocketCall, SocketSetting};
 
@@ -67,6 +68,10 @@ impl Sockets {
     /// # Errors
     /// When the call cannot be made, or not be looked at.
     pub fn call(&mut self, name: &SocketName, call: &SocketCall) -> Result<Called, Error> {
+        while_nobody_forks(|| self.make_call(name, call))
+    }
+
+    fn make_call(&mut self, name: &SocketName, call: &SocketCall) -> Result<Called, Error> {
         let moved = Error::system("move to the cgroup of the sockets");
         let called = match call {
             SocketCall::Open(family, protocol) => {

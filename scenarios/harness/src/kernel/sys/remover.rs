@@ -6,7 +6,19 @@
 
 use std::ffi::CString;
 use std::io;
+use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::{PoisonError, RwLock};
+
+/// A forked process has every descriptor of this one until it has closed them: what is closed here meanwhile is open
+/// still, and a connection does not end. Written while there is such a process.
+static FORKS: RwLock<()> = RwLock::new(());
+
+/// Does something while no other thread forks, so that what it closes is closed.
+pub fn while_nobody_forks<T>(act: impl FnOnce() -> T) -> T {
+    let _nobody = FORKS.read().unwrap_or_else(PoisonError::into_inner);
+    act()
+}
 
 /// A process that waits for the end of this one. Dropping it ends it.
 #[derive(Debug)]
@@ -27,6 +39,8 @@ impl Remover {
         // SAFETY: the descriptor is new and ours.
         let this = unsafe { OwnedFd::from_raw_fd(this as i32) };
         let (parent, this) = (parent.as_raw_fd(), this.as_raw_fd());
+        let (mut closed, open) = io::pipe()?;
+        let _alone = FORKS.write().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the new process makes system calls only, with values that were made before, and never returns.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
@@ -44,7 +58,13 @@ impl Remover {
                 libc::unlinkat(parent, name.as_ptr(), libc::AT_REMOVEDIR);
                 libc::_exit(0)
             },
-            child => Ok(Self(child)),
+            child => {
+                let child = Self(child);
+                drop(open);
+                // It ends when the new process has closed what is not its own.
+                closed.read_to_end(&mut Vec::new())?;
+                Ok(child)
+            }
         }
     }
 }
