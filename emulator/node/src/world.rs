@@ -183,6 +183,13 @@ impl World {
         self.net.network.set_up(device, up);
     }
 
+    /// Sets what stands in the room before a packet that arrives, where XDP programs let headers grow and nobody has
+    /// written yet: zeroes unless it is set. In Linux it is what earlier packets left in the page (`skb_pp_cow_data`,
+    /// `page_pool_dev_alloc_va`).
+    pub fn fill_headroom(&mut self, filling: u8) {
+        self.net.pool.fill(filling);
+    }
+
     /// The network beyond the devices: routes, neighbours.
     pub fn network(&mut self) -> &mut Tables {
         &mut self.net.network

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::backend::Backend;
 use crate::batch;
-use crate::emulated::{EmulatedBackend, Engine};
+use crate::emulated::{EmulatedBackend, Engine, Variant};
 use crate::plan::Plan;
 use crate::recording::Recording;
 use crate::scenario::Case;
@@ -56,6 +56,27 @@ impl Arm {
             batch::gather_events(&case.plan, &mut recording);
         }
         Ok(recording)
+    }
+
+    /// Runs the plan of a case in the emulator, with other of what Linux leaves to chance; none for the kernel.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub(crate) fn run_varied(
+        self,
+        case: &Case,
+        variant: Variant,
+    ) -> Result<Option<Recording>, ArmError> {
+        let Self::Emulator(engine) = self else {
+            return Ok(None);
+        };
+        let mut backend = EmulatedBackend::new(engine).varied(variant);
+        let mut recording = backend.run(&case.plan)?;
+        recording.date(&case.plan);
+        if case.batch {
+            batch::gather_events(&case.plan, &mut recording);
+        }
+        Ok(Some(recording))
     }
 
     fn record(self, plan: &Plan, batch: bool) -> Result<Recording, ArmError> {

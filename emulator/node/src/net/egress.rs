@@ -288,7 +288,15 @@ impl Net {
         device: DeviceId,
         frame: Frame,
     ) {
-        match self.device(device).peer {
+        let state = self.device(device);
+        let far_end = state.peer.map_or(state, |peer| self.device(peer));
+        if matches!(state.medium, Medium::Wire) && frame.len() > far_end.longest_frame() {
+            // The far end takes no more (`veth_xdp_xmit`).
+            let kind = EndKind::Dropped(DropReason::TooLong);
+            self.end_frame(machine, met, device, frame, kind);
+            return;
+        }
+        match state.peer {
             None => self.leave_without_peer(machine, met, device, frame),
             Some(peer) if frame.len() < ETH_HLEN => {
                 let kind = EndKind::Dropped(DropReason::Malformed);

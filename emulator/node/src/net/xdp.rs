@@ -5,7 +5,7 @@ use twinpath_machine::memory::Memory;
 use twinpath_machine::{Machine, MapId, ProgramId};
 
 use super::{DeviceId, DropReason, EndKind, HookKind, Net, Site, XdpTarget};
-use crate::packet::{ETH_HLEN, Frame, HEADROOM, Moved, PacketType, Skb, Xdp};
+use crate::packet::{ETH_HLEN, Frame, HEADROOM, Moved, PacketType, Pool, Skb, Xdp};
 
 /// Bytes of a page, of which a driver gives each packet one.
 const PAGE: u32 = 4096;
@@ -29,9 +29,9 @@ impl Net {
         mut skb: Skb,
     ) -> Option<Skb> {
         let hook = HookKind::Xdp;
-        // veth copies the packet into a page of its own: zeroes before it, little room behind.
+        // veth copies the packet into a page of its own, with little room behind it.
         skb.frame.push(ETH_HLEN);
-        lay_out_page(&mut skb, &mut machine.memory);
+        lay_out_page(&mut skb, &self.pool, &mut machine.memory);
         let xdp = self.xdp_of(device, skb.frame);
         let (xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
         skb.met = Some(Site { device, hook });
@@ -58,7 +58,7 @@ impl Net {
         let link = self.device(device).link();
         skb.frame.push(ETH_HLEN);
         if skb.frame.headroom() < HEADROOM {
-            lay_out_page(&mut skb, &mut machine.memory);
+            lay_out_page(&mut skb, &self.pool, &mut machine.memory);
         }
         let before = Ethernet::of(&skb.frame, &machine.memory);
         let network = skb.network_header.wrapping_sub(skb.frame.data());
@@ -242,7 +242,7 @@ impl Net {
 }
 
 /// Puts a packet into a page as veth does for XDP (`skb_pp_cow_data`).
-fn lay_out_page(skb: &mut Skb, memory: &mut Memory) {
+fn lay_out_page(skb: &mut Skb, pool: &Pool, memory: &mut Memory) {
     const ALIGN: u32 = 64;
     let before = skb.frame.data();
     let linear = skb.frame.len().min(MAX_LINEAR);
@@ -250,7 +250,7 @@ fn lay_out_page(skb: &mut Skb, memory: &mut Memory) {
     // More than half a page takes all of it.
     let size = if used * 2 > PAGE { PAGE } else { used };
     let tailroom = size - HEADROOM - SHARED_INFO - linear;
-    skb.frame.lay_out(memory, HEADROOM, linear, tailroom);
+    skb.frame.lay_out(pool, memory, HEADROOM, linear, tailroom);
     skb.moved(Moved(skb.frame.data().wrapping_sub(before)));
 }
 

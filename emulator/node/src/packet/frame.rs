@@ -36,7 +36,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// A packet with these bytes, `headroom` bytes before and `tailroom` behind them. The headroom
-    /// is zero.
+    /// is filled as the pool says.
     pub(crate) fn new(
         pool: &mut Pool,
         memory: &mut Memory,
@@ -47,7 +47,9 @@ impl Frame {
         let buffer = pool.take(memory)?;
         let data = buffer.start() + FIRST_DATA;
         let len = bytes.len() as u32;
-        memory.raw_mut(data - headroom, headroom).fill(0);
+        memory
+            .raw_mut(data - headroom, headroom)
+            .fill(pool.filling());
         memory.raw_mut(data, len).copy_from_slice(bytes);
         Ok(Self {
             buffer,
@@ -78,10 +80,11 @@ impl Frame {
         })
     }
 
-    /// Gives the packet's buffer other room: zeroes before the packet, `linear` bytes linear, and so
+    /// Gives the packet's buffer other room: before the packet, filled as the pool says, `linear` bytes linear, and so
     /// much room behind them. The packet may lie elsewhere afterwards.
     pub(crate) fn lay_out(
         &mut self,
+        pool: &Pool,
         memory: &mut Memory,
         headroom: u32,
         linear: u32,
@@ -91,7 +94,9 @@ impl Frame {
         if self.data != data {
             memory.raw_copy(self.data, data, self.len);
         }
-        memory.raw_mut(data - headroom, headroom).fill(0);
+        memory
+            .raw_mut(data - headroom, headroom)
+            .fill(pool.filling());
         self.data = data;
         self.head = data - headroom;
         self.linear = linear;

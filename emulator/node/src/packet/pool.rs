@@ -21,6 +21,7 @@ impl Buffer {
 pub(crate) struct Pool {
     all: Vec<u32>,
     free: Vec<u32>,
+    filling: u8,
 }
 
 impl Pool {
@@ -32,6 +33,16 @@ impl Pool {
         let start = memory.allocate(u64::from(BUFFER_SIZE))?;
         self.all.push(start);
         Ok(Buffer(start))
+    }
+
+    /// What the room before a packet is filled with.
+    pub(crate) fn filling(&self) -> u8 {
+        self.filling
+    }
+
+    /// Sets what the room before packets is filled with.
+    pub(crate) fn fill(&mut self, filling: u8) {
+        self.filling = filling;
     }
 
     /// Takes a buffer back.

@@ -121,7 +121,7 @@ impl World {
         let headroom = HEADROOM - context.metadata;
         let (pool, memory) = (&mut self.net.pool, &mut self.machine.memory);
         let mut frame = Frame::new(pool, memory, run.data, headroom, 0)?;
-        frame.lay_out(memory, headroom, linear, max - linear);
+        frame.lay_out(pool, memory, headroom, linear, max - linear);
         let meta = frame.data();
         frame.set_data(meta + context.metadata);
         let mut subject = Subject::Xdp(Xdp {

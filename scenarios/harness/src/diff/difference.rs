@@ -56,6 +56,13 @@ impl Diff {
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty() && self.maps.is_empty()
     }
+
+    /// How many values differ.
+    pub fn count(&self) -> usize {
+        let packets = self.packets.iter().flat_map(|packet| &packet.differences);
+        let differences = packets.chain(&self.maps);
+        differences.map(|difference| difference.values.len()).sum()
+    }
 }
 
 impl Values {

@@ -1,5 +1,6 @@
 //! What two recordings of one plan do not agree on.
 
+mod chance;
 mod chosen;
 mod difference;
 mod journey;
@@ -9,6 +10,7 @@ mod rule;
 
 use std::collections::BTreeSet;
 
+pub use chance::take_over;
 pub use difference::{Diff, Difference, PacketDiff, Values};
 pub(crate) use journey::events;
 pub use rule::{Leeway, Rule};

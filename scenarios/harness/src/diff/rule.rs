@@ -5,6 +5,7 @@ use std::fmt;
 use etherparse::IpNumber;
 
 use super::chosen::Chosen;
+use crate::emulated::Chance;
 use crate::ip::IpPacket;
 use crate::plan::Plan;
 use crate::recording::{End, Journey, Recording};
@@ -25,6 +26,12 @@ pub enum Rule {
     SocketPort,
     /// The numbers of bytes in connections of TCP are compared as they are counted from the first.
     Sequence,
+    /// Bytes that depend on what stands in the room before a packet are not compared.
+    Headroom,
+    /// Bytes that depend on the clock are not compared.
+    Clock,
+    /// Bytes that depend on random numbers are not compared.
+    Random,
 }
 
 /// The rules by which the recordings of a plan are compared, or that there are none.
@@ -63,6 +70,11 @@ impl Leeway {
             strict: true,
             ..Self::default()
         }
+    }
+
+    /// Whether there are no rules.
+    pub fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// Both sides as they are compared: as they are where they are alike or there are no rules, else as `canonical` makes
@@ -149,6 +161,9 @@ impl Rule {
             Self::TunnelPort => "tunnel-port",
             Self::SocketPort => "socket-port",
             Self::Sequence => "tcp-sequence",
+            Self::Headroom => "headroom",
+            Self::Clock => "clock",
+            Self::Random => "random",
         }
     }
 
@@ -167,6 +182,21 @@ impl Rule {
             }
             Self::SocketPort => "nodes choose the ports of sockets that have none at random",
             Self::Sequence => "TCP draws the number of a connection's first byte at random",
+            Self::Headroom => {
+                "where a program lets a packet grow and does not write, Linux has what earlier packets left there"
+            }
+            Self::Clock => "the kernel's clock is its own",
+            Self::Random => "the kernel's random numbers are its own",
+        }
+    }
+}
+
+impl From<Chance> for Rule {
+    fn from(chance: Chance) -> Self {
+        match chance {
+            Chance::Headroom => Self::Headroom,
+            Chance::Clock => Self::Clock,
+            Chance::Random => Self::Random,
         }
     }
 }

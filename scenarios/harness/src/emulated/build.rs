@@ -15,19 +15,23 @@ use crate::plan::{
 };
 
 use super::calls::Callers;
-use super::{EmulatedError, Emulation, Engine, map_ref, unknown};
+use super::{EmulatedError, Emulation, Engine, Variant, map_ref, unknown};
 
 /// Pages of the buffer of each CPU of a perf event array.
 pub(crate) const EVENT_PAGES: u32 = 64;
 
 /// Sets a plan up.
-pub(super) fn emulation(engine: Engine, plan: &Plan) -> Result<Emulation, EmulatedError> {
+pub(super) fn emulation(
+    engine: Engine,
+    variant: Variant,
+    plan: &Plan,
+) -> Result<Emulation, EmulatedError> {
     // rbpf works on the host's addresses.
     let placement = match engine {
         Engine::Checked => Placement::Anywhere,
         Engine::Rbpf => Placement::Identity,
     };
-    emulation_on(placement, engines(engine), plan)
+    emulation_on(placement, engines(engine), variant, plan)
 }
 
 /// Sets a plan up with engines that work on guest memory anywhere.
@@ -35,23 +39,27 @@ pub(super) fn emulation_with(
     engines: EngineFactory,
     plan: &Plan,
 ) -> Result<Emulation, EmulatedError> {
-    emulation_on(Placement::Anywhere, engines, plan)
+    emulation_on(Placement::Anywhere, engines, Variant::default(), plan)
 }
 
 fn emulation_on(
     placement: Placement,
     engines: EngineFactory,
+    variant: Variant,
     plan: &Plan,
 ) -> Result<Emulation, EmulatedError> {
     let options = MachineOptions {
         placement,
         // The kernel backend stays on one CPU, too.
         cpus: 1,
-        seed: plan.seed,
+        seed: plan.seed.wrapping_add(variant.seed),
         ..MachineOptions::default()
     };
+    let mut world = World::new(options, engines)?;
+    world.fill_headroom(variant.headroom);
     let mut emulation = Emulation {
-        world: World::new(options, engines)?,
+        world,
+        variant,
         devices: BTreeMap::new(),
         places: BTreeMap::new(),
         maps: BTreeMap::new(),

@@ -26,10 +26,12 @@
 
 mod build;
 mod calls;
+mod chance;
 mod record;
 mod trace;
 
 pub(crate) use build::{EVENT_PAGES, engines};
+pub use chance::{Chance, Variant};
 pub(crate) use record::{contents_of, events, explain};
 pub use trace::trace;
 
@@ -63,6 +65,7 @@ pub enum Engine {
 #[derive(Debug, Clone, Copy)]
 pub struct EmulatedBackend {
     engine: Engine,
+    variant: Variant,
 }
 
 /// A plan that is set up in the emulator and takes stimuli one by one.
@@ -70,6 +73,7 @@ pub struct EmulatedBackend {
 pub struct Emulation {
     world: World,
     devices: BTreeMap<(NodeName, DeviceName), DeviceId>,
+    variant: Variant,
     /// The way back from what the world reports.
     places: BTreeMap<DeviceId, (NodeName, DeviceName)>,
     maps: BTreeMap<MapRef, MapId>,
@@ -161,8 +165,17 @@ pub enum EmulatedError {
 
 impl EmulatedBackend {
     /// A backend with an engine.
-    pub const fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            variant: Variant::default(),
+        }
+    }
+
+    /// The same, with other of what Linux leaves to chance.
+    #[must_use]
+    pub fn varied(self, variant: Variant) -> Self {
+        Self { variant, ..self }
     }
 
     /// Sets a plan up: everything before its first stimulus.
@@ -170,7 +183,7 @@ impl EmulatedBackend {
     /// # Errors
     /// When the emulator lacks something that the plan needs.
     pub fn start(&self, plan: &Plan) -> Result<Emulation, EmulatedError> {
-        build::emulation(self.engine, plan)
+        build::emulation(self.engine, self.variant, plan)
     }
 }
 
@@ -304,7 +317,8 @@ impl Emulation {
 
     fn set_clocks(&mut self, now: u64) -> Result<(), EmulatedError> {
         let machine = &mut self.world.machine;
-        machine.clock.set_monotonic_ns(now);
+        let later = u64::try_from(self.variant.later.as_nanos()).unwrap_or(u64::MAX);
+        machine.clock.set_monotonic_ns(now.saturating_add(later));
         for (map, key) in &self.clocks {
             let result =
                 machine.maps[*map].user_update(&mut machine.memory, key, &now.to_le_bytes(), 0);
