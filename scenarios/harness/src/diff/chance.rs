@@ -141,11 +141,14 @@ mod tests {
         (changed, frame, values.entries[&vec![1]].clone())
     }
 
+    /// The kernel's recording, whether it changes, and its frame and values afterwards.
+    type Case<'a> = (Recording, bool, &'a [u8], &'a [&'a [u8]]);
+
     #[test]
     fn only_what_depends_on_chance_is_taken_over() {
         let found = recording(&[1, 2, 3], &[&[4, 5]]);
         let varied = recording(&[1, 9, 3], &[&[4, 9]]);
-        let cases: [(Recording, bool, &[u8], &[&[u8]]); 4] = [
+        let cases: [Case<'_>; 4] = [
             // What depends on it, on another CPU.
             (
                 recording(&[1, 7, 3], &[&[0, 0], &[4, 7]]),
