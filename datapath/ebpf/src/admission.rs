@@ -70,7 +70,7 @@ apart! {
         let proxy_port = if proxied.is_from_proxy_ingress() {
             NO_PROXY
         } else {
-            ask(ctx, flow, l4, subject, connection.state)?
+            ask(ctx, flow, l4, subject, connection.state)?.proxy_port
         };
         if let State::New = connection.state {
             let opening = Opening {
@@ -90,19 +90,37 @@ apart! {
 
 const NO_PROXY: Port = Port::new(0);
 
-/// Asks the policy; returns the port of the proxy that the packet goes to.
-#[inline(always)]
-fn ask(ctx: &Tc, flow: &Flow, l4: &L4, subject: &Subject, state: State) -> Result<Port, Drop> {
-    let verdict = policy::check(subject, l4);
-    if !matches!(state, State::Established) || verdict.denial.is_some() {
-        events::policy_verdict(ctx, flow, l4, subject, &verdict);
+plain! {
+    /// What a policy that lets a packet pass says of its way.
+    pub struct Leave {
+        pub unused: u16,
+        /// The proxy that it goes to; 0 for none.
+        pub proxy_port: Port,
     }
-    match verdict.denial {
-        None => Ok(verdict.proxy_port),
-        Some(_) if subject.audits() => Ok(NO_PROXY),
-        Some(reason) => Err(Drop {
-            reason,
-            ..drop_packet!(Admission, PolicyDenied)
-        }),
+}
+
+small!(Leave);
+
+apart! {
+    /// Asks the policy.
+    fn ask as admission_ask(
+        ctx: &Tc,
+        flow: &Flow,
+        l4: &L4,
+        subject: &Subject,
+        state: State,
+    ) -> Result<Leave, Drop> {
+        let verdict = policy::check(subject, l4);
+        if !matches!(state, State::Established) || verdict.denial.is_some() {
+            events::policy_verdict(ctx, flow, l4, subject, &verdict);
+        }
+        let proxy_port = match verdict.denial {
+            None => verdict.proxy_port,
+            Some(_) if subject.audits() => NO_PROXY,
+            Some(reason) => {
+                return Err(Drop { reason, ..drop_packet!(Admission, PolicyDenied) });
+            }
+        };
+        Ok(Leave { unused: 0, proxy_port })
     }
 }

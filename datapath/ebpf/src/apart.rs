@@ -13,6 +13,7 @@ use core::mem::transmute;
 
 use twinpath_abi::{DebugPoint, Direction, Family, Ifindex, IntoBytes};
 
+use crate::conntrack::State;
 use crate::drops::Drop;
 use crate::translate::Side;
 
@@ -113,6 +114,7 @@ numbers! {
     DebugPoint as u8,
     u32 as u32,
     Side as u8,
+    State as u8,
 }
 
 /// What a function answers.

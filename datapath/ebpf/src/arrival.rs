@@ -18,17 +18,14 @@ use twinpath_abi::{EndpointFlags, Identity, Mark, TailCall, TracePoint, TraceRea
 use crate::drops::{Drop, drop_packet};
 use crate::events::{self, Flow, Trace};
 use crate::fate::Fate;
-use crate::layers::{L3, L4};
-use crate::parse;
+use crate::layers::{L3, L4, is_vlan};
 use crate::tc::{Cb, Delivery, Tc};
 use crate::{config, encap, endpoint, firewall, headers, ipcache, maps, nat};
 
 /// tc ingress of the uplink.
 #[inline(always)]
 pub fn from_netdev(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
-    let packet = ctx.pull();
-    let l2 = parse::l2(&packet)?;
-    if ctx.has_vlan_tag() || l2.is_tagged() {
+    if ctx.has_vlan_tag() || is_vlan(ctx.ethertype()) {
         return Err(drop_packet!(Arrival, VlanFiltered));
     }
     let mut l3 = L3::UNKNOWN;

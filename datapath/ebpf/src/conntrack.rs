@@ -103,6 +103,16 @@ fn find(key: &CtTuple, now: u32) -> Option<*mut CtEntry> {
     (lifetime >= now).then_some(entry)
 }
 
+/// The entry of the key of an answer, or else that of a packet in its own direction; tells whether it was the former.
+#[inline(always)]
+fn find_either(key: &mut CtTuple, direction: Direction, now: u32) -> Option<(*mut CtEntry, bool)> {
+    if let Some(entry) = find(key, now) {
+        return Some((entry, true));
+    }
+    turn(key, direction);
+    find(key, now).map(|entry| (entry, false))
+}
+
 apart! {
     /// Looks a packet's connection up and notes the packet in it.
     pub fn lookup as conntrack_lookup(
@@ -113,15 +123,8 @@ apart! {
     ) -> Connection {
         let now = seam::seconds();
         let mut key = key(&flow.tuple.reversed(), opposite(direction));
-        let (entry, is_reply) = match find(&key, now) {
-            Some(entry) => (entry, true),
-            None => {
-                turn(&mut key, direction);
-                match find(&key, now) {
-                    Some(entry) => (entry, false),
-                    None => return Connection::NEW,
-                }
-            }
+        let Some((entry, is_reply)) = find_either(&mut key, direction, now) else {
+            return Connection::NEW;
         };
         let (reopened, report) = note(entry, l4, direction, ctx.len(), now);
         Connection {
@@ -150,11 +153,7 @@ apart! {
             return Connection::NEW;
         };
         let mut key = key(&quoted.flow, opposite(direction));
-        let mut known = find(&key, now).is_some();
-        if !known {
-            turn(&mut key, direction);
-            known = find(&key, now).is_some();
-        }
+        let known = find_either(&mut key, direction, now).is_some();
         Connection {
             state: if known { State::Related } else { State::New },
             ..Connection::NEW

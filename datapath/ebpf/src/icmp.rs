@@ -106,7 +106,7 @@ fn write_answer(ctx: &Tc, flow: &FlowTuple, l2: &L2, l3: &L3, l4: &L4) -> Result
         _ => icmp_type::ECHO_REPLY,
     };
     let word = |kind: u8| u16::from_ne_bytes([kind, 0]);
-    ctx.replace_l4_csum(l4.at(at::ICMP_CHECK), word(l4.icmp_type), word(reply))?;
+    ctx.replace_l4_word(l4.at(at::ICMP_CHECK), word(l4.icmp_type), word(reply), 0)?;
     ctx.store_balanced(l4.at(0), &[reply])?;
     l3.write_hop(ctx, TTL)?;
     l3.write_addresses(ctx, &flow.daddr, &flow.saddr)?;

@@ -95,13 +95,13 @@ fn advertise(
     let kind = icmp_type::V6_NEIGHBOUR_ADVERTISEMENT;
     let word = |kind: u8| u16::from_ne_bytes([kind, 0]);
     let check = l4.at(at::ICMP_CHECK);
-    ctx.replace_l4_csum(check, word(l4.icmp_type), word(kind))?;
-    ctx.replace_l4_csum(check, asked.flags(), NeighbourMessage::SOLICITED)?;
+    ctx.replace_l4_word(check, word(l4.icmp_type), word(kind), 0)?;
+    ctx.replace_l4_word(check, asked.flags(), NeighbourMessage::SOLICITED, 0)?;
     let option = l4.at(at::NEIGHBOUR_OPTION);
     let to = NeighbourMessage::target_option(mac);
     ctx.replace_l4_bytes(check, &ctx.bytes(option)?, &to)?;
     // The sender's address was the source and is the destination, so it makes no difference.
-    ctx.replace_l4_pseudo(check, flow.daddr.octets_ref(), gateway.octets_ref())?;
+    ctx.replace_l4_pseudo(check, flow.daddr.octets_ref(), gateway.octets_ref(), 0)?;
     ctx.store_balanced(l4.at(0), &[kind])?;
     let flags = NeighbourMessage::SOLICITED.to_ne_bytes();
     ctx.store_balanced(l4.at(at::NEIGHBOUR_FLAGS), &flags)?;

@@ -1,6 +1,6 @@
 //! Rewriting one end of a packet: its address and its port, or the identifier of an ICMP echo, with all checksums.
 
-use aya_ebpf::bindings::{BPF_F_MARK_MANGLED_0, BPF_F_PSEUDO_HDR};
+use aya_ebpf::bindings::BPF_F_MARK_MANGLED_0;
 use twinpath_abi::{Address, Family, FlowTuple, Port, Protocol};
 
 use crate::apart::{apart, plain};
@@ -70,30 +70,53 @@ impl Side {
     }
 }
 
-/// Where a transport header's checksum is. SCTP's is none that can be corrected.
-#[inline(always)]
-fn checksum(protocol: Protocol) -> Option<usize> {
-    match protocol {
-        Protocol::TCP => Some(at::TCP_CHECK),
-        Protocol::UDP => Some(at::UDP_CHECK),
-        Protocol::ICMP | Protocol::ICMPV6 => Some(at::ICMP_CHECK),
-        _ => None,
-    }
+/// The checksum of a transport header.
+#[derive(Clone, Copy)]
+struct Checksum {
+    /// Where it is in the header.
+    at: usize,
+    /// It covers the addresses.
+    has_pseudo: bool,
+    /// 0 is none, and stays so; one that would become 0 does not.
+    is_optional: bool,
 }
 
-/// A checksum of 0 is none in UDP, and stays so; one that would become 0 does not.
-#[inline(always)]
-fn flags(protocol: Protocol) -> u64 {
-    match protocol {
-        Protocol::UDP => u64::from(BPF_F_MARK_MANGLED_0),
-        _ => 0,
+impl Checksum {
+    /// SCTP's is none that can be corrected.
+    #[inline(always)]
+    fn of(protocol: Protocol) -> Option<Self> {
+        let (at, has_pseudo) = match protocol {
+            Protocol::TCP => (at::TCP_CHECK, true),
+            Protocol::UDP => (at::UDP_CHECK, true),
+            Protocol::ICMP => (at::ICMP_CHECK, false),
+            Protocol::ICMPV6 => (at::ICMP_CHECK, true),
+            _ => return None,
+        };
+        let is_optional = protocol == Protocol::UDP;
+        Some(Self {
+            at,
+            has_pseudo,
+            is_optional,
+        })
     }
-}
 
-/// Whether the checksum covers the addresses.
-#[inline(always)]
-fn covers_addresses(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::TCP | Protocol::UDP | Protocol::ICMPV6)
+    /// What the helper is told of it.
+    #[inline(always)]
+    fn flags(self) -> u64 {
+        match self.is_optional {
+            true => u64::from(BPF_F_MARK_MANGLED_0),
+            false => 0,
+        }
+    }
+
+    /// The checksum after a rewrite.
+    #[inline(always)]
+    fn corrected(self, old: u16, difference: Difference) -> u16 {
+        match self.is_optional {
+            true => difference.apply_udp(old),
+            false => difference.apply(old),
+        }
+    }
 }
 
 apart! {
@@ -108,9 +131,9 @@ apart! {
         let failed = |WriteError| drop_packet!(Translate, WriteError);
         if l4.has_header {
             if change.from_port != change.to_port {
-                let check = checksum(l4.protocol).ok_or(drop_packet!(Translate, ChecksumL4))?;
+                let check = Checksum::of(l4.protocol).ok_or(drop_packet!(Translate, ChecksumL4))?;
                 let (from, to) = (change.from_port.network_order(), change.to_port.network_order());
-                ctx.replace_l4_word(l4.at(check), from, to, flags(l4.protocol)).map_err(failed)?;
+                ctx.replace_l4_word(l4.at(check.at), from, to, check.flags()).map_err(failed)?;
                 let at = l4.at(side.port(l4.protocol));
                 ctx.store_balanced(at, &to.to_ne_bytes()).map_err(failed)?;
             }
@@ -123,19 +146,14 @@ apart! {
 /// Corrects the transport header's checksum for the address.
 #[inline(always)]
 fn pseudo(ctx: &Tc, l3: &L3, l4: &L4, change: &Change) -> Result<(), WriteError> {
-    if !covers_addresses(l4.protocol) {
-        return Ok(());
-    }
-    let Some(check) = checksum(l4.protocol) else {
+    let Some(check) = Checksum::of(l4.protocol).filter(|check| check.has_pseudo) else {
         return Ok(());
     };
-    let flags = flags(l4.protocol) | u64::from(BPF_F_PSEUDO_HDR);
+    let (at, flags) = (l4.at(check.at), check.flags());
     let (from, to) = (&change.from, &change.to);
     match l3.family {
-        Family::V6 => {
-            ctx.replace_l4_difference(l4.at(check), from.octets_ref(), to.octets_ref(), flags)
-        }
-        _ => ctx.replace_l4_difference(l4.at(check), from.v4_ref(), to.v4_ref(), flags),
+        Family::V6 => ctx.replace_l4_pseudo(at, from.octets_ref(), to.octets_ref(), flags),
+        _ => ctx.replace_l4_pseudo(at, from.v4_ref(), to.v4_ref(), flags),
     }
 }
 
@@ -193,7 +211,7 @@ impl Inner<'_> {
     /// Writes a word.
     #[inline(always)]
     fn word(&self, at: usize, from: u16, to: u16) -> Result<(), WriteError> {
-        self.ctx.replace_l4_csum(self.check, from, to)?;
+        self.ctx.replace_l4_word(self.check, from, to, 0)?;
         self.ctx.store_balanced(at, &to.to_ne_bytes())
     }
 
@@ -202,19 +220,16 @@ impl Inner<'_> {
     fn transport(&self, flow: &FlowTuple, header: usize, end: usize) -> Result<(), WriteError> {
         let (from, to) = (self.change.from_port, self.change.to_port);
         let (from, to) = (from.network_order(), to.network_order());
-        if let Some(check) = checksum(flow.proto)
-            && header + check + size_of::<u16>() <= end
+        if let Some(check) = Checksum::of(flow.proto)
+            && header + check.at + size_of::<u16>() <= end
         {
             let mut difference = Difference::default().word(from, to);
-            if covers_addresses(flow.proto) {
+            if check.has_pseudo {
                 difference = difference.address(self.change.from, self.change.to);
             }
-            let old = u16::from_ne_bytes(self.ctx.bytes(header + check)?);
-            let new = match flow.proto {
-                Protocol::UDP => difference.apply_udp(old),
-                _ => difference.apply(old),
-            };
-            self.word(header + check, old, new)?;
+            let at = header + check.at;
+            let old = u16::from_ne_bytes(self.ctx.bytes(at)?);
+            self.word(at, old, check.corrected(old, difference))?;
         }
         self.word(header + self.side.port(flow.proto), from, to)
     }
@@ -225,23 +240,26 @@ impl Inner<'_> {
         let (from, to) = (&self.change.from, &self.change.to);
         let at = header + self.side.address(family);
         match family {
-            Family::V6 => {
-                let (from, to) = (from.octets_ref(), to.octets_ref());
-                self.ctx.replace_l4_bytes(self.check, from, to)?;
-                self.ctx.store_balanced(at, to)
-            }
+            Family::V6 => self.covered(at, from.octets_ref(), to.octets_ref()),
             _ => {
                 let check = header + at::IPV4_CHECK;
                 let old = u16::from_ne_bytes(self.ctx.bytes(check)?);
-                self.word(
-                    check,
-                    old,
-                    Difference::default().address(*from, *to).apply(old),
-                )?;
-                let (from, to) = (from.v4_ref(), to.v4_ref());
-                self.ctx.replace_l4_bytes(self.check, from, to)?;
-                self.ctx.store_balanced(at, to)
+                let new = Difference::default().address(*from, *to).apply(old);
+                self.word(check, old, new)?;
+                self.covered(at, from.v4_ref(), to.v4_ref())
             }
         }
+    }
+
+    /// Writes bytes.
+    #[inline(always)]
+    fn covered<const N: usize>(
+        &self,
+        at: usize,
+        from: &[u8; N],
+        to: &[u8; N],
+    ) -> Result<(), WriteError> {
+        self.ctx.replace_l4_bytes(self.check, from, to)?;
+        self.ctx.store_balanced(at, to)
     }
 }

@@ -90,13 +90,8 @@ impl Tc {
         written(unsafe { bpf_l3_csum_replace(self.skb(), offset as u32, 0, difference, 0) })
     }
 
-    /// Corrects the checksum of a transport header at `offset` for a 16-bit word of its own that changes.
-    #[inline(always)]
-    pub fn replace_l4_csum(&self, offset: usize, from: u16, to: u16) -> Result<(), WriteError> {
-        self.replace_l4_word(offset, from, to, 0)
-    }
-
-    /// The same, with flags of the helper.
+    /// Corrects the checksum of a transport header at `offset` for a 16-bit word of its own that changes. The flags
+    /// are the helper's.
     #[inline(always)]
     pub fn replace_l4_word(
         &self,
@@ -105,17 +100,8 @@ impl Tc {
         to: u16,
         flags: u64,
     ) -> Result<(), WriteError> {
-        let (from, to) = (u64::from(from), u64::from(to));
-        // SAFETY: the context is valid; the helper checks the packet's bounds.
-        written(unsafe {
-            bpf_l4_csum_replace(
-                self.skb(),
-                offset as u32,
-                from,
-                to,
-                flags | size_of::<u16>() as u64,
-            )
-        })
+        let flags = flags | size_of::<u16>() as u64;
+        self.replace_l4(offset, u64::from(from), u64::from(to), flags)
     }
 
     /// Corrects the checksum of a transport header at `offset` for bytes of what it covers that change.
@@ -126,31 +112,26 @@ impl Tc {
         from: &[u8; N],
         to: &[u8; N],
     ) -> Result<(), WriteError> {
-        self.replace_l4_difference(offset, from, to, 0)
+        self.replace_l4(offset, 0, difference(from, to), 0)
     }
 
-    /// The same for bytes of the pseudo header, which is not in the packet.
+    /// The same for bytes of the pseudo header, which is not in the packet. The flags are the helper's.
     #[inline(always)]
     pub fn replace_l4_pseudo<const N: usize>(
         &self,
         offset: usize,
         from: &[u8; N],
         to: &[u8; N],
+        flags: u64,
     ) -> Result<(), WriteError> {
-        self.replace_l4_difference(offset, from, to, u64::from(BPF_F_PSEUDO_HDR))
+        let flags = flags | u64::from(BPF_F_PSEUDO_HDR);
+        self.replace_l4(offset, 0, difference(from, to), flags)
     }
 
     #[inline(always)]
-    pub fn replace_l4_difference<const N: usize>(
-        &self,
-        offset: usize,
-        from: &[u8; N],
-        to: &[u8; N],
-        flags: u64,
-    ) -> Result<(), WriteError> {
-        let difference = difference(from, to);
-        // SAFETY: as in `replace_l4_csum`.
-        written(unsafe { bpf_l4_csum_replace(self.skb(), offset as u32, 0, difference, flags) })
+    fn replace_l4(&self, offset: usize, from: u64, to: u64, flags: u64) -> Result<(), WriteError> {
+        // SAFETY: the context is valid; the helper checks the packet's bounds.
+        written(unsafe { bpf_l4_csum_replace(self.skb(), offset as u32, from, to, flags) })
     }
 
     /// Bytes of the packet.
