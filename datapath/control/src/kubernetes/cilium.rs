@@ -88,7 +88,8 @@ pub struct RuleLabel {
     pub source: String,
 }
 
-/// What may or may not come in. A field that is absent does not restrict; an empty list matches nothing.
+/// What may or may not come in. A field that is absent does not restrict, nor do empty lists of ports and ICMP types; an empty
+/// list of peers matches nobody.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
@@ -108,7 +109,8 @@ pub struct Ingress {
     pub icmps: Option<Vec<Icmps>>,
 }
 
-/// What may or may not go out. A field that is absent does not restrict; an empty list matches nothing.
+/// What may or may not go out. A field that is absent does not restrict, nor do empty lists of ports and ICMP types; an empty
+/// list of peers matches nobody.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Egress {

@@ -65,9 +65,9 @@ pub enum Problem {
         expected: String,
     },
     /// A value of a field that is not as it should be.
-    #[error("`{field}`: {expected}")]
+    #[error("{}{expected}", of_field(field))]
     Value {
-        /// The path of the field.
+        /// The path of the field; nothing for the object itself.
         field: String,
         /// What was expected there.
         expected: String,
@@ -76,6 +76,41 @@ pub enum Problem {
 
 const KINDS: &str = "Namespace, Pod, Node, EndpointSlice, NetworkPolicy, CiliumNetworkPolicy, \
                      CiliumClusterwideNetworkPolicy, or a List of them";
+
+fn of_field(field: &str) -> String {
+    match field {
+        "" => String::new(),
+        _ => format!("`{field}`: "),
+    }
+}
+
+/// What the reader of YAML says, without the place, which stands before it, and without what only concerns programmers.
+pub(super) fn of_yaml(message: &str) -> String {
+    let message = message.split(", set ").next().unwrap_or(message);
+    match message.rsplit_once(" at line ") {
+        Some((message, place)) if place.contains(", column ") => message.to_owned(),
+        _ => message.to_owned(),
+    }
+}
+
+/// What a type of ours says of a value, in the words of a manifest.
+pub(super) fn of_type(message: &str) -> String {
+    let Some((found, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let is_type = expected
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric())
+        && expected.starts_with(|letter: char| letter.is_ascii_uppercase());
+    let expected = match expected {
+        "IntOrString" => "a number or a text",
+        "a sequence" => "a list",
+        "a map" => "fields",
+        _ if is_type || expected.starts_with("struct ") => "fields",
+        _ => expected,
+    };
+    format!("{found}, expected {expected}")
+}
 
 impl Problem {
     /// A field that is none of those that there are in its place.

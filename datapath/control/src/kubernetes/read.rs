@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::error::{Position, Problem};
+use super::error::{Position, Problem, of_type};
 use super::fields;
 use super::tree::{Path, Step, Tree};
 
@@ -21,7 +21,10 @@ pub fn typed<T: DeserializeOwned>(tree: &Tree) -> Result<T, (Position, Problem)>
         // What lacks a field often has its name misspelt.
         (Err(error), None) => {
             let path = tracked_path(&track.path());
-            Err((tree.position(&path), Problem::value(&path, error)))
+            Err((
+                tree.position(&path),
+                Problem::value(&path, of_type(&error.to_string())),
+            ))
         }
         (_, Some(path)) => {
             let parent = path.0.split_last().map_or(&[][..], |(_, parent)| parent);

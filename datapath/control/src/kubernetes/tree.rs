@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::error::{Position, Problem};
+use super::error::{Position, Problem, of_yaml};
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,10 @@ impl fmt::Display for Path {
 pub fn parse(text: &str) -> Result<Vec<Tree>, (Position, Problem)> {
     let documents: Vec<Spanned<Raw>> = serde_saphyr::from_multiple(text).map_err(|error| {
         let at = error.location().map_or_else(Position::default, Into::into);
-        (at, Problem::Yaml(error.without_snippet().to_string()))
+        (
+            at,
+            Problem::Yaml(of_yaml(&error.without_snippet().to_string())),
+        )
     })?;
     let trees = documents.into_iter().map(Tree::from);
     Ok(trees.filter(|tree| tree.node != Node::Null).collect())

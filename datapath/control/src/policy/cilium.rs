@@ -6,6 +6,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::kubernetes::cidr;
+use super::ports::Style;
 use super::selector::{Here, selector};
 use super::{Action, Direction, Entity, Origin, Peer, Policy, Rule, Subject, Traffic, ports};
 use crate::kubernetes::cilium::{self as api, CiliumPolicy, Kind, Section};
@@ -33,6 +34,10 @@ impl Policy {
                 name: object.metadata.name.clone().unwrap_or_default(),
             },
         };
+        if object.kind == Kind::Clusterwide && object.metadata.namespace.is_some() {
+            let at = here.field("metadata").field("namespace");
+            return Err(at.error("expected no namespace, as the policy is of the whole cluster"));
+        }
         let spec = object.spec.iter().map(|rule| (here.field("spec"), rule));
         let specs = object.specs.iter().enumerate();
         let specs = specs.map(|(index, rule)| (here.field("specs").index(index), rule));
@@ -55,6 +60,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn policy(&self, here: &At<'_>, rule: &api::Rule) -> Result<Policy, ManifestError> {
+        let subject = self.subject(here, rule)?;
+        if !has_sections(rule) {
+            let expected = "expected at least one of `ingress`, `ingressDeny`, `egress` and `egressDeny` that is not empty; without, Cilium takes no rule";
+            return Err(here.error(expected));
+        }
         let mut rules = Vec::new();
         let ingress = [
             ("ingress", Action::Allow, &rule.ingress),
@@ -78,7 +88,7 @@ impl Reader<'_> {
         }
         Ok(Policy {
             origin: self.origin.clone(),
-            subject: self.subject(here, rule)?,
+            subject,
             default_deny: default_deny(rule),
             rules,
         })
@@ -90,6 +100,7 @@ impl Reader<'_> {
                 let mut selected =
                     selector(&here.field("endpointSelector"), endpoints, Key::parse)?;
                 if let Some(namespace) = self.namespace {
+                    own_namespace(&here.field("endpointSelector"), endpoints, namespace)?;
                     selected.require_value(Key::k8s(NAMESPACE), namespace);
                 }
                 Ok(Subject::Endpoints(selected))
@@ -148,6 +159,10 @@ impl Reader<'_> {
         if given.iter().all(|(_, len)| len.is_none()) {
             return Ok(None);
         }
+        // An empty list selects nobody, whatever stands beside it.
+        if given.iter().any(|(_, len)| *len == Some(0)) {
+            return Ok(Some(Vec::new()));
+        }
         let mut peers = Vec::new();
         for (index, selector) in section.endpoints.into_iter().flatten().enumerate() {
             let at = here.field(endpoints).index(index);
@@ -191,6 +206,32 @@ impl Reader<'_> {
             }
         }
         Ok(selected)
+    }
+}
+
+fn has_sections(rule: &api::Rule) -> bool {
+    let ingress = [&rule.ingress, &rule.ingress_deny].into_iter().flatten();
+    let egress = [&rule.egress, &rule.egress_deny].into_iter().flatten();
+    ingress
+        .map(Vec::len)
+        .chain(egress.map(Vec::len))
+        .any(|len| len > 0)
+}
+
+/// A policy of a namespace is for what is in it; Cilium takes another namespace out of its selector.
+fn own_namespace(
+    here: &At<'_>,
+    endpoints: &LabelSelector,
+    namespace: &str,
+) -> Result<(), ManifestError> {
+    let names_it = |key: &str| Key::parse(key).is_some_and(|key| key.name == NAMESPACE);
+    let labels = endpoints.match_labels.iter().flatten();
+    match labels.into_iter().find(|(key, _)| names_it(key)) {
+        Some((key, value)) if value != namespace => {
+            let at = here.field("matchLabels").field(key);
+            Err(at.error(format!("expected the policy's own namespace, {namespace}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -242,8 +283,11 @@ fn address_or_cidr(here: &At<'_>, text: &str) -> Result<ipnet::IpNet, ManifestEr
     }
 }
 
+/// An empty list says nothing, as an absent one.
 fn traffic(here: &At<'_>, section: &Section<'_>) -> Result<Option<Vec<Traffic>>, ManifestError> {
-    match (section.ports, section.icmps) {
+    let ports = section.ports.filter(|list| !list.is_empty());
+    let icmps = section.icmps.filter(|list| !list.is_empty());
+    match (ports, icmps) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(here
             .field("icmps")
@@ -262,11 +306,12 @@ fn with_ports(here: &At<'_>, lists: &[api::Ports]) -> Result<Vec<Traffic>, Manif
         }
         for (index, port) in list.ports.iter().enumerate() {
             let at = at.field("ports").index(index);
-            let ports =
-                ports::ports(&port.port, port.end_port, true).map_err(|(end, expected)| {
+            let ports = ports::ports(&port.port, port.end_port, Style::Cilium).map_err(
+                |(end, expected)| {
                     at.field(if end { "endPort" } else { "port" })
                         .error(expected)
-                })?;
+                },
+            )?;
             let protocols = ports::protocols(port.protocol.as_deref().unwrap_or("ANY"))
                 .ok_or_else(|| at.field("protocol").error("expected TCP, UDP, SCTP or ANY"))?;
             traffic.extend(protocols.into_iter().map(|protocol| Traffic::Ports {

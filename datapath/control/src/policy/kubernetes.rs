@@ -6,6 +6,7 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use super::ports::Style;
 use super::selector::{Here, selector};
 use super::{Action, Direction, Origin, Peer, Policy, Ports, Rule, Subject, Traffic, ports};
 use crate::kubernetes::{ManifestError, Placed};
@@ -180,10 +181,12 @@ fn traffic(here: &At<'_>, port: &NetworkPolicyPort) -> Result<Traffic, ManifestE
     let ports = match (&port.port, port.end_port) {
         (None, None) => Ports::All,
         (None, Some(_)) => return Err(here.error("expected `port` beside `endPort`")),
-        (Some(number), end) => ports::ports(number, end, false).map_err(|(end, expected)| {
-            here.field(if end { "endPort" } else { "port" })
-                .error(expected)
-        })?,
+        (Some(number), end) => {
+            ports::ports(number, end, Style::Kubernetes).map_err(|(end, expected)| {
+                here.field(if end { "endPort" } else { "port" })
+                    .error(expected)
+            })?
+        }
     };
     Ok(Traffic::Ports { protocol, ports })
 }

@@ -5,20 +5,29 @@ use twinpath_abi::Protocol;
 
 use super::{Ports, Traffic};
 
+/// Whose way of writing ports it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Numbers are numbers.
+    Kubernetes,
+    /// Numbers are texts, and 0 is all ports.
+    Cilium,
+}
+
 /// A port and the end of a range, both as written.
 ///
 /// # Errors
 /// What was expected instead, of the port (`false`) or of the end (`true`).
-pub fn ports(
-    port: &IntOrString,
-    end: Option<i32>,
-    zero_is_all: bool,
-) -> Result<Ports, (bool, String)> {
+pub fn ports(port: &IntOrString, end: Option<i32>, style: Style) -> Result<Ports, (bool, String)> {
     const NUMBER: &str = "expected a port from 1 to 65535";
     let number = match port {
         IntOrString::Int(number) => *number,
-        // Cilium writes numbers as text; no name of a port is all digits.
+        // No name of a port is all digits.
         IntOrString::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            if style == Style::Kubernetes {
+                let expected = format!("expected the number {text} without quotes, or a name");
+                return Err((false, expected));
+            }
             text.parse().map_err(|_| (false, NUMBER.to_owned()))?
         }
         IntOrString::String(name) if end.is_some() => {
@@ -31,7 +40,7 @@ pub fn ports(
     };
     let first = u16::try_from(number).map_err(|_| (false, NUMBER.to_owned()))?;
     if first == 0 {
-        return if zero_is_all && end.is_none_or(|end| end == 0) {
+        return if style == Style::Cilium && end.is_none_or(|end| end == 0) {
             Ok(Ports::All)
         } else {
             Err((false, NUMBER.to_owned()))

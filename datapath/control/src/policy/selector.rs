@@ -5,7 +5,7 @@ use std::fmt::Display;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use crate::kubernetes::{ManifestError, Path, Placed};
-use crate::labels::{Key, Operator, Selector};
+use crate::labels::{Key, Operator, Selector, Source, makes_identity};
 
 /// Where in an object something stands, for messages.
 pub struct Here<'a, T> {
@@ -49,19 +49,30 @@ pub fn selector<T>(
     selector: &LabelSelector,
     key: impl Fn(&str) -> Option<Key>,
 ) -> Result<Selector, ManifestError> {
-    const SOURCE: &str = "expected a key of source k8s, reserved or any";
     let mut selected = Selector::default();
     for (name, value) in selector.match_labels.iter().flatten() {
-        let at = || here.field("matchLabels").field(name);
-        let key = key(name).ok_or_else(|| at().error(SOURCE))?;
-        selected.require_value(key, value);
+        let at = here.field("matchLabels").field(name);
+        selected.require_value(known(&at, key(name))?, value);
     }
     for (index, requirement) in selector.match_expressions.iter().flatten().enumerate() {
-        let at = || here.field("matchExpressions").index(index);
-        let key = key(&requirement.key).ok_or_else(|| at().field("key").error(SOURCE))?;
-        selected.require(key, operator(&at(), requirement)?);
+        let at = here.field("matchExpressions").index(index);
+        let key = known(&at.field("key"), key(&requirement.key))?;
+        selected.require(key, operator(&at, requirement)?);
     }
     Ok(selected)
+}
+
+/// A key that something can have: no label makes an identity that Cilium leaves out.
+fn known<T>(here: &Here<'_, T>, key: Option<Key>) -> Result<Key, ManifestError> {
+    let key = key.ok_or_else(|| here.error("expected a key of source k8s, reserved or any"))?;
+    if key.source != Some(Source::Reserved) && !makes_identity(&key.name) {
+        let left_out = format!(
+            "expected a label that is part of identities; Cilium leaves `{}` out of them, so that it selects nobody",
+            key.name
+        );
+        return Err(here.error(left_out));
+    }
+    Ok(key)
 }
 
 fn operator<T>(

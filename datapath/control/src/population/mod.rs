@@ -23,7 +23,9 @@ pub struct Pod {
     /// Its name, unique in the namespace.
     pub name: String,
     /// The cluster that it is in.
-    pub cluster: ClusterId,
+    pub cluster: ClusterInfo,
+    /// A pod of another cluster has its namespace and name.
+    pub has_twin: bool,
     /// The labels that make its identity.
     pub labels: Labels,
     /// Its addresses, at most one a family; none before it has been started.
@@ -36,8 +38,12 @@ pub struct Pod {
     pub ports: BTreeMap<(Protocol, String), u16>,
 }
 
+/// `NAMESPACE/NAME`, with the cluster in front of it where that does not say which pod it is.
 impl fmt::Display for Pod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.has_twin {
+            write!(f, "{}/", self.cluster)?;
+        }
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
@@ -47,7 +53,7 @@ impl fmt::Display for Pod {
 pub enum PodName {
     /// No pod has it.
     None,
-    /// Pods of several namespaces have it: those.
+    /// Pods of several namespaces or clusters have it: those.
     Several(Vec<String>),
 }
 
@@ -101,12 +107,13 @@ impl Population {
         let mut taken = read::Taken::default();
         for (cluster, objects) in clusters {
             let pods = read::pods(objects, cluster, &mut taken)?;
-            let nodes = read::nodes(objects, cluster)?;
+            let nodes = read::nodes(objects, cluster, &mut taken)?;
             let servers = read::api_servers(&objects.api_servers, &nodes)?;
             all.pods.extend(pods);
             all.nodes.extend(nodes);
             let servers = servers.into_iter().map(|server| (cluster.id, server));
             all.api_servers.extend(servers);
+            read::policy_names(objects)?;
             for placed in &objects.network_policies {
                 let policy = Policy::from_kubernetes(placed)?;
                 all.policies.push(policy.within(cluster));
@@ -117,25 +124,26 @@ impl Population {
                     .extend(policies.map(|policy| policy.within(cluster)));
             }
         }
+        read::find_twins(&mut all.pods);
         let pods = all.pods.iter().filter(|pod| !pod.host_network);
-        let labels = pods.map(|pod| (pod.cluster, pod.labels.clone()));
+        let labels = pods.map(|pod| (pod.cluster.id, pod.labels.clone()));
         all.identities = Identities::allocate(labels, ranges(&all.policies));
         Ok(all)
     }
 
-    /// The pod of a name: `NAMESPACE/NAME`, or `NAME` alone if only one pod has it.
+    /// The pod of a name: `NAME` alone, `NAMESPACE/NAME`, or `CLUSTER/NAMESPACE/NAME` where pods of several clusters have
+    /// that.
     ///
     /// # Errors
     /// No pod has the name, or more than one.
     pub fn pod(&self, name: &str) -> Result<&Pod, PodName> {
-        let named: Vec<_> = match name.split_once('/') {
-            Some((namespace, name)) => {
-                let pods = self.pods.iter();
-                pods.filter(|pod| pod.namespace == namespace && pod.name == name)
-                    .collect()
+        let is_named = |pod: &&Pod| match name.split_once('/') {
+            None => pod.name == name,
+            Some((namespace, of_it)) => {
+                pod.namespace == namespace && pod.name == of_it || pod.to_string() == name
             }
-            None => self.pods.iter().filter(|pod| pod.name == name).collect(),
         };
+        let named: Vec<_> = self.pods.iter().filter(is_named).collect();
         match named[..] {
             [] => Err(PodName::None),
             [pod] => Ok(pod),
@@ -172,8 +180,8 @@ impl Population {
         let pods = self.pods.iter();
         let mut on_it = pods.clone().filter(|pod| pod.node.as_deref() == node);
         let own = own.next().map(|known| known.cluster);
-        own.or_else(|| on_it.next().map(|pod| pod.cluster))
-            .or_else(|| pods.map(|pod| pod.cluster).next())
+        own.or_else(|| on_it.next().map(|pod| pod.cluster.id))
+            .or_else(|| pods.map(|pod| pod.cluster.id).next())
             .unwrap_or_default()
     }
 

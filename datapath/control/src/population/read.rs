@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{self as core, Container};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use twinpath_abi::Protocol;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use twinpath_abi::{ClusterId, Protocol};
 
 use super::{Node, Pod};
 use crate::clusters::ClusterInfo;
+use crate::kubernetes::cilium::Kind;
 use crate::kubernetes::{ManifestError, Objects, Path, Placed};
 use crate::labels::{
     CLUSTER, Labels, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source, makes_identity,
@@ -33,10 +35,11 @@ fn namespaces(objects: &Objects) -> NamespaceLabels {
         .collect()
 }
 
-/// What no two pods may have in common.
+/// What no two pods, or nodes, may have in common.
 #[derive(Default)]
 pub(super) struct Taken {
-    names: BTreeSet<(String, String)>,
+    names: BTreeSet<(ClusterId, String, String)>,
+    nodes: BTreeSet<String>,
     addresses: BTreeSet<IpAddr>,
 }
 
@@ -56,9 +59,74 @@ pub(super) fn pods(
 }
 
 /// The nodes of a cluster.
-pub(super) fn nodes(objects: &Objects, cluster: &ClusterInfo) -> Result<Vec<Node>, ManifestError> {
-    let nodes = objects.nodes.iter();
-    nodes.map(|placed| node(placed, cluster)).collect()
+pub(super) fn nodes(
+    objects: &Objects,
+    cluster: &ClusterInfo,
+    taken: &mut Taken,
+) -> Result<Vec<Node>, ManifestError> {
+    let nodes = objects.nodes.iter().map(|placed| {
+        let node = node(placed, cluster)?;
+        taken.take_node(placed, &node)?;
+        Ok(node)
+    });
+    nodes.collect()
+}
+
+/// Notes which pods of several clusters have one namespace and name.
+pub(super) fn find_twins(pods: &mut [Pod]) {
+    let mut times: BTreeMap<_, usize> = BTreeMap::new();
+    for pod in &*pods {
+        *times
+            .entry((pod.namespace.clone(), pod.name.clone()))
+            .or_default() += 1;
+    }
+    for pod in pods {
+        let name = (pod.namespace.clone(), pod.name.clone());
+        pod.has_twin = times.get(&name).is_some_and(|times| *times > 1);
+    }
+}
+
+/// Two policies of one kind with one name contradict each other: a cluster keeps the one that it was told last.
+pub(super) fn policy_names(objects: &Objects) -> Result<(), ManifestError> {
+    let of_kubernetes = objects.network_policies.iter();
+    unique(of_kubernetes, |policy| (&policy.metadata, true))?;
+    for kind in [Kind::Namespaced, Kind::Clusterwide] {
+        let of_kind = objects
+            .cilium_policies
+            .iter()
+            .filter(|placed| placed.object.kind == kind);
+        unique(of_kind, |policy| {
+            (&policy.metadata, kind == Kind::Namespaced)
+        })?;
+    }
+    Ok(())
+}
+
+/// Objects of a kind, with their metadata, and whether they are of a namespace.
+fn unique<'a, T: 'a>(
+    objects: impl Iterator<Item = &'a Placed<T>>,
+    metadata: impl Fn(&T) -> (&ObjectMeta, bool),
+) -> Result<(), ManifestError> {
+    let mut names = BTreeSet::new();
+    for placed in objects {
+        let (metadata, namespaced) = metadata(&placed.object);
+        let namespace = namespaced.then(|| metadata.namespace.as_deref().unwrap_or("default"));
+        let at = Path::default().field("metadata");
+        let Some(name) = metadata.name.as_deref() else {
+            return Err(placed.error(&at, "expected `name`"));
+        };
+        let at = at.field("name");
+        if !names.insert((namespace.map(str::to_owned), name.to_owned())) {
+            let slash = namespace
+                .map(|namespace| format!("{namespace}/"))
+                .unwrap_or_default();
+            return Err(placed.error(
+                &at,
+                format!("there is another policy {slash}{name} of this kind"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn pod(
@@ -77,7 +145,8 @@ fn pod(
         .unwrap_or_else(|| "default".to_owned());
     let spec = placed.object.spec.clone().unwrap_or_default();
     Ok(Pod {
-        cluster: cluster.id,
+        cluster: cluster.clone(),
+        has_twin: false,
         labels: labels(&namespace, placed, cluster, &spec, namespaces),
         addresses: pod_addresses(placed)?,
         host_network: spec.host_network == Some(true),
@@ -158,7 +227,8 @@ fn node(placed: &Placed<core::Node>, cluster: &ClusterInfo) -> Result<Node, Mani
     let root = Path::default();
     let metadata = &placed.object.metadata;
     let mut labels = Labels::reserved("host");
-    for (key, value) in metadata.labels.iter().flatten() {
+    let own = metadata.labels.iter().flatten();
+    for (key, value) in own.filter(|(key, _)| makes_identity(key)) {
         labels.insert(Source::K8s, key, value);
     }
     labels.insert(Source::K8s, CLUSTER, &cluster.name);
@@ -175,8 +245,11 @@ fn node(placed: &Placed<core::Node>, cluster: &ClusterInfo) -> Result<Node, Mani
             addresses.push(address(placed, &at, &given.address)?);
         }
     }
+    let Some(name) = metadata.name.clone() else {
+        return Err(placed.error(&root.field("metadata"), "expected `name`"));
+    };
     Ok(Node {
-        name: metadata.name.clone().unwrap_or_default(),
+        name,
         cluster: cluster.id,
         labels,
         addresses,
@@ -245,7 +318,7 @@ impl Taken {
     /// Two pods with one name or one address contradict each other; pods on their node's network share its address.
     fn take(&mut self, placed: &Placed<core::Pod>, pod: &Pod) -> Result<(), ManifestError> {
         let root = Path::default();
-        let name = (pod.namespace.clone(), pod.name.clone());
+        let name = (pod.cluster.id, pod.namespace.clone(), pod.name.clone());
         if !self.names.insert(name) {
             let taken = format!("there is another pod {pod}");
             return Err(placed.error(&root.field("metadata").field("name"), taken));
@@ -255,6 +328,19 @@ impl Taken {
                 let taken = format!("another pod has {address}");
                 return Err(placed.error(&root.field("status"), taken));
             }
+        }
+        Ok(())
+    }
+
+    /// Nodes are told apart by their names, in all clusters of a mesh.
+    fn take_node(&mut self, placed: &Placed<core::Node>, node: &Node) -> Result<(), ManifestError> {
+        if !self.nodes.insert(node.name.clone()) {
+            let at = Path::default().field("metadata").field("name");
+            let taken = format!(
+                "there is another node {}; expected a name of its own, in other clusters too",
+                node.name
+            );
+            return Err(placed.error(&at, taken));
         }
         Ok(())
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use twinpath_control::abi::{ClusterId, FromBytes as _, Identity, Protocol, RemoteEndpoint, map};
-use twinpath_control::kubernetes::Objects;
+use twinpath_control::kubernetes::{ManifestError, Objects};
 use twinpath_control::policy::Direction;
-use twinpath_control::population::Population;
+use twinpath_control::population::{PodName, Population};
 use twinpath_control::{Cluster, ClusterInfo, Here, MeshError, NodeState};
 
 use crate::maps::devices;
@@ -53,6 +53,13 @@ metadata: {name: e}
 status: {addresses: [{type: InternalIP, address: 192.168.0.2}]}
 ";
 
+/// A pod of a database that each cluster has, on a node of its own.
+fn database(node: &str, address: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: db-0, labels: {{app: db}}}}\nspec: {{nodeName: {node}, containers: [{{name: main}}]}}\nstatus: {{podIPs: [{{ip: {address}}}]}}\n"
+    )
+}
+
 fn cluster(name: &str, id: u8) -> ClusterInfo {
     ClusterInfo {
         name: name.to_owned(),
@@ -61,14 +68,52 @@ fn cluster(name: &str, id: u8) -> ClusterInfo {
 }
 
 fn mesh() -> Population {
-    let clusters = [(cluster("west", 3), WEST), (cluster("east", 255), EAST)];
+    mesh_of(WEST, EAST).expect("a mesh")
+}
+
+fn mesh_of(west: &str, east: &str) -> Result<Population, ManifestError> {
+    let clusters = [(cluster("west", 3), west), (cluster("east", 255), east)];
     let read = clusters.map(|(cluster, text)| {
         let mut objects = Objects::default();
-        let read = objects.read(Path::new("mesh.yaml"), text);
+        let path = format!("{cluster}.yaml");
+        let read = objects.read(Path::new(&path), text);
         read.expect("good manifests");
         (cluster, objects)
     });
-    Population::mesh(read.iter().map(|(cluster, objects)| (cluster, objects))).expect("a mesh")
+    Population::mesh(read.iter().map(|(cluster, objects)| (cluster, objects)))
+}
+
+#[test]
+fn pods_of_one_name_are_told_apart_by_their_clusters() {
+    let west = format!("{}{}", database("w", "10.1.0.2"), "---\n") + WEST;
+    let east = format!("{}{}", database("e", "10.2.0.2"), "---\n") + EAST;
+    let population = mesh_of(&west, &east).expect("a mesh");
+    let names = ["west/default/db-0", "east/default/db-0"];
+    let identities = names.map(|name| {
+        let pod = population.pod(name).expect(name);
+        assert_eq!(pod.to_string(), name);
+        population.identity(pod)
+    });
+    assert_eq!(
+        identities.map(|identity| identity.cluster()),
+        [3, 255].map(|id| Some(ClusterId(id)))
+    );
+    for name in ["db-0", "default/db-0"] {
+        let several = PodName::Several(names.map(str::to_owned).to_vec());
+        assert_eq!(population.pod(name), Err(several), "{name}");
+    }
+    let shop = population.pod("default/shop").expect("one shop");
+    assert_eq!(shop.to_string(), "default/shop");
+}
+
+#[test]
+fn nodes_of_a_mesh_differ_in_their_names() {
+    let east = EAST.replace("name: e}", "name: w}");
+    let error = mesh_of(WEST, &east).expect_err("two nodes w");
+    assert_eq!(
+        error.to_string(),
+        "east.yaml:10:18: `metadata.name`: there is another node w; expected a name of its own, in other clusters too"
+    );
 }
 
 #[test]

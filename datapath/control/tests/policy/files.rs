@@ -8,6 +8,11 @@ use twinpath_control::population::Population;
 const POD: &str =
     "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: main}]}\n";
 
+const KUBERNETES: &str =
+    "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec:\n";
+const CILIUM: &str =
+    "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n";
+
 /// The pods and policies of a text by name, or what is wrong with it.
 fn read(text: &str) -> String {
     let mut objects = Objects::default();
@@ -102,7 +107,74 @@ spec: {group: example.org}
         (
             "a key twice",
             "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nmetadata: {name: db}\n".to_owned(),
-            "file.yaml:4:",
+            "file.yaml:4:1: duplicate mapping key: metadata",
+        ),
+        (
+            "a policy twice",
+            format!("{KUBERNETES}  podSelector: {{}}\n---\n{KUBERNETES}  podSelector: {{}}\n"),
+            "file.yaml:9:18: `metadata.name`: there is another policy default/p of this kind",
+        ),
+        (
+            "a policy of each kind",
+            format!("{KUBERNETES}  podSelector: {{}}\n---\n{CILIUM}  endpointSelector: {{}}\n  ingress: [{{}}]\n"),
+            "default/p default/p",
+        ),
+        (
+            "a policy without a name",
+            KUBERNETES.replace("{name: p}", "{labels: {a: b}}") + "  podSelector: {}\n",
+            "file.yaml:3:11: `metadata`: expected `name`",
+        ),
+        (
+            "a policy without a specification",
+            KUBERNETES.replace("spec:\n", ""),
+            "file.yaml:1:1: expected `spec`",
+        ),
+        (
+            "a node twice",
+            "apiVersion: v1\nkind: Node\nmetadata: {name: one}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: one}\n".to_owned(),
+            "file.yaml:7:18: `metadata.name`: there is another node one",
+        ),
+        (
+            "a number in quotes",
+            format!("{KUBERNETES}  podSelector: {{}}\n  ingress: [{{ports: [{{port: \"80\"}}]}}]\n"),
+            "file.yaml:6:29: `spec.ingress[0].ports[0].port`: expected the number 80 without quotes, or a name",
+        ),
+        (
+            "a label that makes no identity",
+            format!("{KUBERNETES}  podSelector: {{matchLabels: {{statefulset.kubernetes.io/pod-name: db-0}}}}\n"),
+            "file.yaml:5:67: `spec.podSelector.matchLabels.statefulset.kubernetes.io/pod-name`: expected a label that is part of identities",
+        ),
+        (
+            "a label of nodes that makes no identity",
+            CILIUM.replace("Cilium", "CiliumClusterwide")
+                + "  nodeSelector: {matchExpressions: [{key: kubernetes.io/hostname, operator: Exists}]}\n  ingress: [{}]\n",
+            "file.yaml:5:43: `spec.nodeSelector.matchExpressions[0].key`: expected a label that is part of identities",
+        ),
+        (
+            "another namespace",
+            CILIUM.to_owned() + "  endpointSelector: {matchLabels: {k8s:io.kubernetes.pod.namespace: other}}\n  ingress: [{}]\n",
+            "file.yaml:5:69: `spec.endpointSelector.matchLabels.k8s:io.kubernetes.pod.namespace`: expected the policy's own namespace, default",
+        ),
+        (
+            "a rule without sections",
+            format!("{CILIUM}  endpointSelector: {{}}\n  ingress: []\n"),
+            "file.yaml:5:3: `spec`: expected at least one of `ingress`",
+        ),
+        (
+            "a policy of the cluster in a namespace",
+            CILIUM.replace("Cilium", "CiliumClusterwide").replace("{name: p}", "{name: p, namespace: ns}")
+                + "  endpointSelector: {}\n  ingress: [{}]\n",
+            "file.yaml:3:32: `metadata.namespace`: expected no namespace",
+        ),
+        (
+            "a value of another type",
+            format!("{CILIUM}  endpointSelector: {{}}\n  enableDefaultDeny: false\n  ingress: [{{}}]\n"),
+            "file.yaml:6:22: `spec.enableDefaultDeny`: invalid type: boolean `false`, expected fields",
+        ),
+        (
+            "an octal number",
+            format!("{CILIUM}  endpointSelector: {{}}\n  ingress: [{{toPorts: [{{ports: [{{port: 080}}]}}]}}]\n"),
+            "file.yaml:6:40: `spec.ingress[0].toPorts[0].ports[0].port`: invalid type: floating point `80.0`, expected a number or a text",
         ),
         (
             "a label that is a number",

@@ -239,6 +239,12 @@ fn cilium_policy() -> impl Strategy<Value = Value> {
                     .collect();
             }
         }
+        // Without any section there is no rule.
+        let sections = ["ingress", "ingressDeny", "egress", "egressDeny"];
+        let is_filled = |name: &&str| rule[*name].as_array().is_some_and(|list| !list.is_empty());
+        if !sections.iter().any(|name| is_filled(&name)) {
+            rule["ingress"] = json!([{}]);
+        }
         if ingress.is_some() || egress.is_some() {
             rule["enableDefaultDeny"] = json!({"ingress": ingress, "egress": egress});
         }
@@ -349,6 +355,7 @@ fn traffic() -> impl Strategy<Value = Option<(String, Value)>> {
     ];
     prop_oneof![
         Just(None),
+        select(&["toPorts", "icmps"]).prop_map(|name| Some((name.to_owned(), json!([])))),
         prop::collection::vec(port, 1..3)
             .prop_map(|ports| Some(("toPorts".to_owned(), json!([{"ports": ports}])))),
         prop::collection::vec(icmp, 1..3)

@@ -46,7 +46,8 @@ pub struct Oracle<'a> {
     pub objects: &'a Objects,
 }
 
-/// What a rule's lists say: absent ones restrict nothing.
+/// What a rule's lists say: absent ones restrict nothing, nor do empty ones of ports and ICMP types. Empty ones of peers
+/// match nobody.
 struct Lists<'a> {
     endpoints: Option<&'a Vec<LabelSelector>>,
     cidr: Option<&'a Vec<String>>,
@@ -286,7 +287,18 @@ impl Oracle<'_> {
             || lists.cidr.is_some()
             || lists.cidr_set.is_some()
             || lists.entities.is_some();
-        let traffic_given = lists.ports.is_some() || lists.icmps.is_some();
+        let none_of_a_list = [
+            lists.endpoints.map(Vec::len),
+            lists.cidr.map(Vec::len),
+            lists.cidr_set.map(Vec::len),
+            lists.entities.map(Vec::len),
+        ]
+        .contains(&Some(0));
+        if none_of_a_list {
+            return false;
+        }
+        let traffic_given = lists.ports.is_some_and(|list| !list.is_empty())
+            || lists.icmps.is_some_and(|list| !list.is_empty());
         let peer = lists.endpoints.into_iter().flatten().any(|selector| self.is_endpoint(policy, selector, other))
             || lists.cidr.into_iter().flatten().any(|cidr| {
                 matches!(other, End::Outside(address) if within(address, cidr, &[]))

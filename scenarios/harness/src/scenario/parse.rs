@@ -73,7 +73,7 @@ fn place(error: &toml::de::Error, text: &str) -> std::ops::Range<usize> {
 /// Splits a message of the TOML reader into what is wrong and what was expected.
 fn problem(message: &str) -> Problem {
     let (wrong, expected) = match message.split_once(", expected ") {
-        Some((wrong, expected)) => (wrong, format!("expected {expected}")),
+        Some((wrong, expected)) => (wrong, format!("expected {}", in_numbers(expected))),
         None => match message.split_once("; ") {
             Some((wrong, expected)) => (wrong, expected.to_owned()),
             None => (message, String::new()),
@@ -89,5 +89,20 @@ fn problem(message: &str) -> Problem {
     match meant {
         Some(meant) => problem.help(format!("did you mean `{meant}`?")),
         None => problem,
+    }
+}
+
+/// What Rust's types of numbers are to somebody who writes a scenario.
+fn in_numbers(expected: &str) -> &str {
+    match expected {
+        "u8" => "a number from 0 to 255",
+        "u16" => "a number from 0 to 65535",
+        "u32" => "a number from 0 to 4294967295",
+        "u64" | "u128" | "usize" => "a number from 0 on",
+        "a nonzero u8" => "a number from 1 to 255",
+        "a nonzero u16" => "a number from 1 to 65535",
+        "a nonzero u32" => "a number from 1 to 4294967295",
+        "a nonzero u64" | "a nonzero usize" => "a number from 1 on",
+        other => other,
     }
 }

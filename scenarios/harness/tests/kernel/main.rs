@@ -21,4 +21,5 @@ mod styles;
 mod support;
 mod tc;
 mod test_run;
+mod tunnel_ports;
 mod xdp;
