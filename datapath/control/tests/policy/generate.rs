@@ -242,7 +242,7 @@ fn cilium_policy() -> impl Strategy<Value = Value> {
         // Without any section there is no rule.
         let sections = ["ingress", "ingressDeny", "egress", "egressDeny"];
         let is_filled = |name: &&str| rule[*name].as_array().is_some_and(|list| !list.is_empty());
-        if !sections.iter().any(|name| is_filled(&name)) {
+        if !sections.iter().any(is_filled) {
             rule["ingress"] = json!([{}]);
         }
         if ingress.is_some() || egress.is_some() {
