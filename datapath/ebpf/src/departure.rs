@@ -30,11 +30,13 @@ pub fn to_container(ctx: &Tc, flow: &mut Flow) -> Result<Fate, Drop> {
     if !headers::ip(ctx, flow, &mut l3)? {
         return Ok(Fate::Pass);
     }
-    Ok(endpoint::deliver(
-        ctx,
-        sender(ctx, &flow.tuple),
-        Delivery::InPlace,
-    ))
+    flow.src_label = sender(ctx, &flow.tuple);
+    let point = match ctx.mark().is_from_proxy() {
+        true => TracePoint::FromProxy,
+        false => TracePoint::FromStack,
+    };
+    events::trace(ctx, flow, Trace::at(point));
+    Ok(endpoint::deliver(ctx, flow.src_label, Delivery::InPlace))
 }
 
 /// tc egress of the uplink.

@@ -171,8 +171,19 @@ fn address(ctx: &Tc, l3: &L3, change: &Change, side: Side) -> Result<(), WriteEr
     }
 }
 
+/// The address that stands at an end of a packet.
+#[inline(always)]
+fn standing(ctx: &Tc, l3: &L3, side: Side) -> Result<Address, WriteError> {
+    let at = l3.at(side.address(l3.family));
+    match l3.family {
+        Family::V6 => ctx.bytes(at).map(Address::v6),
+        _ => ctx.bytes(at).map(Address::v4),
+    }
+}
+
 apart! {
-    /// Rewrites an end of an ICMP error, and the other end of the packet that it quotes.
+    /// Rewrites an end of an ICMP error, and the other end of the packet that it quotes. The error need not be of who has
+    /// got that: a router on the way sends it under an address of its own.
     pub fn error as translate_error(
         ctx: &Tc,
         l3: &L3,
@@ -191,8 +202,9 @@ apart! {
             };
             inner.transport(&quoted.flow, quoted.transport, l3.end())?;
             inner.address(l3.family, quoted.offset)?;
-            pseudo(ctx, l3, l4, change)?;
-            address(ctx, l3, change, side)
+            let outer = Change { from: standing(ctx, l3, side)?, ..*change };
+            pseudo(ctx, l3, l4, &outer)?;
+            address(ctx, l3, &outer, side)
         };
         write().map_err(|WriteError| drop_packet!(Translate, WriteError))
     }

@@ -335,12 +335,15 @@ fn leaves(input: &[u8], journey: &Journey) -> usize {
         .count()
 }
 
-/// Whether it is an ICMP error.
+/// Whether it is an ICMP error, or a redirect: those of ICMPv6 quote the packet in an option.
 fn is_error(frame: &[u8]) -> bool {
+    const REDIRECT6: u8 = 137;
     let sliced = SlicedPacket::from_ethernet(frame);
     match sliced.ok().and_then(|sliced| sliced.transport) {
         Some(TransportSlice::Icmpv4(icmp)) => checksums::quotes4(icmp.type_u8()),
-        Some(TransportSlice::Icmpv6(icmp)) => checksums::quotes6(icmp.type_u8()),
+        Some(TransportSlice::Icmpv6(icmp)) => {
+            checksums::quotes6(icmp.type_u8()) || icmp.type_u8() == REDIRECT6
+        }
         _ => false,
     }
 }
