@@ -47,6 +47,12 @@ pub fn reserved_labels(identity: Identity, host: Host) -> Labels {
     labels
 }
 
+/// The labels of a range of addresses, as far as selectors speak of them: those of the world by its family.
+pub fn range_labels(net: IpNet) -> Labels {
+    let world = world(net.addr().is_ipv4());
+    Labels::reserved(world.reserved_name().unwrap_or("world"))
+}
+
 const FIRST_OF_NODE: u32 = (1 << 24) + 1;
 
 /// The identities of a cluster.

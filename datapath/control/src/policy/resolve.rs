@@ -79,9 +79,14 @@ fn peer_identities(peer: &Peer, identities: &Identities, host: Host) -> Vec<Iden
             let reserved = identity::RESERVED.into_iter();
             let reserved = reserved
                 .filter(|identity| selector.matches(&identity::reserved_labels(*identity, host)));
+            // An address of a range is no less of the world than one of none.
+            let ranges = identities
+                .ranges()
+                .filter(|(net, _)| selector.matches(&identity::range_labels(*net)));
             endpoints
                 .map(|(_, identity)| identity)
                 .chain(reserved)
+                .chain(ranges.map(|(_, identity)| identity))
                 .collect()
         }
         Peer::Entity(entity) => entity_identities(*entity, identities, host),

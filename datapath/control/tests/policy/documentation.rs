@@ -268,6 +268,75 @@ const EXAMPLES: &[Example] = &[
             "- db from remote-node TCP 80",
         ],
     ),
+    // Whoever has no namespace is in none of those, the world too, whether or not a policy speaks of its range.
+    example(
+        CILIUM,
+        "
+  endpointSelector: {matchLabels: {role: backend}}
+  egress:
+  - toEndpoints:
+    - matchExpressions:
+      - {key: k8s:io.kubernetes.pod.namespace, operator: NotIn, values: [myproject, kube-system]}
+  - toCIDR: [203.0.113.0/24]
+    toPorts:
+    - ports:
+      - {port: \"443\", protocol: TCP}
+",
+        &[
+            "+ backend to db TCP 80",
+            "- backend to myproject/client TCP 80",
+            "- backend to kube-system/dns UDP 53",
+            "+ backend to 192.0.2.1 TCP 80",
+            "+ backend to 203.0.113.1 TCP 80",
+            "+ backend to host TCP 80",
+            "+ backend to remote-node TCP 80",
+        ],
+    ),
+    example(
+        CILIUM,
+        "
+  endpointSelector: {matchLabels: {role: backend}}
+  ingress:
+  - fromEndpoints:
+    - matchLabels: {\"reserved:world-ipv4\": \"\"}
+  - fromCIDR: [203.0.113.0/24]
+    toPorts:
+    - ports:
+      - {port: \"443\", protocol: TCP}
+",
+        &[
+            "+ backend from 203.0.113.1 TCP 80",
+            "+ backend from 192.0.2.1 TCP 80",
+            "- backend from 2001:db8::1 TCP 80",
+            "- backend from db TCP 80",
+        ],
+    ),
+    // An empty list of ports says nothing; one of peers selects nobody.
+    example(
+        CILIUM,
+        "
+  endpointSelector: {matchLabels: {role: backend}}
+  ingress:
+  - fromEndpoints: [{matchLabels: {role: frontend}}]
+    toPorts: []
+  - fromEndpoints: [{matchLabels: {role: db}}]
+    icmps: []
+    toPorts:
+    - ports:
+      - {port: \"80\", protocol: TCP}
+  - fromEndpoints: []
+    toPorts:
+    - ports:
+      - {port: \"81\", protocol: TCP}
+",
+        &[
+            "+ backend from frontend UDP 9",
+            "+ backend from frontend ICMP 8",
+            "+ backend from db TCP 80",
+            "- backend from db TCP 9",
+            "- backend from public TCP 81",
+        ],
+    ),
     // Entities.
     example(
         CILIUM,

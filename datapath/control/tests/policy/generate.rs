@@ -307,12 +307,17 @@ fn peers() -> impl Strategy<Value = Option<(String, Value)>> {
         selector(""),
         select(&NAMESPACES)
             .prop_map(|name| json!({"matchLabels": {"k8s:io.kubernetes.pod.namespace": name}})),
+        // Whoever has no namespace is in none of these.
+        select(&NAMESPACES).prop_map(|name| json!({"matchExpressions": [
+            {"key": "k8s:io.kubernetes.pod.namespace", "operator": "NotIn", "values": [name]}
+        ]})),
         select(&ZONES)
             .prop_map(|zone| json!({"matchLabels": {"io.cilium.k8s.namespace.labels.zone": zone}})),
         select(&[
             "reserved:host",
             "reserved:remote-node",
-            "reserved:kube-apiserver"
+            "reserved:kube-apiserver",
+            "reserved:world-ipv4"
         ])
         .prop_map(|label| json!({"matchLabels": {label: ""}})),
     ];
