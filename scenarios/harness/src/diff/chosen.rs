@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use twinpath_node::{Prefix, RouteKind};
+
 use crate::plan::{DeviceKind, Plan};
 
 use super::rule::Rule;
@@ -40,8 +42,15 @@ impl Chosen {
             DeviceKind::Vxlan(vxlan) => Some(vxlan.port),
             _ => None,
         });
+        // A node also has what a route says is its own.
+        let routes = plan.nodes.iter().flat_map(|node| &node.routes);
+        let local = routes.filter(|route| route.kind == RouteKind::Local);
+        let local = local.map(|route| route.to).filter(is_address);
         Self {
-            own: addresses.map(|address| address.addr()).collect(),
+            own: addresses
+                .map(|address| address.addr())
+                .chain(local.map(|to| to.address()))
+                .collect(),
             tunnels: tunnels.collect(),
             ports: BTreeMap::new(),
             sequences: Vec::new(),
@@ -238,6 +247,12 @@ impl Chosen {
             rewrite(error, ICMP, &blanked, Some(2));
         }
     }
+}
+
+/// Whether it is a single address.
+fn is_address(network: &Prefix) -> bool {
+    let bits = if network.address().is_ipv4() { 32 } else { 128 };
+    network.len() == bits
 }
 
 /// Whether the checksum of a transport's packet is right; `addresses` is the sum of those.
