@@ -347,6 +347,15 @@ impl Plan {
         )
     }
 
+    /// Whether packets on the loopback device of a node show nowhere: its own sockets exchange them, and no program there
+    /// sees them.
+    pub fn hides_loopback(&self, name: &NodeName) -> bool {
+        let node = self.node(name);
+        let mut attachments = node.into_iter().flat_map(|node| &node.attachments);
+        self.makes_calls(name)
+            && attachments.all(|attachment| attachment.hook.device.as_str() != LOOPBACK)
+    }
+
     /// Whether a node has tasks in its cgroup that make calls: its own, or those of its pods.
     pub fn has_callers(&self, name: &NodeName) -> bool {
         let mut stimuli = self.stimuli.iter();

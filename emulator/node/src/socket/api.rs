@@ -185,6 +185,7 @@ impl World {
 
     /// Socket calls, as tasks of this world make them.
     pub fn sockets(&mut self) -> SocketCalls<'_> {
+        self.net.expect_packets();
         SocketCalls::new(&mut self.net, &mut self.machine)
     }
 

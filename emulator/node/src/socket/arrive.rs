@@ -1,7 +1,7 @@
 //! Packets that arrive for sockets, and errors about those that they sent (`__udp4_lib_rcv`, `__udp6_lib_rcv`,
 //! `__udp4_lib_err`, `__udp6_lib_err`).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use twinpath_machine::{AttachType, Errno, SocketId};
 
@@ -9,8 +9,9 @@ use super::calls::SocketCalls;
 use super::filter::Passage;
 use super::lookup::Query;
 use super::types::{Flow, Protocol, State};
-use crate::net::{DropReason, Net};
+use crate::net::{DeviceId, DropReason, Net};
 use crate::packet::Skb;
+use crate::types::Ifindex;
 
 /// What an error about a packet says to the socket that sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +82,6 @@ impl SocketCalls<'_> {
     /// there is such a socket. A connection only takes note of one while a call is under way (`tcp_v4_err`).
     pub(crate) fn report(&mut self, query: &Query, report: Report) -> bool {
         if query.flow.protocol == Protocol::Tcp {
-            let found = self.net.sockets.find_connection(query);
-            if found.is_some() && report.errno == Errno::EMSGSIZE {
-                const SHORTER: &str = "segments that are longer than a link on their way takes";
-                self.net.sockets.unsupported = Some(SHORTER);
-            }
             return false;
         }
         let found = self.find_socket(query);
@@ -99,11 +95,62 @@ impl SocketCalls<'_> {
     }
 }
 
+impl Net {
+    /// The index of the device that a packet to an own address arrived by: of one by the loopback device the one that has
+    /// the address (`inet_iif`, `inet6_iif`).
+    pub(crate) fn arrived_by(&self, skb: &Skb, to: IpAddr) -> u32 {
+        match skb.ifindex == Ifindex::LOOPBACK.get() {
+            true => self
+                .sockets
+                .arrival(self.device(skb.device).node(), to, None),
+            false => skb.ifindex,
+        }
+    }
+
+    /// That device itself, where answers without a way of their own leave by it (`icmp6_iif`, `tcp_v6_iif`).
+    pub(crate) fn arrival_device(&self, skb: &Skb, to: IpAddr) -> DeviceId {
+        let found = self.find(self.device(skb.device).node(), self.arrived_by(skb, to));
+        found.unwrap_or(skb.device)
+    }
+
+    /// The mark of what is sent in a socket's stead (`tcp_v4_send_reset`).
+    pub(crate) fn mark_of(&self, socket: Option<SocketId>) -> u32 {
+        let socket = socket.and_then(|id| self.sockets.get(id));
+        socket.map_or(0, |socket| socket.options.mark)
+    }
+}
+
+impl SocketCalls<'_> {
+    /// Shows the programs of a socket's cgroup a reset that is sent in its stead over IPv4, as Linux does since 6.13
+    /// (`ip_send_unicast_reply`); none if they lose it. What is left of a connection has no cgroup.
+    pub(crate) fn show_reset(&mut self, socket: Option<SocketId>, mut reset: Skb) -> Option<Skb> {
+        let state = |id| self.net.sockets.get(id).map(|socket| socket.state);
+        let Some(id) = socket.filter(|id| state(*id).is_some_and(State::is_full)) else {
+            return Some(reset);
+        };
+        self.net.show_socket(self.machine, id, &mut reset);
+        let (reset, passage) = self.filter_packet(id, AttachType::CgroupInetEgress, reset);
+        if matches!(passage, Ok(Passage::Goes)) {
+            return Some(reset);
+        }
+        reset.frame.free(&mut self.net.pool);
+        None
+    }
+
+    /// A segment of a flow was longer than a link on its way takes, which is packets of `mtu` bytes. `first` is the number
+    /// of the segment's first byte.
+    pub(crate) fn hear_of_longest(&mut self, query: &Query, first: u32, mtu: u32) {
+        if let Some(id) = self.net.sockets.find_connection(query) {
+            self.hear_of_mtu(id, first, mtu);
+        }
+    }
+}
+
 /// What is asked for the socket of a packet.
-fn query(net: &Net, skb: &Skb, flow: Flow) -> Query {
+pub(super) fn query(net: &Net, skb: &Skb, flow: Flow) -> Query {
     Query {
         node: net.device(skb.device).node(),
         flow,
-        device: skb.ifindex,
+        device: net.arrived_by(skb, flow.local.ip()),
     }
 }

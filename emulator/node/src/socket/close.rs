@@ -131,7 +131,6 @@ impl SocketCalls<'_> {
     pub fn close(&mut self, id: SocketId) -> Result<(), SocketError> {
         self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         self.refuse_end(id)?;
-        self.can_finish(id)?;
         let hook = AttachType::CgroupInetSockRelease;
         let asked = self.run_cgroup(id, hook, None);
         self.machine.maps.unlink_socket(id);

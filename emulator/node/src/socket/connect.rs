@@ -195,6 +195,8 @@ impl Sockets {
         }
         socket.phase = Phase::Unconnected;
         socket.sequence = None;
+        socket.outgoing.clear();
+        socket.early.clear();
         (socket.shut, socket.done) = (Shut::default(), false);
     }
 }

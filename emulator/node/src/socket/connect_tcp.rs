@@ -1,5 +1,5 @@
-//! `connect()` of TCP sockets (`tcp_v4_connect`, `tcp_v6_connect`), and connections between sockets of one
-//! node.
+//! `connect()` of TCP sockets (`tcp_v4_connect`, `tcp_v6_connect`), and connections between sockets of a node that has
+//! no network stack.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -10,7 +10,7 @@ use super::calls::SocketCalls;
 use super::connect::{Connected, or_self};
 use super::lookup::Query;
 use super::namespace::{AddressType, Route};
-use super::socket::Phase;
+use super::socket::{Phase, Socket};
 use super::types::{Family, Flow, Host, Protocol, SocketError, State};
 
 impl SocketCalls<'_> {
@@ -40,14 +40,14 @@ impl SocketCalls<'_> {
             .net
             .sockets
             .get(id)
-            .filter(|socket| socket.tcp.by_v4 && self.net.has_stack(socket.node()));
-        if by_v4.is_some() && route.destination.is_ipv6() {
+            .is_some_and(|socket| socket.tcp.by_v4);
+        if by_v4 && route.destination.is_ipv6() && route.way.is_some() {
             return Err(SocketError::Unsupported(
                 "a connection over IPv6 of a socket that has begun one over IPv4",
             ));
         }
-        let leaves = route.kind != AddressType::Local && route.way.is_some();
-        if !leaves {
+        let way = route.way.filter(|_| !self.is_own_end(id));
+        if way.is_none() {
             self.refuse_filters(id, "a segment of TCP")?;
         }
         const BEGINS: &[Callback] = &[
@@ -58,11 +58,17 @@ impl SocketCalls<'_> {
         ];
         let told = self.call_back(id, id, BEGINS);
         told.map_err(SocketError::Fault)?;
-        match (route.kind, &route.way) {
-            (AddressType::Local, _) => self.shake_hands(id),
+        match (route.kind, &way) {
             (_, Some(way)) => self.connect_over(id, way),
+            (AddressType::Local, None) => self.shake_hands(id),
             (_, None) => Ok(Connected::Waiting),
         }
+    }
+
+    /// Whether a socket connects to itself.
+    fn is_own_end(&self, id: SocketId) -> bool {
+        let flow = self.net.sockets.get(id).map(Socket::flow);
+        flow.is_some_and(|flow| flow.local == flow.remote)
     }
 
     /// `tcp_v4_connect`, up to the first segment; its way.
@@ -127,8 +133,8 @@ impl SocketCalls<'_> {
         socket.remote_port = to.port();
         let by_v4 = socket.tcp.by_v4;
         self.start_tcp(id)?;
-        // Its segments are IPv4 packets from nobody, which nobody answers.
-        Ok(match by_v4 {
+        // Its segments are IPv4 packets from nobody, which nobody on the node answers.
+        Ok(match by_v4 && route.kind == AddressType::Local {
             true => Route {
                 kind: AddressType::Unicast,
                 way: None,
@@ -244,6 +250,7 @@ impl SocketCalls<'_> {
     pub(super) fn add_child(&mut self, listener: SocketId, flow: &Flow) -> Result<SocketId, Errno> {
         let parent = self.net.sockets.get(listener).ok_or(Errno::EBADF)?;
         let (owner, family, options) = (parent.owner, parent.family, parent.options.clone());
+        let address_chosen = parent.address_chosen;
         let memory = &mut self.machine.memory;
         let created = self
             .net
@@ -266,7 +273,8 @@ impl SocketCalls<'_> {
             child.remote_port = flow.remote.port();
             child.source_port = child.local_port;
             child.listener = Some(listener);
-            (child.address_chosen, child.port_chosen) = (true, true);
+            // sk_clone_lock
+            (child.address_chosen, child.port_chosen) = (address_chosen, false);
             child.state = State::SynReceived;
         }
         self.net.sockets.hash_connection(id);

@@ -1,19 +1,11 @@
-//! What connections over wires carry, and how they end (`tcp_sendmsg`, `tcp_rcv_established`, `tcp_rcv_state_process`,
-//! `tcp_timewait_state_process`).
-//!
-//! Each segment is acknowledged at once, as by routes with `quickack 1`, and nothing is sent again. What a connection
-//! would send behind something that was lost is refused.
+//! Connections over wires: their numbers, and what is left of them at their end (`tcp_time_wait`,
+//! `tcp_timewait_state_process`). What they send is in `sending.rs`, what arrives in `incoming.rs`.
 
-use std::slice::Chunks;
-
-use twinpath_machine::{Errno, SocketId};
+use twinpath_machine::SocketId;
 
 use super::calls::SocketCalls;
-use super::filter::Passage;
 use super::handshake::Arrival;
-use super::segment::{Content, Flags};
-use super::socket::Socket;
-use super::stream::Shut;
+use super::segment::{Content, Flags, WIDEST};
 use super::types::{SocketError, State};
 use crate::net::DropReason;
 use crate::stack::Segment;
@@ -23,16 +15,29 @@ use crate::stack::Segment;
 pub(crate) struct Sequence {
     /// Of the next byte that it sends (`snd_nxt`).
     pub(super) next: u32,
+    /// Of the next byte that its owner gives it to send (`write_seq`).
+    pub(super) written: u32,
+    /// Of the first byte behind what the other end was asked to hand over at once (`pushed_seq`).
+    pub(super) pushed: u32,
     /// Of the next byte that it expects (`rcv_nxt`).
     pub(super) expected: u32,
     /// Of the first byte that the other end has not acknowledged (`snd_una`).
     pub(super) unacknowledged: u32,
-    /// Whether something that it has to send stayed behind, because a program let it not pass.
-    pub(super) held_up: bool,
-    /// Whether a call of its owner sends: a reset that comes meanwhile waits for the call's end (`sk_backlog`).
-    pub(super) sending: bool,
-    /// Whether such a reset has come.
+    /// How many segments in a row acknowledged nothing new.
+    pub(super) duplicates: u32,
+    /// Whether a call of its owner sends: what would end the connection or send again meanwhile waits for the call's end
+    /// (`sk_backlog`, `tcp_release_cb`).
+    pub(super) owned: bool,
+    /// How many segments have come meanwhile behind which it may send on.
+    pub(super) heard: u32,
+    /// Whether a reset has come meanwhile.
     pub(super) broken: bool,
+    /// How long packets may be on the way, if that was heard meanwhile.
+    pub(super) shortened: Option<u32>,
+    /// Whether its own device has lost a segment, so that it sends less at once.
+    pub(super) is_slow: bool,
+    /// How long packets may be on its way, as of its last segment (`icsk_pmtu_cookie`).
+    pub(super) path_mtu: Option<u32>,
     /// The longest segment that the other end takes (`mss_clamp`).
     pub(super) size: u16,
     /// How much that takes at once, now and at most (`snd_wnd`, `max_window`).
@@ -40,323 +45,35 @@ pub(crate) struct Sequence {
     pub(super) widest: u16,
 }
 
-/// So many segments are sent before the first is acknowledged (`TCP_INIT_CWND`).
-const SEGMENTS: usize = 10;
-/// So many bytes that nobody has read never narrow the window.
-const UNREAD: usize = 1 << 16;
-const BEHIND_LOST: &str = "what a connection sends behind something that is not acknowledged, for Linux would send that again";
-const BETWEEN_OWN: &str = "segments between sockets of one node";
+pub(super) const BETWEEN_OWN: &str = "segments between sockets of one node";
 
 impl Sequence {
+    /// Of a connection whose first segment has the number `first`.
+    pub(super) fn from(first: u32) -> Self {
+        let next = first.wrapping_add(1);
+        Self {
+            next,
+            written: next,
+            pushed: next,
+            unacknowledged: first,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn sees_window(&mut self, window: u16) {
         self.window = window;
         self.widest = self.widest.max(window);
     }
 
-    /// Whether all that was sent has been acknowledged.
-    fn is_settled(&self) -> bool {
-        self.unacknowledged == self.next && !self.held_up
+    /// Whether all that there was to send has been acknowledged.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unacknowledged == self.written
     }
 }
 
 impl SocketCalls<'_> {
-    /// `tcp_sendmsg` of a connection over wires.
-    pub(super) fn write_over(&mut self, id: SocketId, bytes: &[u8]) -> Result<(), SocketError> {
-        let sequence = self.settled(id)?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let size = self.size_to_send(id, sequence.size, sequence.widest)?;
-        if bytes.len() > SEGMENTS * size {
-            return Err(SocketError::Unsupported(
-                "more than ten segments of a connection in one call",
-            ));
-        }
-        if bytes.len() > usize::from(sequence.window) {
-            return Err(SocketError::Unsupported(
-                "more in one call than a connection's other end takes at once",
-            ));
-        }
-        self.owned(id, true);
-        let sent = self.write_segments(id, bytes.chunks(size), sequence.widest);
-        if self.owned(id, false) {
-            self.over(id);
-        }
-        sent
-    }
-
-    /// Begins or ends a call that sends; whether the connection was reset meanwhile.
-    fn owned(&mut self, id: SocketId, sending: bool) -> bool {
-        let sequence = self.sequence_mut(id);
-        sequence.is_some_and(|sequence| {
-            sequence.sending = sending;
-            std::mem::take(&mut sequence.broken)
-        })
-    }
-
-    fn write_segments(
-        &mut self,
-        id: SocketId,
-        mut left: Chunks<'_, u8>,
-        widest: u16,
-    ) -> Result<(), SocketError> {
-        let mut unpushed = 0;
-        while let Some(data) = left.next() {
-            unpushed += data.len();
-            // forced_push
-            let pushes = left.len() == 0 || unpushed > usize::from(widest / 2);
-            let flags = if pushes { Flags::PSH_ACK } else { Flags::ACK };
-            if pushes {
-                unpushed = 0;
-            }
-            if !self.emit(id, flags, data)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends what takes up numbers, and sees what comes of it. Whether it went.
-    fn emit(&mut self, id: SocketId, flags: Flags, data: &[u8]) -> Result<bool, SocketError> {
-        let Some(sequence) = self.sequence_mut(id) else {
-            return Ok(false);
-        };
-        let first = sequence.next;
-        let end = u32::from(flags.has(Flags::FIN));
-        sequence.next = first.wrapping_add(data.len() as u32 + end);
-        let content = Content {
-            flags,
-            sequence: first,
-            data,
-        };
-        match self.send_segment(id, None, content) {
-            Ok(Passage::Goes) => {}
-            Err(error @ SocketError::Fault(_)) => return Err(error),
-            Ok(Passage::Lost(_)) | Err(_) => {
-                if let Some(sequence) = self.sequence_mut(id) {
-                    (sequence.next, sequence.held_up) = (first, true);
-                }
-                return Ok(false);
-            }
-        }
-        self.net.drain(self.machine);
-        Ok(true)
-    }
-
-    fn sequence_mut(&mut self, id: SocketId) -> Option<&mut Sequence> {
-        self.net.sockets.get_mut(id)?.sequence.as_mut()
-    }
-
-    /// The numbers of a connection that has nothing under way.
-    fn settled(&self, id: SocketId) -> Result<Sequence, SocketError> {
-        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
-        let sequence = socket
-            .sequence
-            .ok_or(SocketError::Unsupported(BETWEEN_OWN))?;
-        match sequence.is_settled() {
-            true => Ok(sequence),
-            false => Err(SocketError::Unsupported(BEHIND_LOST)),
-        }
-    }
-
-    /// Ends the direction from a socket (`tcp_send_fin`).
-    pub(super) fn finish_over(&mut self, id: SocketId) -> Result<(), SocketError> {
-        let Some(socket) = self.net.sockets.get_mut(id) else {
-            return Ok(());
-        };
-        socket.state = match socket.state {
-            State::Established => State::FinWait1,
-            State::CloseWait => State::LastAck,
-            _ => return Ok(()),
-        };
-        self.emit(id, Flags::FIN_ACK, &[])?;
-        Ok(())
-    }
-
-    /// Whether a call can end a connection over wires: what is under way on it, a FIN would have to wait for.
-    pub(super) fn can_finish(&self, id: SocketId) -> Result<(), SocketError> {
-        let socket = self.net.sockets.get(id);
-        let ends = |socket: &Socket| {
-            socket.sequence.is_some()
-                && matches!(socket.state, State::Established | State::CloseWait)
-        };
-        match socket.is_some_and(ends) {
-            true => self.settled(id).map(drop),
-            false => Ok(()),
-        }
-    }
-
-    /// The owner of a connection is gone (`__tcp_close`).
-    pub(super) fn close_over(&mut self, id: SocketId) -> Result<(), SocketError> {
-        if let Some(socket) = self.net.sockets.get_mut(id) {
-            socket.orphan = true;
-            socket.shut = Shut {
-                receive: true,
-                send: true,
-            };
-        }
-        let finished = self.finish_over(id);
-        match self.net.sockets.get(id).map(|socket| socket.state) {
-            Some(State::FinWait2) => self.net.sockets.wait(self.machine, id),
-            Some(State::Closed) => self.net.sockets.remove(self.machine, id),
-            _ => {}
-        }
-        finished
-    }
-
-    /// Ends both directions at once (`tcp_send_active_reset`).
-    pub(super) fn reset_over(&mut self, id: SocketId) {
-        if let Some(sequence) = self.sequence_mut(id) {
-            let content = Content::bare(Flags::RST_ACK, sequence.next);
-            // Nobody hears that there is no way.
-            let _ = self.send_segment(id, None, content);
-            self.net.drain(self.machine);
-        }
-    }
-
-    /// A segment came for a connection.
-    pub(super) fn proceed(&mut self, id: SocketId, segment: &Segment, data: &[u8]) -> Arrival {
-        let socket = self.net.sockets.get(id);
-        let Some(sequence) = socket.and_then(|socket| socket.sequence) else {
-            return Arrival::Unsupported(BETWEEN_OWN);
-        };
-        let flags = Flags(segment.flags);
-        let ahead = segment
-            .sequence
-            .wrapping_sub(sequence.expected)
-            .cast_signed();
-        let length = segment.data + u32::from(flags.has(Flags::FIN));
-        if flags.has(Flags::RST) {
-            if ahead != 0 {
-                return Arrival::Unsupported("resets out of their place");
-            }
-            match self.sequence_mut(id) {
-                Some(sequence) if sequence.sending => sequence.broken = true,
-                _ => self.over(id),
-            }
-            return Arrival::Taken;
-        }
-        if flags.has(Flags::SYN) {
-            return Arrival::Unsupported("segments that begin a connection which there is");
-        }
-        if !flags.has(Flags::ACK) {
-            return Arrival::Lost(DropReason::NoSocket);
-        }
-        if ahead < 0 {
-            let ended = segment.sequence.wrapping_add(length);
-            return match ended.wrapping_sub(sequence.expected).cast_signed() {
-                ..=0 => self.say(id, Flags::ACK),
-                _ => Arrival::Unsupported("segments that overlap what has come"),
-            };
-        }
-        if ahead > 0 && length > 0 {
-            return Arrival::Unsupported("segments out of their order");
-        }
-        if let Some(ended) = self.acknowledged(id, segment) {
-            return ended;
-        }
-        match length {
-            0 => Arrival::Taken,
-            _ => self.take_data(id, flags, data),
-        }
-    }
-
-    /// Takes the acknowledgement of a segment (`tcp_ack`), and what follows from it; what becomes of the segment, if
-    /// nothing else of it counts.
-    fn acknowledged(&mut self, id: SocketId, segment: &Segment) -> Option<Arrival> {
-        let socket = self.net.sockets.get_mut(id)?;
-        let (state, orphan) = (socket.state, socket.orphan);
-        let sequence = socket.sequence.as_mut()?;
-        let counts = |from: u32| segment.acknowledgement.wrapping_sub(from).cast_signed();
-        if counts(sequence.next) > 0 {
-            return Some(Arrival::Unsupported(
-                "acknowledgements of what was not sent",
-            ));
-        }
-        if counts(sequence.unacknowledged) >= 0 {
-            sequence.unacknowledged = segment.acknowledgement;
-            sequence.sees_window(segment.window);
-        }
-        if !sequence.is_settled() {
-            return None;
-        }
-        match state {
-            State::FinWait1 => {
-                self.net.sockets.set_state(id, State::FinWait2);
-                if !orphan {
-                    return None;
-                }
-                if segment.data > 0 {
-                    self.net.sockets.remove(self.machine, id);
-                    return Some(Arrival::Refused);
-                }
-                if Flags(segment.flags).has(Flags::FIN) {
-                    return None;
-                }
-                self.net.sockets.wait(self.machine, id);
-                Some(Arrival::Taken)
-            }
-            State::Closing => {
-                self.remember(id);
-                Some(Arrival::Taken)
-            }
-            State::LastAck => {
-                match orphan {
-                    true => self.net.sockets.remove(self.machine, id),
-                    false => self.net.sockets.end(id),
-                }
-                Some(Arrival::Taken)
-            }
-            _ => None,
-        }
-    }
-
-    /// Takes what a segment carries (`tcp_data_queue`), and acknowledges it.
-    fn take_data(&mut self, id: SocketId, flags: Flags, data: &[u8]) -> Arrival {
-        let Some(socket) = self.net.sockets.get_mut(id) else {
-            return Arrival::Refused;
-        };
-        match socket.state {
-            State::FinWait1 | State::FinWait2 if socket.shut.receive && !data.is_empty() => {
-                self.over(id);
-                return Arrival::Refused;
-            }
-            State::Established | State::FinWait1 | State::FinWait2 => {}
-            _ => return Arrival::Unsupported("segments behind the end of a connection"),
-        }
-        if socket.stream.len() + data.len() > UNREAD {
-            return Arrival::Unsupported("more than 65536 bytes of a connection that nobody reads");
-        }
-        socket.stream.extend(data);
-        let ends = flags.has(Flags::FIN);
-        if let Some(sequence) = &mut socket.sequence {
-            let counted = data.len() as u32 + u32::from(ends);
-            sequence.expected = sequence.expected.wrapping_add(counted);
-        }
-        let said = self.say(id, Flags::ACK);
-        if ends {
-            self.end_arrives(id);
-        }
-        said
-    }
-
-    /// The other end sends no more (`tcp_fin`).
-    fn end_arrives(&mut self, id: SocketId) {
-        let Some(socket) = self.net.sockets.get_mut(id) else {
-            return;
-        };
-        socket.shut.receive = true;
-        socket.done = true;
-        match socket.state {
-            State::Established => socket.state = State::CloseWait,
-            State::FinWait1 => socket.state = State::Closing,
-            State::FinWait2 => self.remember(id),
-            _ => {}
-        }
-    }
-
     /// Both directions of a connection have ended, of which its end is remembered (`tcp_time_wait`).
-    fn remember(&mut self, id: SocketId) {
+    pub(super) fn remember(&mut self, id: SocketId) {
         match self.net.sockets.get(id).map(|socket| socket.orphan) {
             Some(true) => self.net.sockets.wait(self.machine, id),
             _ => {
@@ -367,7 +84,7 @@ impl SocketCalls<'_> {
     }
 
     /// The other end has reset a connection.
-    fn over(&mut self, id: SocketId) {
+    pub(super) fn over(&mut self, id: SocketId) {
         match self.net.sockets.get(id).map(|socket| socket.orphan) {
             Some(true) => self.net.sockets.remove(self.machine, id),
             _ => self.net.sockets.reset(id),
@@ -384,20 +101,32 @@ impl SocketCalls<'_> {
         };
         let flags = Flags(segment.flags);
         let length = segment.data + u32::from(flags.has(Flags::FIN));
-        if segment.sequence != sequence.expected || flags.has(Flags::SYN) || (done && length > 0) {
-            return Arrival::Unsupported(
-                "segments out of their place behind the end of a connection",
-            );
+        let from = |number: u32| number.wrapping_sub(sequence.expected).cast_signed();
+        let (begins, ends) = (
+            from(segment.sequence),
+            from(segment.sequence.wrapping_add(length)),
+        );
+        let is_next = begins == 0;
+        if done {
+            return match (flags.has(Flags::RST), is_next && length == 0) {
+                (true, _) if is_next => self.forget(id),
+                (true, _) | (false, true) => Arrival::Taken,
+                (false, false) => self.say(id, Flags::ACK),
+            };
+        }
+        let in_window = is_next || ends > 0 && begins < WIDEST as i32;
+        if !in_window {
+            return self.say(id, Flags::ACK);
         }
         if flags.has(Flags::RST) {
-            self.net.sockets.remove(self.machine, id);
+            return self.forget(id);
+        }
+        let begins_anew = flags.has(Flags::SYN) && begins >= 0;
+        if !begins_anew && (length == 0 || ends <= 0 || !flags.has(Flags::ACK)) {
             return Arrival::Taken;
         }
-        if length == 0 || !flags.has(Flags::ACK) {
-            return Arrival::Taken;
-        }
-        if segment.data > 0 {
-            self.net.sockets.remove(self.machine, id);
+        if begins_anew || !flags.has(Flags::FIN) || ends != 1 {
+            self.forget(id);
             return Arrival::Refused;
         }
         if let Some(socket) = self.net.sockets.get_mut(id) {
@@ -407,6 +136,20 @@ impl SocketCalls<'_> {
             sequence.expected = sequence.expected.wrapping_add(1);
         }
         self.say(id, Flags::ACK)
+    }
+
+    /// Nothing is left of a connection.
+    fn forget(&mut self, id: SocketId) -> Arrival {
+        self.net.sockets.remove(self.machine, id);
+        Arrival::Taken
+    }
+
+    /// Whether a segment begins a connection in place of one that both ends have ended (`TCP_TW_SYN`). The numbers of a
+    /// socket's connections to one place only grow (`secure_tcp_seq`).
+    pub(super) fn begins_anew(&self, id: SocketId, segment: &Segment) -> bool {
+        let socket = self.net.sockets.get(id);
+        let ended = socket.is_some_and(|socket| socket.state == State::TimeWait && socket.done);
+        ended && Flags(segment.flags).plain() == Flags::SYN
     }
 
     /// Sends a segment that takes up no numbers. That there is no way, or no program lets it pass, is nobody's mistake.

@@ -25,16 +25,17 @@ pub struct Sent {
     pub to: SocketAddr,
     /// How far it came.
     pub reach: Reach,
-    /// The socket of the same node that got it.
+    /// The socket that got it, of a node without a network stack.
     pub received_by: Option<SocketId>,
 }
 
 /// How far a datagram came in the course of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Its destination is the node itself.
+    /// Its destination is the node itself, which has no network stack.
     Local,
-    /// It left its socket as a packet, which went as far as the networks of the world carried it.
+    /// It left its socket as a packet, which went as far as the networks of the world carried it: on the node itself by its
+    /// loopback device.
     Carried,
     /// It leaves the node as a packet that nobody carries: the node has no network stack, or it is for several.
     Beyond,
@@ -80,8 +81,8 @@ impl SocketCalls<'_> {
             from,
             to: way.to,
             reach: match (way.kind, way.route) {
-                (AddressType::Local, _) => Reach::Local,
-                (AddressType::Unicast, Some(_)) => Reach::Carried,
+                (AddressType::Local | AddressType::Unicast, Some(_)) => Reach::Carried,
+                (AddressType::Local, None) => Reach::Local,
                 _ => Reach::Beyond,
             },
             received_by: None,

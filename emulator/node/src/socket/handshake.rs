@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use twinpath_machine::{AttachType, Errno, SocketId};
 
+use super::arrive::query;
 use super::callback::Callback;
 use super::calls::SocketCalls;
 use super::connect::Connected;
@@ -20,8 +21,8 @@ use crate::network::Route;
 use crate::packet::Skb;
 use crate::stack::Segment;
 
-/// `ip_send_unicast_reply` names the socket since Linux 6.13.
-const SEEN_RESET: &str = "a reset for a socket whose cgroup has programs for what leaves, which Linux shows them since 6.13";
+const SEEN_RESET: &str =
+    "a reset for a socket that nobody has any more, which programs of its cgroup see";
 
 /// What becomes of a segment that came for a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +46,7 @@ impl SocketCalls<'_> {
     ) -> Result<Connected, SocketError> {
         let first = self.net.sockets.secrets.first_sequence();
         if let Some(socket) = self.net.sockets.get_mut(id) {
-            socket.sequence = Some(Sequence {
-                next: first.wrapping_add(1),
-                unacknowledged: first,
-                ..Sequence::default()
-            });
+            socket.sequence = Some(Sequence::from(first));
         }
         // A program that loses it says so to nobody (`tcp_connect`).
         self.send_segment(id, Some(way), Content::bare(Flags::SYN, first))?;
@@ -80,6 +77,10 @@ impl SocketCalls<'_> {
         flow: &Flow,
         (at, segment): (usize, &Segment),
     ) -> (Skb, Arrival) {
+        let id = match self.begins_anew(id, segment) {
+            true => self.instead_of(id, &skb, *flow),
+            false => id,
+        };
         let Some(socket) = self.net.sockets.get(id) else {
             return (skb, Arrival::Refused);
         };
@@ -117,10 +118,24 @@ impl SocketCalls<'_> {
         if taken == Arrival::Refused && Flags(segment.flags).has(Flags::RST) {
             return (skb, Arrival::Lost(DropReason::NoSocket));
         }
-        if taken == Arrival::Refused && resets_are_seen {
+        let is_gone = self.net.sockets.get(id).is_none();
+        if taken == Arrival::Refused && resets_are_seen && is_gone && flow.local.is_ipv4() {
             return (skb, Arrival::Unsupported(SEEN_RESET));
         }
         (skb, taken)
+    }
+
+    /// The listener that gets a connection in place of one that is remembered, which is forgotten then; without a listener
+    /// it remains.
+    fn instead_of(&mut self, id: SocketId, skb: &Skb, flow: Flow) -> SocketId {
+        let query = query(self.net, skb, flow);
+        match self.net.sockets.find_listener(&query) {
+            Some(listener) => {
+                self.net.sockets.remove(self.machine, id);
+                listener
+            }
+            None => id,
+        }
     }
 
     /// The first segment of a connection at a listener.
@@ -155,11 +170,9 @@ impl SocketCalls<'_> {
         let first = self.net.sockets.secrets.first_sequence();
         if let Some(child) = self.net.sockets.get_mut(child) {
             child.sequence = Some(Sequence {
-                next: first.wrapping_add(1),
                 expected: segment.sequence.wrapping_add(1),
-                unacknowledged: first,
                 size: size_taken(child, segment),
-                ..Sequence::default()
+                ..Sequence::from(first)
             });
         }
         if self.call_back(child, child, ANSWERS).is_err() {

@@ -23,15 +23,18 @@ mod demux;
 mod filter;
 mod handshake;
 mod hook;
+mod incoming;
 mod lookup;
 mod namespace;
 mod options;
+mod outgoing;
 mod packet;
 mod pointer;
 mod ports;
 mod reuseport;
 mod route;
 mod segment;
+mod sending;
 #[expect(clippy::module_inception, reason = "it is about one socket")]
 mod socket;
 mod stream;

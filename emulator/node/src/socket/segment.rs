@@ -7,10 +7,12 @@ use std::net::IpAddr;
 use twinpath_machine::{AttachType, Errno, SocketId};
 
 use super::calls::SocketCalls;
+use super::connection::Sequence;
 use super::filter::Passage;
 use super::socket::Socket;
 use super::transmit::{Draft, Identification, Marks, TransportChecksum, ip_header};
 use super::types::{SocketError, State};
+use crate::net::xmit;
 use crate::network::Route;
 use crate::stack::proto;
 
@@ -20,7 +22,7 @@ const SEGMENT_SIZE: usize = 4;
 /// Where the checksum is.
 const CHECKSUM: usize = 16;
 /// The widest window (`MAX_TCP_WINDOW`). A socket has room for more, whatever it has not read yet.
-const WIDEST: u32 = 32_767;
+pub(super) const WIDEST: u32 = 32_767;
 
 /// The flags of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,10 @@ impl Flags {
     pub(crate) const PSH_ACK: Self = Self(8 | 16);
     /// `PSH` and `URG` ask for nothing in a handshake.
     const PLAIN: u8 = 1 | 2 | 4 | 16;
+
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -120,6 +126,17 @@ impl SocketCalls<'_> {
             },
         };
         let window = window(socket, size);
+        // Another socket may have heard of a shorter way meanwhile (`__sk_dst_check`).
+        let too_long = ip_header(to) + draft.len > mtu as usize;
+        if let Some(socket) = self.net.sockets.get_mut(id)
+            && let Some(sequence) = &mut socket.sequence
+        {
+            sequence.path_mtu = Some(mtu);
+        }
+        // ip6_xmit
+        if too_long && to.is_ipv6() {
+            return Err(Errno::EMSGSIZE.into());
+        }
         let mut body = Vec::with_capacity(draft.len);
         body.extend(flow.local.port().to_be_bytes());
         body.extend(flow.remote.port().to_be_bytes());
@@ -144,27 +161,38 @@ impl SocketCalls<'_> {
                 return passage;
             }
         }
-        self.output(skb, &route, to);
-        Ok(Passage::Goes)
+        match self.output(skb, &route, to) {
+            xmit::SUCCESS => return Ok(Passage::Goes),
+            // tcp_enter_cwr
+            1.. => {
+                if let Some(sequence) = self.sequence_mut(id) {
+                    sequence.is_slow = true;
+                }
+            }
+            _ => {}
+        }
+        Ok(Passage::Lost(None))
     }
 
-    /// The longest segment that a connection sends now (`tcp_current_mss`), where the other end takes those of `size` and
-    /// has had a window of `widest`.
+    /// The longest segment that a connection sends now (`tcp_current_mss`).
     pub(super) fn size_to_send(
         &self,
-        id: SocketId,
-        size: u16,
-        widest: u16,
+        socket: &Socket,
+        sequence: &Sequence,
     ) -> Result<usize, SocketError> {
         /// `net.ipv4.tcp_min_snd_mss`, `TCP_MSS_DEFAULT`, and what half of a window has at least.
         const LEAST: usize = 48;
         const DEFAULT: u16 = 536;
         const LEAST_HALF: usize = 48;
-        let socket = self.net.sockets.get(id).ok_or(Errno::EBADF)?;
         let to = socket.flow().remote.ip();
-        let mtu = self.net.path_mtu(&self.way_of(socket)?, to) as usize;
-        let fits = mtu.saturating_sub(ip_header(to) + HEADER);
-        let size = fits.min(usize::from(size)).max(LEAST);
+        let mtu = match sequence.path_mtu {
+            Some(mtu) => mtu,
+            None => self.net.path_mtu(&self.way_of(socket)?, to),
+        };
+        let widest = sequence.widest;
+        let size = size_within(to, mtu)
+            .min(usize::from(sequence.size))
+            .max(LEAST);
         // tcp_bound_to_half_wnd
         let half = usize::from(if widest > DEFAULT { widest / 2 } else { widest });
         Ok(match half {
@@ -180,6 +208,11 @@ impl SocketCalls<'_> {
         let route = self.route(socket, flow.remote.ip(), flow.local.ip())?;
         Ok(route.way.ok_or(Errno::ENETUNREACH)?)
     }
+}
+
+/// The longest segment to an address in packets of `mtu` bytes (`tcp_mtu_to_mss`).
+pub(super) fn size_within(to: IpAddr, mtu: u32) -> usize {
+    (mtu as usize).saturating_sub(ip_header(to) + HEADER)
 }
 
 /// The longest segment that a socket wants to get (`dst_metric_advmss`, `tcp_mss_clamp`).

@@ -7,7 +7,9 @@ use twinpath_machine::{Errno, SocketId};
 
 use super::cgroup::CgroupId;
 use super::connection::Sequence;
+use super::incoming::Early;
 use super::options::SocketOptions;
+use super::outgoing::Outgoing;
 use super::reuseport::GroupId;
 use super::stream::Shut;
 use super::types::{Family, Host, Protocol, State};
@@ -48,6 +50,10 @@ pub struct Socket {
     pub(crate) tcp: Tcp,
     /// Of a connection whose segments go over wires.
     pub(crate) sequence: Option<Sequence>,
+    /// What such a connection has to send that is not acknowledged yet.
+    pub(crate) outgoing: Outgoing,
+    /// What has come of one before what precedes it.
+    pub(crate) early: Vec<Early>,
     /// Whether the address was chosen by the owner (`SOCK_BINDADDR_LOCK`).
     pub(crate) address_chosen: bool,
     /// Whether the port was (`SOCK_BINDPORT_LOCK`).
@@ -144,6 +150,8 @@ impl Socket {
             options: SocketOptions::default(),
             tcp: Tcp::default(),
             sequence: None,
+            outgoing: Outgoing::default(),
+            early: Vec::new(),
             address_chosen: false,
             port_chosen: false,
             hashed: false,

@@ -2,7 +2,7 @@
 //! direction, a reset (`net/ipv4/tcp.c`, `net/ipv4/tcp_input.c`).
 //!
 //! Between sockets of one node no segments are made: what one end does has happened to the other when the call returns.
-//! What goes over wires is in `connection.rs`.
+//! What goes over wires is in `sending.rs`.
 
 use twinpath_machine::{Errno, SocketId};
 
@@ -50,7 +50,6 @@ impl SocketCalls<'_> {
         if socket.protocol != Protocol::Tcp {
             return Err(Errno::EOPNOTSUPP.into());
         }
-        self.refuse_segments(id)?;
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         match socket.state {
             State::Established | State::CloseWait => {}
@@ -69,6 +68,7 @@ impl SocketCalls<'_> {
         let Some(peer) = socket.peer else {
             return Ok(());
         };
+        self.refuse_segments(id)?;
         self.carry(id, peer, bytes);
         Ok(())
     }
@@ -135,7 +135,6 @@ impl SocketCalls<'_> {
         if how.send() || self.net.sockets.get(id).map(|socket| socket.state) == Some(State::Listen)
         {
             self.refuse_end(id)?;
-            self.can_finish(id)?;
         }
         let socket = self.net.sockets.get_mut(id).ok_or(Errno::EBADF)?;
         if socket.phase == Phase::Connecting {
@@ -257,6 +256,7 @@ impl Sockets {
     pub(super) fn end(&mut self, id: SocketId) {
         self.die(id);
         if let Some(socket) = self.get_mut(id) {
+            socket.outgoing.clear();
             socket.shut = Shut {
                 receive: true,
                 send: true,

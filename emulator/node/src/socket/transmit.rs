@@ -112,8 +112,8 @@ impl SocketCalls<'_> {
         Ok(())
     }
 
-    /// A packet leaves its socket.
-    pub(super) fn output(&mut self, skb: Skb, way: &Route, to: IpAddr) {
+    /// A packet leaves its socket. What transmitting it returns.
+    pub(super) fn output(&mut self, skb: Skb, way: &Route, to: IpAddr) -> i64 {
         match to {
             IpAddr::V4(_) => self.net.ipv4_output(self.machine, skb, way, true),
             IpAddr::V6(to) => self.net.ipv6_output(self.machine, skb, way, to),
@@ -137,6 +137,7 @@ impl SocketCalls<'_> {
             Some(way) => self.net.path_mtu(way, ends.1.ip()),
             None => self.net.device(device).mtu,
         };
+        let too_long = ip_header(ends.1.ip()) + UDP + payload.len() > mtu as usize;
         let draft = Draft {
             node,
             protocol: proto::UDP,
@@ -152,8 +153,7 @@ impl SocketCalls<'_> {
             checksum: TransportChecksum {
                 offset: CHECKSUM,
                 // A device that does it, and one piece (`__ip_append_data`).
-                offloaded: !self.net.device(device).plain
-                    && ip_header(ends.1.ip()) + UDP + payload.len() <= mtu as usize,
+                offloaded: !self.net.device(device).plain && !too_long,
             },
         };
         let mut body = Vec::with_capacity(draft.len);
@@ -220,7 +220,9 @@ impl SocketCalls<'_> {
                         Identification::Chosen => self.net.next_ident(draft.node),
                         Identification::Zero => 0,
                     },
-                    dont_fragment: total <= draft.mtu as usize && !locked,
+                    // `ip_queue_xmit` would rather have it lost.
+                    dont_fragment: (draft.protocol == proto::TCP || total <= draft.mtu as usize)
+                        && !locked,
                     more_fragments: false,
                     offset: 0,
                     ttl: self.net.ttl(draft.node),

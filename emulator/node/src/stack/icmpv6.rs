@@ -90,7 +90,8 @@ impl Net {
             destination: header.source,
             protocol: proto::ICMPV6,
             class: 0,
-            output: needs_device(header.source).then_some(skb.device),
+            output: needs_device(header.source)
+                .then(|| self.arrival_device(skb, header.destination.into())),
             on_link: false,
             hop_limit: None,
         };

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use twinpath_machine::Machine;
 use twinpath_machine::memory::Memory;
+use twinpath_machine::{Errno, Machine};
 
 use super::icmp::{self, Error, Receipt};
 use super::route::{Cast, Way};
 use super::wire::{self, Ipv4};
-use crate::net::{DropReason, Net, NodeId};
+use crate::net::{DropReason, Net, NodeId, xmit};
 use crate::network::Route;
 use crate::packet::{EtherType, PacketType, Skb};
 
@@ -136,14 +136,14 @@ impl Net {
     }
 
     /// `ip_output`: fragments what is too long, and sends it to the next hop. `own` says that
-    /// this host made it.
+    /// this host made it. What transmitting it returns.
     pub(crate) fn ipv4_output(
         &mut self,
         machine: &mut Machine,
         mut skb: Skb,
         route: &Route,
         own: bool,
-    ) {
+    ) -> i64 {
         let from = skb.device;
         skb.protocol = EtherType::IPV4;
         skb.at_ingress = false;
@@ -151,7 +151,7 @@ impl Net {
         let bytes = skb.frame.bytes(&machine.memory);
         let Some(header) = Ipv4::parse(bytes) else {
             self.refuse(machine, skb, DropReason::Malformed);
-            return;
+            return xmit::DROP;
         };
         let next = route.gateway.unwrap_or(IpAddr::V4(header.destination));
         let mtu = match own {
@@ -159,26 +159,26 @@ impl Net {
             false => self.mtu_of(route),
         };
         if !skb.exceeds(&machine.memory, mtu) {
-            self.neighbour_output(machine, skb, route.device, next, from);
-            return;
+            return self.neighbour_output(machine, skb, route.device, next, from);
         }
         if skb.gso.size != 0 {
             // `ip_finish_output_gso`
             for segment in self.cut(machine, skb, true) {
                 self.ipv4_output(machine, segment, route, own);
             }
-            return;
+            return xmit::SUCCESS;
         }
         if header.dont_fragment {
             let error = Error::with(icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED, mtu);
             self.icmp_error(machine, &skb, error, Receipt::Transit);
             self.refuse(machine, skb, DropReason::TooLong);
-            return;
+            return xmit::error(Errno::EMSGSIZE);
         }
         self.ipv4_fragment(machine, skb, &header, route, next, mtu);
+        xmit::SUCCESS
     }
 
-    /// A packet of the node's own: `payload` is what follows the IPv4 header.
+    /// Sends a packet of the node's own: `payload` is what follows the IPv4 header.
     pub(super) fn ipv4_send(
         &mut self,
         machine: &mut Machine,
@@ -186,9 +186,21 @@ impl Net {
         out: Outgoing,
         payload: &[u8],
     ) -> bool {
-        let Ok((route, source)) = self.route_output(node, out.source, out.destination, 0) else {
-            return false;
-        };
+        let packet = self.ipv4_packet(machine, node, (out, 0), payload);
+        let sent = packet.map(|(skb, route)| self.ipv4_output(machine, skb, &route, true));
+        sent.is_some()
+    }
+
+    /// A packet of the node's own with a mark, and its way.
+    pub(super) fn ipv4_packet(
+        &mut self,
+        machine: &mut Machine,
+        node: NodeId,
+        (out, mark): (Outgoing, u32),
+        payload: &[u8],
+    ) -> Option<(Skb, Route)> {
+        let way = self.route_output(node, out.source, out.destination, mark);
+        let (route, source) = way.ok()?;
         let id = if out.dont_fragment {
             0
         } else {
@@ -210,12 +222,10 @@ impl Net {
         let mut bytes = Vec::with_capacity(header.total);
         header.write(&mut bytes);
         bytes.extend_from_slice(payload);
-        let Some(mut skb) = self.new_packet(machine, route.device, EtherType::IPV4, &bytes) else {
-            return false;
-        };
+        let mut skb = self.new_packet(machine, route.device, EtherType::IPV4, &bytes)?;
         skb.transport_header = Some(skb.frame.data() + wire::IPV4 as u32);
-        self.ipv4_output(machine, skb, &route, true);
-        true
+        skb.mark = mark;
+        Some((skb, route))
     }
 
     /// `ip_local_deliver`.

@@ -1,15 +1,15 @@
 //! IPv6: receiving, forwarding, sending (`net/ipv6/ip6_input.c`, `ip6_output.c`, `route.c`).
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use twinpath_machine::{Errno, Machine};
 
 use super::icmpv6::{self, Error};
 use super::ipv4::trim;
-use super::local::{self, check_udp};
+use super::local;
 use super::route::found;
 use super::wire::{self, Ipv6, proto};
-use crate::net::{DeviceId, DropReason, Net, NodeId};
+use crate::net::{DeviceId, DropReason, Net, NodeId, xmit};
 use crate::network::{Network, Route, RouteKind, RouteQuery};
 use crate::packet::{ChecksumOffload, EtherType, PacketType, Skb};
 
@@ -50,16 +50,6 @@ impl Outgoing {
 
 /// `IPV6_MIN_MTU`
 pub(super) const MIN_MTU: u32 = 1280;
-
-/// Where the upper-layer protocol of a packet is.
-#[derive(Debug, Clone, Copy)]
-struct Upper {
-    protocol: u8,
-    /// Where it begins.
-    at: usize,
-    /// Where the number stands that announces it.
-    before: usize,
-}
 
 impl Net {
     /// `ip6_rcv_core`, `ip6_rcv_finish`.
@@ -276,7 +266,7 @@ impl Net {
         None
     }
 
-    /// A packet of the node's own: `payload` is what follows the IPv6 header. The checksum at
+    /// Sends a packet of the node's own: `payload` is what follows the IPv6 header. The checksum at
     /// `check` of it is filled in.
     pub(super) fn ipv6_send(
         &mut self,
@@ -286,9 +276,22 @@ impl Net {
         payload: &mut [u8],
         check: usize,
     ) -> bool {
-        let Ok((route, source)) = self.route_output_ipv6(node, &out, 0) else {
-            return false;
-        };
+        let packet = self.ipv6_packet(machine, node, (out, 0), (payload, check));
+        let sent =
+            packet.map(|(skb, route)| self.ipv6_output(machine, skb, &route, out.destination));
+        sent.is_some()
+    }
+
+    /// Such a packet with a mark, and its way.
+    pub(super) fn ipv6_packet(
+        &mut self,
+        machine: &mut Machine,
+        node: NodeId,
+        (out, mark): (Outgoing, u32),
+        (payload, check): (&mut [u8], usize),
+    ) -> Option<(Skb, Route)> {
+        let way = self.route_output_ipv6(node, &out, mark);
+        let (route, source) = way.ok()?;
         let ends = (source.into(), out.destination.into());
         // TCP leaves it to the device (`tcp_v6_send_response`), ICMP does not.
         let offload = (out.protocol == proto::TCP).then_some(ChecksumOffload {
@@ -313,33 +316,31 @@ impl Net {
         let mut bytes = Vec::with_capacity(wire::IPV6 + payload.len());
         header.write(&mut bytes);
         bytes.extend_from_slice(payload);
-        let Some(mut skb) = self.new_packet(machine, route.device, EtherType::IPV6, &bytes) else {
-            return false;
-        };
+        let mut skb = self.new_packet(machine, route.device, EtherType::IPV6, &bytes)?;
         if let Some(offload) = offload {
             skb.offload_checksum(offload);
         }
-        self.ipv6_output(machine, skb, &route, out.destination);
-        true
+        skb.mark = mark;
+        Some((skb, route))
     }
 
-    /// `ip6_output`.
+    /// `ip6_output`. What transmitting it returns.
     pub(crate) fn ipv6_output(
         &mut self,
         machine: &mut Machine,
         mut skb: Skb,
         route: &Route,
         destination: Ipv6Addr,
-    ) {
+    ) -> i64 {
         skb.routed = true;
         let next = route.gateway.unwrap_or(IpAddr::V6(destination));
         let mtu = self.path_mtu(route, destination.into());
         if skb.frame.len() > mtu && skb.gso.size == 0 {
             self.ipv6_fragment(machine, skb, route, next, mtu);
-            return;
+            return xmit::SUCCESS;
         }
         let from = skb.device;
-        self.neighbour_output(machine, skb, route.device, next, from);
+        self.neighbour_output(machine, skb, route.device, next, from)
     }
 
     /// `ip6_route_output_flags`, `ip6_dst_lookup`: the way of a packet of this host with a mark, and the address
@@ -381,182 +382,6 @@ impl Net {
         let chosen = chosen.or_else(|| self.select_ipv6(node, route.device, out.destination));
         Ok((route, chosen.ok_or(Errno::EADDRNOTAVAIL)?))
     }
-
-    /// `ip6_protocol_deliver_rcu`: a packet for this host, header by header.
-    fn ipv6_deliver(&mut self, machine: &mut Machine, skb: Skb, header: &Ipv6) {
-        let mut upper = Upper {
-            protocol: header.next,
-            at: wire::IPV6,
-            before: 6,
-        };
-        loop {
-            match upper.protocol {
-                proto::HOP_BY_HOP if upper.at == wire::IPV6 => {}
-                proto::DESTINATION => {
-                    if let Err(reason) = self.options(machine, &skb, upper.at) {
-                        self.refuse(machine, skb, reason);
-                        return;
-                    }
-                }
-                proto::ROUTING => {
-                    let left = skb.frame.bytes(&machine.memory).get(upper.at + 3);
-                    if left != Some(&0) {
-                        self.refuse(machine, skb, DropReason::Unsupported);
-                        return;
-                    }
-                }
-                proto::FRAGMENT if is_whole(skb.frame.bytes(&machine.memory), upper.at) => {}
-                proto::FRAGMENT => {
-                    let (at, before) = (upper.at, upper.before);
-                    let whole = self.reassemble_ipv6(machine, skb, header, at, before);
-                    let Some(whole) = whole else {
-                        return;
-                    };
-                    if let Some(header) = Ipv6::parse(whole.frame.bytes(&machine.memory)) {
-                        self.ipv6_deliver(machine, whole, &header);
-                    }
-                    return;
-                }
-                _ => break,
-            }
-            let bytes = skb.frame.bytes(&machine.memory);
-            let Some(&[next, len]) = bytes.get(upper.at..upper.at + 2) else {
-                self.refuse(machine, skb, DropReason::Malformed);
-                return;
-            };
-            let fragment = upper.protocol == proto::FRAGMENT;
-            let len = if fragment { 0 } else { usize::from(len) };
-            let end = upper.at + (len + 1) * 8;
-            if end > bytes.len() {
-                self.refuse(machine, skb, DropReason::Malformed);
-                return;
-            }
-            upper = Upper {
-                protocol: next,
-                at: end,
-                before: upper.at,
-            };
-        }
-        self.ipv6_transport(machine, skb, header, upper);
-    }
-
-    fn ipv6_transport(&mut self, machine: &mut Machine, skb: Skb, header: &Ipv6, upper: Upper) {
-        match upper.protocol {
-            proto::ICMPV6 => self.icmpv6_input(machine, skb, header, upper.at),
-            proto::UDP => self.udp6_input(machine, skb, header, upper.at),
-            proto::TCP => self.tcp6_input(machine, skb, header, upper.at),
-            proto::NONE | proto::PIM => self.accept(machine, skb),
-            proto::UDP_LITE => self.refuse(machine, skb, DropReason::Unsupported),
-            _ => {
-                let error = Error::with(icmpv6::PARAMETER_PROBLEM, 1, upper.before as u32);
-                self.icmpv6_error(machine, &skb, error);
-                self.refuse(machine, skb, DropReason::UnknownProtocol);
-            }
-        }
-    }
-
-    /// `__udp6_lib_rcv`.
-    fn udp6_input(&mut self, machine: &mut Machine, mut skb: Skb, header: &Ipv6, at: usize) {
-        let ends = (header.source.into(), header.destination.into());
-        let datagram = match check_udp(&mut skb, machine, at, ends) {
-            Ok(datagram) => datagram,
-            Err(reason) => {
-                self.refuse(machine, skb, reason);
-                return;
-            }
-        };
-        let flow = datagram.flow(ends);
-        // Without a checksum it is not one (`udp6_csum_init`).
-        let sums_up = datagram.has_checksum && datagram.sums_up;
-        if header.destination.is_multicast() {
-            self.datagram_to_all(machine, skb, flow, (at, sums_up));
-            return;
-        }
-        let Some(skb) = self.vxlan_input(machine, skb, at, flow, &datagram) else {
-            return;
-        };
-        let Some(skb) = self.datagram_to_socket(machine, skb, flow, (at, &datagram)) else {
-            return;
-        };
-        if !datagram.has_checksum || !datagram.sums_up {
-            self.refuse(machine, skb, DropReason::Checksum);
-            return;
-        }
-        let error = Error::new(icmpv6::UNREACHABLE, icmpv6::PORT_UNREACHABLE);
-        self.icmpv6_error(machine, &skb, error);
-        self.refuse(machine, skb, DropReason::NoSocket);
-    }
-
-    /// `tcp_v6_rcv`, as far as it goes without a connection.
-    fn tcp6_input(&mut self, machine: &mut Machine, skb: Skb, header: &Ipv6, at: usize) {
-        let ends = (header.source.into(), header.destination.into());
-        let (flow, segment) = match self.check_tcp(machine, &skb, at, ends) {
-            Ok(found) => found,
-            Err(reason) => {
-                self.refuse(machine, skb, reason);
-                return;
-            }
-        };
-        let found = self.segment_to_socket(machine, skb, flow, (at, &segment));
-        let Some(skb) = found else {
-            return;
-        };
-        let node = self.node_of(skb.device);
-        let unicast =
-            !header.destination.is_multicast() && !self.is_anycast(node, header.destination);
-        if let (true, Some(mut reset)) = (unicast, segment.reset()) {
-            let SocketAddr::V6(_) = flow.local else {
-                return;
-            };
-            let out = Outgoing {
-                source: Some(header.destination),
-                destination: header.source,
-                protocol: proto::TCP,
-                class: header.class & !3,
-                output: needs_device(header.source).then_some(skb.device),
-                on_link: false,
-                hop_limit: None,
-            };
-            self.ipv6_send(machine, node, out, &mut reset, 16);
-        }
-        self.refuse(machine, skb, DropReason::NoSocket);
-    }
-
-    /// `ip6_parse_tlv`, for options that change nothing.
-    fn options(&mut self, machine: &mut Machine, skb: &Skb, at: usize) -> Result<(), DropReason> {
-        const PAD_1: u8 = 0;
-        const PAD_N: u8 = 1;
-        const ROUTER_ALERT: u8 = 5;
-        let bytes = skb.frame.bytes(&machine.memory);
-        let len = *bytes.get(at + 1).ok_or(DropReason::Malformed)?;
-        let end = at + (usize::from(len) + 1) * 8;
-        let options = bytes.get(at + 2..end).ok_or(DropReason::Malformed)?;
-        let mut rest = options;
-        while let Some((&kind, behind)) = rest.split_first() {
-            if kind == PAD_1 {
-                rest = behind;
-                continue;
-            }
-            let (&len, behind) = behind.split_first().ok_or(DropReason::Malformed)?;
-            let value = behind
-                .get(..usize::from(len))
-                .ok_or(DropReason::Malformed)?;
-            match kind {
-                PAD_N if len <= 5 && value.iter().all(|byte| *byte == 0) => {}
-                PAD_N => return Err(DropReason::Malformed),
-                ROUTER_ALERT if len == 2 => {}
-                _ => return Err(DropReason::Unsupported),
-            }
-            rest = &behind[usize::from(len)..];
-        }
-        Ok(())
-    }
-}
-
-/// Whether a fragment header is that of a packet in one piece.
-fn is_whole(bytes: &[u8], at: usize) -> bool {
-    let word = bytes.get(at + 2..at + 4);
-    word.is_some_and(|word| word[0] == 0 && word[1] & !6 == 0)
 }
 
 /// Destinations that say nothing without a device (`rt6_need_strict`).

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use twinpath_machine::Machine;
+use twinpath_machine::{Machine, SocketId};
 
 use super::icmp::{self, Error, Receipt};
 use super::ipv4::{Outgoing, trim};
@@ -175,7 +175,7 @@ impl Net {
             }
         };
         let found = self.segment_to_socket(machine, skb, flow, (header.len, &segment));
-        let Some(skb) = found else {
+        let Some((skb, refuser)) = found else {
             return;
         };
         if let Some(mut reset) = segment.reset() {
@@ -189,7 +189,13 @@ impl Net {
                 ttl: None,
             };
             let node = self.node_of(skb.device);
-            self.ipv4_send(machine, node, out, &reset);
+            let mark = self.mark_of(refuser);
+            if let Some((reset, route)) = self.ipv4_packet(machine, node, (out, mark), &reset) {
+                let reset = SocketCalls::new(self, machine).show_reset(refuser, reset);
+                if let Some(reset) = reset {
+                    self.ipv4_output(machine, reset, &route, true);
+                }
+            }
         }
         self.refuse(machine, skb, DropReason::NoSocket);
     }
@@ -263,21 +269,21 @@ impl Net {
     }
 
     /// Gives a segment that begins at `at` to the socket that it is for; if there is none, or it belongs to nothing that
-    /// the socket knows of, it comes back.
+    /// the socket knows of, it comes back, with that socket.
     pub(super) fn segment_to_socket(
         &mut self,
         machine: &mut Machine,
         skb: Skb,
         flow: Flow,
         (at, segment): (usize, &Segment),
-    ) -> Option<Skb> {
+    ) -> Option<(Skb, Option<SocketId>)> {
         let mut sockets = SocketCalls::new(self, machine);
         let Some(receiver) = sockets.receiver(&skb, flow) else {
-            return Some(skb);
+            return Some((skb, None));
         };
         let (skb, arrival) = sockets.take_segment(skb, receiver, &flow, (at, segment));
         match arrival {
-            Arrival::Refused => return Some(skb),
+            Arrival::Refused => return Some((skb, Some(receiver))),
             Arrival::Taken => self.accept(machine, skb),
             Arrival::Lost(reason) => self.refuse(machine, skb, reason),
             Arrival::Unsupported(what) => {

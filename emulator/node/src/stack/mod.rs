@@ -18,6 +18,7 @@ mod ipip;
 mod ipv4;
 mod ipv6;
 mod local;
+mod local6;
 mod ndp;
 mod neighbour;
 mod notify;
@@ -26,6 +27,7 @@ mod route;
 mod source;
 mod timer;
 mod vxlan;
+mod vxlan_send;
 mod wire;
 
 pub use build::BuildError;

@@ -72,15 +72,20 @@ impl Net {
             return;
         }
         let body = quote.get(header.len..).unwrap_or_default();
-        let Some(flow) = flow(
+        let Some((flow, first)) = flow(
             header.protocol,
             (header.source.into(), header.destination.into()),
             body,
         ) else {
             return;
         };
+        let too_long = (kind, code) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED);
+        if too_long && flow.protocol == Protocol::Tcp {
+            self.tell_connection(machine, skb, (flow, first), mtu);
+            return;
+        }
         let told = self.tell_socket(machine, skb, flow, report);
-        if told && (kind, code) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED) {
+        if told && too_long {
             self.learn_mtu(self.node_of(skb.device), flow.remote.ip(), mtu);
         }
     }
@@ -95,17 +100,22 @@ impl Net {
             return;
         };
         let body = quote.get(wire::IPV6..).unwrap_or_default();
-        let Some(flow) = flow(
+        let Some((flow, first)) = flow(
             header.next,
             (header.source.into(), header.destination.into()),
             body,
         ) else {
             return;
         };
+        let mtu = u32::from_be_bytes([a, b, c, d]);
+        let mtu = mtu.max(super::ipv6::MIN_MTU);
+        let too_long = kind == icmpv6::PACKET_TOO_BIG;
+        if too_long && flow.protocol == Protocol::Tcp {
+            self.tell_connection(machine, skb, (flow, first), mtu);
+            return;
+        }
         let told = self.tell_socket(machine, skb, flow, report);
-        if told && kind == icmpv6::PACKET_TOO_BIG {
-            let mtu = u32::from_be_bytes([a, b, c, d]);
-            let mtu = mtu.max(super::ipv6::MIN_MTU);
+        if told && too_long {
             self.learn_mtu(self.node_of(skb.device), flow.remote.ip(), mtu);
         }
     }
@@ -121,13 +131,33 @@ impl Net {
         let query = Query {
             node: self.node_of(skb.device),
             flow,
-            device: skb.ifindex,
+            // `__udp4_lib_err` looks at the device that the error itself came by.
+            device: match flow.local {
+                SocketAddr::V4(_) => skb.ifindex,
+                SocketAddr::V6(_) => self.arrived_by(skb, flow.local.ip()),
+            },
         };
         SocketCalls::new(self, machine).report(&query, report)
     }
 
+    /// A connection that sends in the flow hears that a segment was too long whose first byte has the number `first`.
+    fn tell_connection(
+        &mut self,
+        machine: &mut Machine,
+        skb: &Skb,
+        (flow, first): (Flow, u32),
+        mtu: u32,
+    ) {
+        let query = Query {
+            node: self.node_of(skb.device),
+            flow,
+            device: self.arrived_by(skb, flow.local.ip()),
+        };
+        SocketCalls::new(self, machine).hear_of_longest(&query, first, mtu);
+    }
+
     /// `ipv4_update_pmtu`, `ip6_update_pmtu`: packets to a host may be no longer than this from now on.
-    pub(super) fn learn_mtu(&mut self, node: NodeId, host: IpAddr, mtu: u32) {
+    pub(crate) fn learn_mtu(&mut self, node: NodeId, host: IpAddr, mtu: u32) {
         if let Some(stack) = self.stack_mut(node) {
             let known = stack.path_mtus.entry(host).or_insert(mtu);
             *known = mtu.min(*known);
@@ -135,19 +165,17 @@ impl Net {
     }
 }
 
-/// The flow of a packet that this host sent, as it would receive answers; `body` is what follows the IP header.
-fn flow(protocol: u8, ends: (IpAddr, IpAddr), body: &[u8]) -> Option<Flow> {
+/// The flow of a packet that this host sent, as it would receive answers; `body` is what follows the IP header. Behind it,
+/// the number of a segment's first byte.
+fn flow(protocol: u8, ends: (IpAddr, IpAddr), body: &[u8]) -> Option<(Flow, u32)> {
     let protocol = match protocol {
         proto::UDP => Protocol::Udp,
         proto::TCP => Protocol::Tcp,
         _ => return None,
     };
-    let &[a, b, c, d, ..] = body.first_chunk::<QUOTED>()?;
+    let &[a, b, c, d, e, f, g, h] = body.first_chunk::<QUOTED>()?;
     let port = |high, low| u16::from_be_bytes([high, low]);
     let local = SocketAddr::new(ends.0, port(a, b));
-    Some(Flow::new(
-        protocol,
-        local,
-        SocketAddr::new(ends.1, port(c, d)),
-    ))
+    let flow = Flow::new(protocol, local, SocketAddr::new(ends.1, port(c, d)));
+    Some((flow, u32::from_be_bytes([e, f, g, h])))
 }

@@ -349,10 +349,15 @@ impl Net {
 
     /// The largest packet that a route takes (`ip_dst_mtu_maybe_forward`, `ipv4_mtu`).
     pub(super) fn mtu_of(&self, route: &Route) -> u32 {
-        /// `IP_MAX_MTU`
-        const MAX: u32 = 0xfff0;
+        /// `IP_MAX_MTU`, `IP6_MAX_MTU`
+        const MAX: (u32, u32) = (0xffff, 0xffff + 40);
         let mtu = route.mtu.filter(|mtu| *mtu != 0);
-        mtu.unwrap_or(self.device(route.device).mtu).min(MAX)
+        let max = if route.network.is_ipv4() {
+            MAX.0
+        } else {
+            MAX.1
+        };
+        mtu.unwrap_or(self.device(route.device).mtu).min(max)
     }
 }
 

@@ -103,8 +103,10 @@ impl Chosen {
         const ICMP_NUMBER: u8 = 1;
         let header = 4 * usize::from(packet[0] & 0xf);
         let source: [u8; 4] = [packet[12], packet[13], packet[14], packet[15]];
-        let own = self.own.contains(&IpAddr::V4(Ipv4Addr::from(source)));
+        let source = Ipv4Addr::from(source);
+        let own = source.is_loopback() || self.own.contains(&source.into());
         let first = packet[6] & 0x1f == 0 && packet[7] == 0;
+        let total = [packet[2], packet[3]];
         let protocol = packet[9];
         let body = packet.get(header..).filter(|_| header >= IPV4);
         let tunnel = protocol == IPIP_NUMBER
@@ -122,7 +124,8 @@ impl Chosen {
         let Some(body) = packet.get_mut(header..).filter(|_| first && header >= IPV4) else {
             return;
         };
-        self.transport(protocol, body, addresses, rules);
+        let length = usize::from(u16::from_be_bytes(total)).saturating_sub(header);
+        self.transport(protocol, body, (addresses, length), rules);
         match protocol {
             UDP_NUMBER => self.udp(body, own, addresses, rules),
             IPIP_NUMBER => self.packet(body, rules),
@@ -141,8 +144,9 @@ impl Chosen {
         let own = self.own.contains(&IpAddr::V6(Ipv6Addr::from(source)));
         let next = packet[6];
         let addresses = Some(sum(&packet[8..40]));
+        let length = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
         let body = &mut packet[IPV6..];
-        self.transport(next, body, addresses, rules);
+        self.transport(next, body, (addresses, length), rules);
         match next {
             FRAGMENT_NUMBER if own && body.len() >= FRAGMENT => {
                 body[4..8].fill(0xff);
@@ -154,12 +158,13 @@ impl Chosen {
         }
     }
 
-    /// The ports of a segment or a datagram, or of what is quoted of one. A checksum that is wrong stays so.
+    /// The ports of a segment or a datagram of `length` bytes, or of what is quoted of one. A checksum that is wrong stays
+    /// so; that of what is quoted in part is taken to be right if the device was not to fill it in.
     fn transport(
         &self,
         protocol: u8,
         body: &mut [u8],
-        addresses: Option<u16>,
+        (addresses, length): (Option<u16>, usize),
         rules: &mut BTreeSet<Rule>,
     ) {
         let check = match protocol {
@@ -167,7 +172,13 @@ impl Chosen {
             TCP_NUMBER => 16,
             _ => return,
         };
-        let right = addresses.is_none_or(|addresses| is_right(protocol, body, addresses));
+        let right = addresses.is_none_or(|addresses| match body.get(check..check + 2) {
+            Some(&[high, low]) if body.len() < length => {
+                let left_to_device = u64::from(addresses) + u64::from(protocol) + length as u64;
+                u16::from_be_bytes([high, low]) != fold(left_to_device)
+            }
+            _ => is_right(protocol, body, addresses),
+        });
         let unused = protocol == UDP_NUMBER && body.get(check..check + 2) == Some(&[0, 0]);
         let checksum = (right && !unused).then_some(check);
         for at in [0, 2] {

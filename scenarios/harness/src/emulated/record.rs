@@ -42,7 +42,7 @@ impl Emulation {
         let mut ends: Vec<End> = recorded(false).collect::<Result<_, _>>()?;
         let intakes = journey.intakes.iter();
         let intakes = intakes
-            .filter(|intake| !self.is_between_sockets(intake.device))
+            .filter(|intake| !self.is_hidden(intake.device))
             .map(|intake| self.intake(intake, journey))
             .collect::<Result<_, _>>()?;
         stack::add_ends(&self.plan, intakes, &mut ends);
@@ -62,10 +62,10 @@ impl Emulation {
         })
     }
 
-    /// Whether a device is the one by which a node's own sockets exchange packets, of which the kernel has others.
-    fn is_between_sockets(&self, device: DeviceId) -> bool {
+    /// Whether a device is the one by which a node's own sockets exchange packets, unseen.
+    fn is_hidden(&self, device: DeviceId) -> bool {
         self.places.get(&device).is_some_and(|(node, device)| {
-            device.as_str() == LOOPBACK && self.plan.makes_calls(node)
+            device.as_str() == LOOPBACK && self.plan.hides_loopback(node)
         })
     }
 

@@ -57,8 +57,7 @@ pub async fn tell(handle: &Handle, node: &NodePlan) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has TCP acknowledge each segment at once on its ways out of a namespace, and send nothing again as long as a run may
-/// last. What it does otherwise depends on how much time passes between two segments.
+/// Has TCP acknowledge each segment at once on its ways, and send nothing again as long as a run may last. What it does otherwise depends on how much time passes between two segments.
 ///
 /// # Errors
 /// When the kernel refuses.
@@ -70,7 +69,7 @@ pub async fn steady(handle: &Handle) -> Result<(), Error> {
         let found: Result<Vec<RouteMessage>, _> =
             handle.route().get(family).execute().try_collect().await;
         let routes = found.map_err(Error::netlink(what()))?;
-        let mut routes: Vec<_> = routes.into_iter().filter(leads_out).collect();
+        let mut routes: Vec<_> = routes.into_iter().filter(carries_connections).collect();
         for route in &mut routes {
             attempt(what(), handle.route().del(route.clone()).execute()).await?;
             acknowledge_at_once(route);
@@ -80,9 +79,14 @@ pub async fn steady(handle: &Handle) -> Result<(), Error> {
     Ok(())
 }
 
-fn leads_out(route: &RouteMessage) -> bool {
+/// Whether it leads to other hosts, or to the host itself.
+fn carries_connections(route: &RouteMessage) -> bool {
     let on_loopback = |attribute: &RouteAttribute| *attribute == RouteAttribute::Oif(LOOPBACK);
-    route.header.kind == RouteType::Unicast && !route.attributes.iter().any(on_loopback)
+    match route.header.kind {
+        RouteType::Unicast => !route.attributes.iter().any(on_loopback),
+        RouteType::Local => true,
+        _ => false,
+    }
 }
 
 /// `quickack 1 rto_min lock 15s`

@@ -438,7 +438,7 @@ impl<'a> World<'a> {
             let seen = self
                 .seen(record)
                 .ok_or_else(|| lost(1, "record of an unknown place"))?;
-            if self.is_chatter(&seen) || self.is_between_sockets(&seen) {
+            if self.is_chatter(&seen) || self.is_hidden(&seen) {
                 chatter = true;
             } else {
                 all.add(seen);
@@ -512,12 +512,12 @@ impl<'a> World<'a> {
         is_own_report(bytes) || speakers.any(|device| is_unsolicited(bytes, device.mac.0))
     }
 
-    /// Whether a node's own sockets exchange it, which a TCP socket also does some time after a call.
-    fn is_between_sockets(&self, seen: &Seen) -> bool {
+    /// Whether a node's own sockets exchange it, unseen.
+    fn is_hidden(&self, seen: &Seen) -> bool {
         let Seen::TakenIn(frame) = seen else {
             return false;
         };
-        frame.device.as_str() == LOOPBACK && self.plan.makes_calls(&frame.node)
+        frame.device.as_str() == LOOPBACK && self.plan.hides_loopback(&frame.node)
     }
 
     /// The records that programs wrote since the last time: map by map, each in its order.

@@ -4,6 +4,7 @@
 //! `TWINPATH_CASES` says how many scripts (12), `TWINPATH_SEED` which. What the emulator refuses by name is counted.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -255,9 +256,8 @@ path = "../node/acts.bpf.o"
             }
             Call::Connect(socket, to, six, port) => {
                 let to = target(to, six && self.is_six(socket), port);
-                self.on(socket, |name, _| {
-                    Some(format!("connect {name} {}", mapped(&to, !six)))
-                });
+                let to = mapped(&to, self.is_six(socket));
+                self.on(socket, |name, _| Some(format!("connect {name} {to}")));
             }
             Call::Send(socket, len) => {
                 let word = if len % 2 == 0 { "GET / " } else { "0123456789" };
@@ -317,20 +317,20 @@ fn mapped(address: &str, wanted: bool) -> String {
 #[derive(Debug, Default)]
 struct Counts {
     equal: usize,
-    refused: usize,
+    /// By what the emulator does not do.
+    refused: BTreeMap<String, usize>,
     calls: usize,
     hops: usize,
     received: usize,
 }
 
-fn refuses(recording: &Recording) -> bool {
-    let called = recording
-        .journeys
-        .iter()
-        .filter_map(|journey| journey.called.as_ref());
-    called
-        .into_iter()
-        .any(|called| matches!(called.result, CallResult::Fault(_)))
+/// What a call in a recording would have needed that the emulator does not do.
+fn refusal(recording: &Recording) -> Option<String> {
+    let mut journeys = recording.journeys.iter();
+    journeys.find_map(|journey| match &journey.called.as_ref()?.result {
+        CallResult::Fault(fault) => Some(fault.0.clone()),
+        _ => None,
+    })
 }
 
 fn run(script: &Script, counts: &mut Counts) -> Result<(), TestCaseError> {
@@ -341,15 +341,18 @@ fn run(script: &Script, counts: &mut Counts) -> Result<(), TestCaseError> {
     let case = scenario.case().unwrap_or_else(|error| panic!("{error}"));
     let emulator = Arm::Emulator(Engine::Checked);
     match &runner::Run::of(&case, emulator).result {
-        Ok(recording) if !refuses(recording) => {}
-        Ok(_) => {
-            counts.refused += 1;
-            return Ok(());
+        Ok(recording) => {
+            if let Some(what) = refusal(recording) {
+                *counts.refused.entry(what).or_default() += 1;
+                return Ok(());
+            }
         }
         Err(error) => {
             let error = error.to_string();
-            prop_assert!(error.contains("does not support"), "{}\n{}", error, text);
-            counts.refused += 1;
+            let what = error.split_once("does not support ");
+            prop_assert!(what.is_some(), "{}\n{}", error, text);
+            let what = what.map_or_else(String::new, |(_, what)| what.to_owned());
+            *counts.refused.entry(what).or_default() += 1;
             return Ok(());
         }
     }
@@ -396,5 +399,5 @@ fn random_calls_over_wires_do_what_they_do_in_the_kernel() {
     result.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let counts = counts.into_inner();
     assert!(counts.hops > 0 && counts.received > 0, "{counts:?}");
-    println!("{counts:?} of seed {seed}");
+    println!("{counts:#?} of seed {seed}");
 }
