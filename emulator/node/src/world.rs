@@ -1,7 +1,7 @@
 //! The world: one kernel's machine, its namespaces, and frames through them.
 
 use twinpath_machine::memory::{ArenaError, OutOfMemory};
-use twinpath_machine::{Cpu, Machine, MachineOptions, ProgramId, ProgramType};
+use twinpath_machine::{AttachType, Cpu, Machine, MachineOptions, ProgramId, ProgramType};
 
 use crate::net::{
     Device, DeviceId, DeviceOptions, DropReason, End, EndKind, EngineFactory, HookKind, Journey,
@@ -213,7 +213,14 @@ impl World {
         let program = self.machine.program(id).ok_or(WorldError::NoProgram(id))?;
         let state = self.net.device_mut(device);
         let fits = match hook {
-            HookKind::Xdp | HookKind::XdpGeneric => program.kind == ProgramType::Xdp,
+            // Those for entries of maps are not for devices (`dev_xdp_attach`).
+            HookKind::Xdp | HookKind::XdpGeneric => {
+                let of_maps = [AttachType::XdpDevmap, AttachType::XdpCpumap];
+                let of_maps = program
+                    .attach
+                    .is_some_and(|attach| of_maps.contains(&attach));
+                program.kind == ProgramType::Xdp && !of_maps
+            }
             // The map holds the program, not the device.
             HookKind::XdpDevmap => false,
             _ => program.kind == ProgramType::SchedCls,

@@ -45,6 +45,8 @@ pub struct MapShape {
     pub array: bool,
     /// Whether it holds programs.
     pub programs: bool,
+    /// Its type, if it holds devices or CPUs that packets are redirected to.
+    pub targets: Option<MapType>,
 }
 
 impl Contents {
@@ -74,6 +76,12 @@ impl Contents {
                         types: object.map_types(position),
                         array: matches!(map.kind, MapType::Array | MapType::PerCpuArray),
                         programs: map.kind == MapType::ProgArray,
+                        targets: Some(map.kind).filter(|kind| {
+                            matches!(
+                                kind,
+                                MapType::DevMap | MapType::DevMapHash | MapType::CpuMap
+                            )
+                        }),
                     };
                     (map.name.clone(), shape)
                 })

@@ -157,10 +157,18 @@ pub enum MapValue {
     Bytes(Vec<u8>),
     /// In an array of programs: the program, by name, of the object that defines the map.
     Program(String),
+    /// In a map of devices that packets are redirected to: the value, and the program in it, which is attached at
+    /// [`HookKind::XdpDevmap`] of the device as well.
+    Target {
+        /// The device's index, and four bytes for the program (`struct bpf_devmap_val`).
+        value: [u8; 8],
+        /// The program, by name, of the object that defines the map.
+        program: String,
+    },
 }
 
 /// A program at a hook.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     /// The object that holds the program.
     pub object: ObjectName,
@@ -205,6 +213,8 @@ pub enum HookKind {
     TcxEgress,
     /// A clsact filter for what the device sends.
     TcEgress,
+    /// The program of a map's entry, for what XDP redirects to the device by it.
+    XdpDevmap,
 }
 
 /// Something that happens to the system under test.
@@ -436,6 +446,33 @@ impl NodePlan {
         self.device(name).map(|device| device.ifindex)
     }
 
+    /// The programs in entries of maps at the hooks where they run, each once.
+    pub fn attachments_of_entries(&self) -> Vec<Attachment> {
+        let mut attachments: Vec<Attachment> = Vec::new();
+        for write in &self.maps {
+            let (MapValue::Target { program, .. }, Some(device)) =
+                (&write.value, write.value.target())
+            else {
+                continue;
+            };
+            let Some(device) = self.device_at(device) else {
+                continue;
+            };
+            let attachment = Attachment {
+                object: write.object.clone(),
+                program: program.clone(),
+                hook: Hook {
+                    device,
+                    kind: HookKind::XdpDevmap,
+                },
+            };
+            if !attachments.contains(&attachment) {
+                attachments.push(attachment);
+            }
+        }
+        attachments
+    }
+
     /// The programs of an object that are to be loaded: those at hooks and those in arrays of programs.
     pub fn programs_of(&self, object: &ObjectName) -> BTreeSet<String> {
         let attached = self.attachments.iter();
@@ -448,7 +485,7 @@ impl NodePlan {
             .map(|attached| &attached.program);
         let held = self.maps.iter().filter(|write| write.object == *object);
         let held = held.filter_map(|write| match &write.value {
-            MapValue::Program(program) => Some(program),
+            MapValue::Program(program) | MapValue::Target { program, .. } => Some(program),
             MapValue::Bytes(_) => None,
         });
         attached.chain(socket).chain(held).cloned().collect()
@@ -487,7 +524,7 @@ impl DevicePlan {
 impl HookKind {
     /// Whether a program of XDP runs there.
     pub const fn is_xdp(self) -> bool {
-        matches!(self, Self::Xdp | Self::XdpGeneric)
+        matches!(self, Self::Xdp | Self::XdpGeneric | Self::XdpDevmap)
     }
 
     /// Whether what a device receives meets it, behind XDP.
@@ -503,6 +540,16 @@ impl HookKind {
 
 /// The name of each node's loopback device.
 pub const LOOPBACK: &str = "lo";
+
+impl MapValue {
+    /// The index of the device that an entry with a program leads to.
+    pub fn target(&self) -> Option<u32> {
+        match self {
+            Self::Target { value, .. } => value.first_chunk().copied().map(u32::from_le_bytes),
+            Self::Bytes(_) | Self::Program(_) => None,
+        }
+    }
+}
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -525,6 +572,7 @@ impl fmt::Display for HookKind {
             Self::TcIngress => "tc-ingress",
             Self::TcxEgress => "tcx-egress",
             Self::TcEgress => "tc-egress",
+            Self::XdpDevmap => "xdp-devmap",
         })
     }
 }

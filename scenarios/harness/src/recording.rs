@@ -256,7 +256,7 @@ impl Verdict {
     /// The name in the kernel's headers (`linux/bpf.h`, `linux/pkt_cls.h`), or the number where it has none.
     pub fn name(self) -> String {
         let names = match self.hook {
-            HookKind::Xdp | HookKind::XdpGeneric => XDP_NAMES,
+            kind if kind.is_xdp() => XDP_NAMES,
             _ => TC_NAMES,
         };
         names

@@ -89,6 +89,27 @@ path = "../../suite/object/typed.bpf.o"
 map = "rules"
 "#;
 
+/// An entry of a map with a program, without mistakes.
+const ENTRY: &str = r#"description = "What is redirected meets the program of an entry"
+
+[[object]]
+path = "../../suite/node/devmap.bpf.o"
+
+[[device]]
+name = "eth0"
+xdp = "by_index"
+
+[[map]]
+map = "ports"
+key = 0
+value = { ifindex = { device = "eth0" } }
+program = "mark"
+
+[[step]]
+send = "udp 10.0.0.1:1 > 10.0.0.2:0"
+expect.verdict = ["XDP_REDIRECT", "XDP_PASS"]
+"#;
+
 /// A call of a pod without mistakes.
 const POD_CALL: &str = r#"description = "A pod opens a socket, and another one sends to it"
 
@@ -366,6 +387,11 @@ fn mistakes_in_networks_are_shown_in_their_place() {
             "[\"a/eth0\", \"b/eth0\"]]\n\n[[node]]\nname = \"a\"\n",
             "[\"a/tunnel\", \"b/eth0\"]]\n\n[[node]]\nname = \"a\"\n[[node.device]]\nname = \"tunnel\"\nvxlan = {}\n",
         ),
+        (
+            "a name that settings have",
+            "name = \"out\"",
+            "name = \"all\"",
+        ),
         ("two nodes of a name", "name = \"b\"", "name = \"a\""),
         (
             "a node with the name of the only one",
@@ -548,6 +574,51 @@ fn mistakes_in_calls_are_shown_in_their_place() {
     let text = text.chain(in_pods.iter().map(|case| (POD_CALL, case)));
     let text: Vec<String> = text
         .map(|(good, (title, from, to))| format!("# {title}\n{}", mistake_in(good, from, to)))
+        .collect();
+    insta::assert_snapshot!(text.join("\n\n"));
+}
+
+#[test]
+fn mistakes_in_entries_with_programs_are_shown_in_their_place() {
+    assert!(
+        Scenario::parse(Path::new(PLACE), ENTRY.to_owned()).is_ok_and(|good| good.case().is_ok())
+    );
+    let value = "value = { ifindex = { device = \"eth0\" } }";
+    let cases = [
+        ("a program for devices", "\"mark\"", "\"by_index\""),
+        ("an unknown program", "\"mark\"", "\"marks\""),
+        ("a program without a device", value, ""),
+        (
+            "values without room for one",
+            "map = \"ports\"",
+            "map = \"slim\"",
+        ),
+        ("a map of CPUs", "map = \"ports\"", "map = \"cpus\""),
+        (
+            "a map of something else",
+            "map = \"ports\"",
+            "map = \"sights\"",
+        ),
+        (
+            "a program for entries at a device",
+            "xdp = \"by_index\"",
+            "xdp = \"mark\"",
+        ),
+    ];
+    let text: Vec<String> = cases
+        .iter()
+        .map(|(title, from, to)| {
+            let spoilt = match *title {
+                "values without room for one" => {
+                    ENTRY.replace(value, "value = { device = \"eth0\" }")
+                }
+                "a map of CPUs" => ENTRY
+                    .replace(value, "value = { qsize = 1 }")
+                    .replace("\"mark\"", "\"elsewhere\""),
+                _ => ENTRY.to_owned(),
+            };
+            format!("# {title}\n{}", mistake_in(&spoilt, from, to))
+        })
         .collect();
     insta::assert_snapshot!(text.join("\n\n"));
 }

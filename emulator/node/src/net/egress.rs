@@ -3,7 +3,7 @@
 use twinpath_machine::{Errno, Machine, ProgramId};
 
 use super::{DeviceId, Direction, DropReason, EndKind, HookKind, Medium, Net, Site, xmit};
-use crate::packet::{ETH_HLEN, Frame, Skb};
+use crate::packet::{ETH_HLEN, Frame, Skb, Xdp};
 
 /// How many transmissions may be under way inside each other (`XMIT_RECURSION_LIMIT`).
 const XMIT_RECURSION_LIMIT: u32 = 8;
@@ -286,8 +286,10 @@ impl Net {
         machine: &mut Machine,
         met: Site,
         device: DeviceId,
-        frame: Frame,
+        xdp: Xdp,
     ) {
+        let metadata = xdp.metadata();
+        let frame = xdp.frame;
         let state = self.device(device);
         let far_end = state.peer.map_or(state, |peer| self.device(peer));
         if matches!(state.medium, Medium::Wire) && frame.len() > far_end.longest_frame() {
@@ -298,6 +300,10 @@ impl Net {
         }
         match state.peer {
             None => self.leave_without_peer(machine, met, device, frame),
+            Some(_) if met.hook != HookKind::XdpGeneric && !self.sends_frames(device) => {
+                let kind = EndKind::Dropped(DropReason::NoDevice);
+                self.end_frame(machine, met, device, frame, kind);
+            }
             Some(peer) if frame.len() < ETH_HLEN => {
                 let kind = EndKind::Dropped(DropReason::Malformed);
                 self.end_frame(machine, met, peer, frame, kind);
@@ -305,6 +311,8 @@ impl Net {
             Some(peer) => {
                 let mut skb = Skb::new(frame, peer);
                 skb.met = Some(met);
+                skb.metadata = metadata;
+                skb.is_frame = met.hook != HookKind::XdpGeneric;
                 self.arrive(machine, peer, skb);
             }
         }

@@ -178,10 +178,13 @@ impl Net {
     }
 
     /// Queues a packet that arrives at a device's driver, its Ethernet header taken off.
-    fn enqueue_at_driver(&mut self, device: DeviceId, skb: Skb) {
+    fn enqueue_at_driver(&mut self, device: DeviceId, mut skb: Skb) {
         let queue = match self.device(device).xdp {
             Some(_) => Queue::Driver(device),
-            None => Queue::Backlog,
+            None => {
+                skb.is_frame = false;
+                Queue::Backlog
+            }
         };
         self.queue(queue, device, skb);
     }

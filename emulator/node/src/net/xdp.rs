@@ -4,7 +4,7 @@ use twinpath_machine::maps::Target;
 use twinpath_machine::memory::Memory;
 use twinpath_machine::{Machine, MapId, ProgramId};
 
-use super::{DeviceId, DropReason, EndKind, HookKind, Net, Site, XdpTarget};
+use super::{DeviceId, DropReason, EndKind, HookKind, Medium, Net, Site, XdpTarget};
 use crate::packet::{ETH_HLEN, Frame, HEADROOM, Moved, PacketType, Pool, Skb, Xdp};
 
 /// Bytes of a page, of which a driver gives each packet one.
@@ -29,20 +29,27 @@ impl Net {
         mut skb: Skb,
     ) -> Option<Skb> {
         let hook = HookKind::Xdp;
-        // veth copies the packet into a page of its own, with little room behind it.
         skb.frame.push(ETH_HLEN);
-        lay_out_page(&mut skb, &self.pool, &mut machine.memory);
-        let xdp = self.xdp_of(device, skb.frame);
+        let mut metadata = 0;
+        if std::mem::take(&mut skb.is_frame) {
+            // It is in a page, and has what the program left that sent it (`xdp_convert_frame_to_buff`).
+            metadata = skb.metadata;
+        } else {
+            // veth copies the packet into a page of its own, with little room behind it.
+            lay_out_page(&mut skb, &self.pool, &mut machine.memory);
+        }
+        let mut xdp = self.xdp_of(device, skb.frame);
+        xdp.meta -= metadata;
         let (xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
-        skb.met = Some(Site { device, hook });
-        skb.metadata = xdp.metadata();
-        skb.frame = xdp.frame;
         if verdict == Some(PASS) {
+            skb.met = Some(Site { device, hook });
+            skb.metadata = xdp.metadata();
+            skb.frame = xdp.frame;
             // The packet type stays what the first eth_type_trans found, if that was something.
             skb.take_ethernet(&machine.memory, self.device(device).link());
             return Some(skb);
         }
-        self.act_on(machine, Site { device, hook }, skb.frame, verdict);
+        self.act_on(machine, Site { device, hook }, xdp, verdict);
         None
     }
 
@@ -64,14 +71,16 @@ impl Net {
         let network = skb.network_header.wrapping_sub(skb.frame.data());
         let packet_type = skb.packet_type;
         let xdp = self.xdp_of(device, skb.frame);
-        let (xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
+        let (mut xdp, verdict) = self.run_xdp(machine, program, xdp, Site { device, hook });
+        if verdict != Some(PASS) {
+            // Only what passes keeps its metadata (`bpf_prog_run_generic_xdp`).
+            xdp.meta = xdp.frame.data();
+            self.act_on(machine, Site { device, hook }, xdp, verdict);
+            return None;
+        }
         skb.met = Some(Site { device, hook });
         skb.metadata = xdp.metadata();
         skb.frame = xdp.frame;
-        if verdict != Some(PASS) {
-            self.act_on(machine, Site { device, hook }, skb.frame, verdict);
-            return None;
-        }
         let after = Ethernet::of(&skb.frame, &machine.memory);
         skb.network_header = skb.frame.data() + network;
         let protocol = skb.protocol;
@@ -84,11 +93,11 @@ impl Net {
     }
 
     /// Does what a verdict other than `XDP_PASS` says.
-    fn act_on(&mut self, machine: &mut Machine, site: Site, frame: Frame, verdict: Option<i32>) {
+    fn act_on(&mut self, machine: &mut Machine, site: Site, xdp: Xdp, verdict: Option<i32>) {
         match verdict {
-            Some(TX) => self.leave_as_frame(machine, site, site.device, frame),
-            Some(REDIRECT) => self.xdp_redirect(machine, site, frame),
-            verdict => self.drop_frame(machine, site, frame, verdict),
+            Some(TX) => self.leave_as_frame(machine, site, site.device, xdp),
+            Some(REDIRECT) => self.xdp_redirect(machine, site, xdp),
+            verdict => self.drop_frame(machine, site, xdp.frame, verdict),
         }
     }
 
@@ -116,7 +125,7 @@ impl Net {
     }
 
     /// `xdp_do_redirect`.
-    fn xdp_redirect(&mut self, machine: &mut Machine, site: Site, frame: Frame) {
+    fn xdp_redirect(&mut self, machine: &mut Machine, site: Site, xdp: Xdp) {
         let node = self.device(site.device).node;
         let target = match std::mem::take(&mut self.redirect.xdp) {
             XdpTarget::Device => Some(Target::Device {
@@ -130,20 +139,20 @@ impl Net {
                 exclude_ingress,
             } => {
                 let from = exclude_ingress.then_some(site.device);
-                self.broadcast(machine, site, frame, map, from);
+                self.broadcast(machine, site, xdp, map, from);
                 return;
             }
         };
         match target {
             Some(Target::Device { ifindex, program }) => match self.find(node, ifindex) {
-                Some(to) => self.send_frame(machine, site, frame, to, program),
-                None => self.drop_redirected(machine, site, frame, DropReason::NoDevice),
+                Some(to) => self.send_frame(machine, site, xdp, to, program),
+                None => self.drop_redirected(machine, site, xdp.frame, DropReason::NoDevice),
             },
-            Some(Target::Cpu { program, .. }) => self.hand_to_cpu(machine, site, frame, program),
+            Some(Target::Cpu { program, .. }) => self.hand_to_cpu(machine, site, xdp, program),
             Some(Target::Socket { .. }) => {
-                self.drop_redirected(machine, site, frame, DropReason::Unsupported);
+                self.drop_redirected(machine, site, xdp.frame, DropReason::Unsupported);
             }
-            None => self.drop_redirected(machine, site, frame, DropReason::NoDevice),
+            None => self.drop_redirected(machine, site, xdp.frame, DropReason::NoDevice),
         }
     }
 
@@ -152,30 +161,34 @@ impl Net {
         &mut self,
         machine: &mut Machine,
         site: Site,
-        frame: Frame,
+        xdp: Xdp,
         map: MapId,
         exclude: Option<DeviceId>,
     ) {
         let node = self.device(site.device).node;
-        let targets = machine.maps[map].redirect_targets();
+        let targets = machine.maps[map].redirect_targets().into_iter();
+        let known = targets.filter_map(|(_, target)| match target {
+            Target::Device { ifindex, program } => Some((self.find(node, ifindex)?, program)),
+            Target::Cpu { .. } | Target::Socket { .. } => None,
+        });
+        let takes =
+            |to: DeviceId| Some(to) != exclude && self.accepts(site, to, &xdp.frame).is_ok();
+        let mut takers: Vec<(DeviceId, Option<ProgramId>)> =
+            known.filter(|(to, _)| takes(*to)).collect();
+        if site.hook != HookKind::XdpGeneric {
+            in_order_of_queues(&mut takers);
+        }
         let mut sent = false;
-        for (_, target) in targets {
-            let Target::Device { ifindex, program } = target else {
-                continue;
-            };
-            let to = self.find(node, ifindex);
-            let to = to.filter(|to| Some(*to) != exclude && self.accepts(*to, &frame).is_ok());
-            if let Some(to) = to
-                && let Ok(copy) = frame.copy(&mut self.pool, &mut machine.memory)
-            {
+        for (to, program) in takers {
+            if let Ok(copy) = xdp.copy(&mut self.pool, &mut machine.memory) {
                 self.send_frame(machine, site, copy, to, program);
                 sent = true;
             }
         }
         if sent {
-            frame.free(&mut self.pool);
+            xdp.frame.free(&mut self.pool);
         } else {
-            self.drop_redirected(machine, site, frame, DropReason::NoDevice);
+            self.drop_redirected(machine, site, xdp.frame, DropReason::NoDevice);
         }
     }
 
@@ -184,29 +197,30 @@ impl Net {
         &mut self,
         machine: &mut Machine,
         site: Site,
-        frame: Frame,
+        xdp: Xdp,
         to: DeviceId,
         program: Option<ProgramId>,
     ) {
-        if let Err(reason) = self.accepts(to, &frame) {
-            self.drop_redirected(machine, site, frame, reason);
+        if let Err(reason) = self.accepts(site, to, &xdp.frame) {
+            self.drop_redirected(machine, site, xdp.frame, reason);
             return;
         }
         let Some(program) = program else {
-            self.leave_as_frame(machine, site, to, frame);
+            self.leave_as_frame(machine, site, to, xdp);
             return;
         };
-        let mut xdp = self.xdp_of(site.device, frame);
+        let metadata = xdp.metadata();
+        let mut xdp = self.xdp_of(site.device, xdp.frame);
+        xdp.meta -= metadata;
         xdp.egress = self.ifindex(to).get();
         let egress = Site {
             device: to,
             hook: HookKind::XdpDevmap,
         };
         let (xdp, verdict) = self.run_xdp(machine, program, xdp, egress);
-        let frame = xdp.frame;
         match verdict {
-            Some(PASS) => self.leave_as_frame(machine, egress, to, frame),
-            verdict => self.drop_frame(machine, egress, frame, verdict),
+            Some(PASS) => self.leave_as_frame(machine, egress, to, xdp),
+            verdict => self.drop_frame(machine, egress, xdp.frame, verdict),
         }
     }
 
@@ -215,23 +229,35 @@ impl Net {
         &mut self,
         machine: &mut Machine,
         site: Site,
-        frame: Frame,
+        xdp: Xdp,
         program: Option<ProgramId>,
     ) {
         if program.is_some() {
-            self.drop_redirected(machine, site, frame, DropReason::Unsupported);
+            self.drop_redirected(machine, site, xdp.frame, DropReason::Unsupported);
             return;
         }
-        let mut skb = Skb::new(frame, site.device);
+        let metadata = xdp.metadata();
+        let mut skb = Skb::new(xdp.frame, site.device);
         skb.met = Some(site);
+        skb.metadata = metadata;
         skb.take_ethernet(&machine.memory, self.device(site.device).link());
         self.enqueue(site.device, skb);
     }
 
-    /// `xdp_ok_fwd_dev`.
-    fn accepts(&self, to: DeviceId, frame: &Frame) -> Result<(), DropReason> {
+    /// Whether a driver takes frames from XDP programs: a veth does if its other end has a program (`veth_set_xdp_features`),
+    /// as what is beyond the world always has.
+    pub(super) fn sends_frames(&self, device: DeviceId) -> bool {
+        let device = self.device(device);
+        let far_end = device.peer.map(|peer| self.device(peer));
+        matches!(device.medium, Medium::Wire) && far_end.is_none_or(|end| end.xdp.is_some())
+    }
+
+    /// `xdp_ok_fwd_dev`, and of frames from drivers `__xdp_enqueue`.
+    fn accepts(&self, from: Site, to: DeviceId, frame: &Frame) -> Result<(), DropReason> {
         let device = self.device(to);
-        if !device.up {
+        if from.hook != HookKind::XdpGeneric && !self.sends_frames(to) {
+            Err(DropReason::NoDevice)
+        } else if !device.up {
             Err(DropReason::DeviceDown)
         } else if frame.len() > device.longest_frame() {
             Err(DropReason::TooLong)
@@ -239,6 +265,22 @@ impl Net {
             Ok(())
         }
     }
+}
+
+/// Frames wait for each device in a queue, which has the program that its first frame came with (`bq_enqueue`); the queue that
+/// came last is sent first (`__dev_flush`).
+fn in_order_of_queues(frames: &mut [(DeviceId, Option<ProgramId>)]) {
+    let mut queues: Vec<(DeviceId, Option<ProgramId>)> = Vec::new();
+    for (to, program) in frames.iter_mut() {
+        match queues.iter().find(|(device, _)| device == to) {
+            Some((_, first)) => *program = *first,
+            None => queues.push((*to, *program)),
+        }
+    }
+    frames.sort_by_key(|(to, _)| {
+        let place = queues.iter().position(|(device, _)| device == to);
+        std::cmp::Reverse(place)
+    });
 }
 
 /// Puts a packet into a page as veth does for XDP (`skb_pp_cow_data`).

@@ -96,6 +96,8 @@ pub(crate) struct Owner {
 #[derive(Debug)]
 pub(crate) struct Skb {
     pub(crate) frame: Frame,
+    /// Whether it is no skb yet, but a frame that an XDP program sent (`struct xdp_frame`).
+    pub(crate) is_frame: bool,
     /// Bytes of metadata before the MAC header that an XDP program left.
     pub(crate) metadata: u32,
     pub(crate) mac_header: Option<u32>,
@@ -192,6 +194,7 @@ impl Skb {
     pub(crate) fn new(frame: Frame, device: DeviceId) -> Self {
         let data = frame.data();
         Self {
+            is_frame: false,
             metadata: 0,
             mac_header: None,
             mac_len: 0,

@@ -1,8 +1,8 @@
 //! A packet at an XDP hook (`struct xdp_buff`).
 
-use twinpath_machine::memory::Memory;
+use twinpath_machine::memory::{Memory, OutOfMemory};
 
-use super::Frame;
+use super::{Frame, Pool};
 use crate::context;
 use crate::net::DeviceId;
 
@@ -34,6 +34,16 @@ impl Xdp {
     /// The lowest address at which metadata or packet may begin.
     pub(crate) fn lowest(&self) -> u32 {
         self.frame.head() + RESERVED
+    }
+
+    /// The same packet in another buffer.
+    pub(crate) fn copy(&self, pool: &mut Pool, memory: &mut Memory) -> Result<Self, OutOfMemory> {
+        let frame = self.frame.copy(pool, memory)?;
+        Ok(Self {
+            meta: frame.data() - self.metadata(),
+            frame,
+            ..*self
+        })
     }
 
     /// Bytes of metadata.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use twinpath_machine::engine::{Checked, Rbpf};
+use twinpath_machine::maps::Target;
 use twinpath_machine::{
     Cpu, Errno, LoadOptions, Loaded, MachineOptions, MapId, MapType, Object, Placement, ProgramId,
     running_kconfig,
@@ -223,6 +224,18 @@ impl Emulation {
                     None => Err(Errno::EINVAL),
                 }
             }
+            MapValue::Target { program, .. } => {
+                let program = program_of(objects, &write.object, program)?;
+                let key = write.key.first_chunk().copied().map(u32::from_le_bytes);
+                match (key, write.value.target()) {
+                    (Some(key), Some(ifindex)) => {
+                        let program = Some(program);
+                        let target = Target::Device { ifindex, program };
+                        map.set_target(&mut machine.memory, key, Some(target), 0)
+                    }
+                    _ => Err(Errno::EINVAL),
+                }
+            }
             MapValue::Bytes(bytes) => {
                 let mut value = bytes.clone();
                 if map.def().kind.is_per_cpu() {
@@ -253,6 +266,8 @@ impl Emulation {
             HookKind::TcIngress => twinpath_node::HookKind::TcIngress,
             HookKind::TcxEgress => twinpath_node::HookKind::TcxEgress,
             HookKind::TcEgress => twinpath_node::HookKind::TcEgress,
+            // The map holds it.
+            HookKind::XdpDevmap => return Ok(()),
         };
         self.world.attach(*id, hook, priority, program)?;
         Ok(())

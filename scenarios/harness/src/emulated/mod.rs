@@ -42,7 +42,7 @@ use std::time::Duration;
 use twinpath_control::abi::map;
 use twinpath_control::gc;
 use twinpath_machine::{Errno, LoadError, MapId, ObjectError};
-use twinpath_node::{AttachError, BuildError, DeviceId, HookKind, World, WorldError};
+use twinpath_node::{AttachError, BuildError, DeviceId, World, WorldError};
 
 use crate::backend::Backend;
 use crate::plan::{
@@ -147,9 +147,6 @@ pub enum EmulatedError {
         /// The name.
         name: String,
     },
-    /// A program ran where no plan can attach one.
-    #[error("failed to record a program at {0}: plans know no such hook")]
-    Hook(HookKind),
     /// A packet came to a device that the plan does not have.
     #[error("failed to record a packet at device `{0}`: the plan has no such device")]
     Device(String),

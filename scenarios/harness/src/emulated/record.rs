@@ -210,7 +210,7 @@ fn kind(hook: twinpath_node::HookKind) -> Result<HookKind, EmulatedError> {
         twinpath_node::HookKind::TcxEgress => Ok(HookKind::TcxEgress),
         twinpath_node::HookKind::TcIngress => Ok(HookKind::TcIngress),
         twinpath_node::HookKind::TcEgress => Ok(HookKind::TcEgress),
-        other => Err(EmulatedError::Hook(other)),
+        twinpath_node::HookKind::XdpDevmap => Ok(HookKind::XdpDevmap),
     }
 }
 

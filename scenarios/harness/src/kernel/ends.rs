@@ -95,6 +95,11 @@ fn meaning(kind: HookKind, code: i32) -> Meaning {
             4 => Meaning::Redirect,
             _ => Meaning::Drop,
         },
+        // `dev_map_bpf_prog_run` of `kernel/bpf/devmap.c`
+        HookKind::XdpDevmap => match code {
+            2 => Meaning::Transmit,
+            _ => Meaning::Drop,
+        },
         // `tcx_action_code` of `net/core/dev.c`: behind the last of these comes clsact.
         HookKind::TcxIngress | HookKind::TcxEgress => match code {
             0 => Meaning::Pass,
@@ -296,7 +301,9 @@ impl<'a> Account<'a> {
             Meaning::Drop => false,
             Meaning::Transmit => self.sent(node, here, wire, begun),
             Meaning::Redirect if hook.kind.is_xdp() => {
-                self.sent_by_any(node, wire, begun) || self.taken_in(node, None, wire, None)
+                self.passage_of_entry(node, wire, begun)
+                    || self.sent_by_any(node, wire, begun)
+                    || self.taken_in(node, None, wire, None)
             }
             Meaning::Redirect => {
                 self.passage_of_redirect(node, wire, begun)
@@ -480,7 +487,15 @@ impl<'a> Account<'a> {
     /// Accounts for a later passage of this frame through the XDP hook of a device.
     fn passage_behind_wire(&mut self, peer: &Port, wire: Wire<'_>, begun: u32) -> bool {
         self.passage(wire, begun, |at, hook| {
-            *at == peer.node && hook.device == peer.device && hook.kind.is_xdp()
+            let receives = matches!(hook.kind, HookKind::Xdp | HookKind::XdpGeneric);
+            *at == peer.node && hook.device == peer.device && receives
+        })
+    }
+
+    /// Accounts for a later passage of this frame through the program of a map's entry.
+    fn passage_of_entry(&mut self, node: &NodeName, wire: Wire<'_>, begun: u32) -> bool {
+        self.passage(wire, begun, |at, hook| {
+            at == node && hook.kind == HookKind::XdpDevmap
         })
     }
 

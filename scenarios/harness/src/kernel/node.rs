@@ -189,6 +189,8 @@ impl<'a> Node<'a> {
             let object = object_of(&mut self.objects, name, &write.object)?;
             match &write.value {
                 MapValue::Program(program) => object.hold(&write.map, &write.key, program)?,
+                // With a tap, when programs are attached.
+                MapValue::Target { .. } => {}
                 MapValue::Bytes(value) => {
                     let map = object.map(&write.map)?;
                     contents::write(map, &write.map, &write.key, value, Cpus::Only(cpu))?;
@@ -239,6 +241,21 @@ impl<'a> Node<'a> {
             let object = object_of(&mut self.objects, &plan.name, object)?;
             object.verify(program)?;
             let tapped = object.tap(program, tap, observer);
+            if hook.kind == HookKind::XdpDevmap {
+                let tapped = tapped.map(Some).or_else(|error| {
+                    let attachment = attachment.clone();
+                    untapped.push(Untapped { attachment, error });
+                    Ok::<_, Error>(None)
+                })?;
+                let writes = plan.maps.iter();
+                let entries = writes.filter(|write| {
+                    write.object == attachment.object && write.value.target() == Some(ifindex)
+                });
+                for entry in entries {
+                    object.redirect(entry, program, tapped.as_ref())?;
+                }
+                continue;
+            }
             let place = Place {
                 hook,
                 ifindex,

@@ -24,7 +24,7 @@ use super::code::{Function, Whole};
 use super::error::Error;
 use super::tap::{Observer, TapError, Watched};
 use super::types::Types;
-use crate::plan::{NodeName, ObjectName, ObjectPlan, SocketProgram};
+use crate::plan::{MapValue, MapWrite, NodeName, ObjectName, ObjectPlan, SocketProgram};
 use crate::recording::ProgramLoad;
 pub use attach::{Attached, Place};
 
@@ -173,6 +173,34 @@ impl LoadedObject {
         written.map_err(Error::system(what))
     }
 
+    /// Writes an entry of a map of devices whose program is this one, or in its place the one that it was loaded as together
+    /// with a tap. An entry with another program is left alone.
+    ///
+    /// # Errors
+    /// When the object lacks one of them, or the kernel refuses.
+    pub fn redirect(
+        &mut self,
+        entry: &MapWrite,
+        name: &str,
+        tapped: Option<&Program>,
+    ) -> Result<(), Error> {
+        let MapValue::Target { value, program } = &entry.value else {
+            return Ok(());
+        };
+        if program != name {
+            return Ok(());
+        }
+        let fd = match tapped {
+            Some(tapped) => tapped.as_raw_fd(),
+            None => self.verify(name)?.as_raw_fd(),
+        };
+        let mut value = *value;
+        value[4..].copy_from_slice(&fd.to_ne_bytes());
+        let what = format!("put program `{name}` into map `{}`", entry.map);
+        let written = self.map(&entry.map)?.update(&entry.key, &value, 0);
+        written.map_err(Error::system(what))
+    }
+
     fn id(&self, name: &str) -> Result<ProgramId, Error> {
         let id = self.loaded.programs.get(name).copied();
         id.ok_or_else(|| unknown_program(&self.path, &self.object, name))
@@ -271,6 +299,10 @@ impl LoadedObject {
         let watched = match function.kind {
             ProgramType::Xdp => Watched::Xdp {
                 fragments: self.program(name).is_some_and(|program| program.fragments),
+                hook: self
+                    .program(name)
+                    .and_then(|program| program.attach)
+                    .unwrap_or(AttachType::Xdp),
             },
             ProgramType::SchedCls => Watched::Skb,
             _ => return Err(TapError::NoPackets),

@@ -139,7 +139,8 @@ pub struct MapEntry {
     pub key: Located<Bytes>,
     /// The value; a per-CPU map gets it on the CPU of the run, and zeroes on the others.
     pub value: Option<Located<Bytes>>,
-    /// In an array of programs, in place of a value: the program.
+    /// In an array of programs, in place of a value: the program. In a map of devices, beside the value: the program that what is
+    /// redirected to the device meets.
     pub program: Option<Located<String>>,
     /// The node whose map it is; each has one. If left out, all of them.
     pub node: Option<Located<String>>,

@@ -140,7 +140,7 @@ impl Observer {
         let whole = function.behind(&around(number, watched, output));
         let (name, instructions) = (&function.name, &whole.instructions);
         let mut source = match watched {
-            Watched::Xdp { .. } => xdp(name, instructions),
+            Watched::Xdp { hook, .. } => xdp(name, instructions).for_hook(hook as u32),
             Watched::Skb => ProgramSource::new(name, ProgramType::SchedCls as u32, instructions),
             Watched::Socket(hook) => {
                 ProgramSource::new(name, function.kind as u32, instructions).for_hook(hook as u32)
@@ -148,7 +148,7 @@ impl Observer {
         };
         source.license = &function.license;
         source.debug = whole.debug.as_ref().map(|debug| debug.borrow());
-        if let Watched::Xdp { fragments } = watched {
+        if let Watched::Xdp { fragments, .. } = watched {
             source.flags = if fragments { BPF_F_XDP_HAS_FRAGS } else { 0 };
         }
         Program::load(&source).map_err(refused)

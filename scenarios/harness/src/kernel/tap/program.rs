@@ -65,6 +65,8 @@ pub enum Watched {
     Xdp {
         /// Whether it takes packets in several fragments.
         fragments: bool,
+        /// Where it runs: at a device, or at entries of a map.
+        hook: AttachType,
     },
     /// A tc program.
     Skb,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use twinpath_machine::object::btf::TypeId;
+use twinpath_machine::{AttachType, MapType};
 
 use crate::check::{Claim, MapExpectation};
 use crate::decode::Decoder;
@@ -67,10 +68,21 @@ impl Maps<'_> {
             (None, Some(program)) if shape.programs => {
                 MapValue::Program(self.objects.program_of(&object, program)?)
             }
-            (None, Some(program)) => {
+            (Some(value), Some(program)) if shape.targets.is_some() => {
+                let bytes = self.encode(value, &places.value, node)?.bytes;
+                self.target(&object, shape, &bytes, program)?
+            }
+            (None, Some(program)) if shape.targets.is_some() => {
+                return Err(Problem::new(
+                    format!("an entry of `{map}` leads somewhere"),
+                    "expected `value` beside it",
+                )
+                .at(self.source, program.span()));
+            }
+            (_, Some(program)) if !shape.programs => {
                 return Err(Problem::new(
                     format!("`{map}` is no array of programs"),
-                    "expected `value`",
+                    "expected `value`, and `program` beside it only in a map of devices",
                 )
                 .at(self.source, program.span()));
             }
@@ -87,6 +99,48 @@ impl Maps<'_> {
             key,
             value,
             map,
+        })
+    }
+
+    /// An entry of a map of devices, with the program that what is redirected to it meets.
+    fn target(
+        &self,
+        object: &ObjectName,
+        shape: MapShape,
+        value: &[u8],
+        program: &Located<String>,
+    ) -> Result<MapValue, ScenarioError> {
+        let problem = |what: String, expected: &str| {
+            Problem::new(what, expected).at(self.source, program.span())
+        };
+        let name = self.objects.program_of(object, program)?;
+        let (hook, entries) = match shape.targets {
+            Some(MapType::CpuMap) => {
+                return Err(problem(
+                    "programs in entries of a cpumap are not supported".to_owned(),
+                    "expected an entry without one",
+                ));
+            }
+            _ => (AttachType::XdpDevmap, "maps of devices"),
+        };
+        if self.objects.attach_type(object, &name) != Some(hook) {
+            return Err(problem(
+                format!("program `{name}` is not for entries of {entries}"),
+                "expected one in section `xdp/devmap` or `xdp.frags/devmap`",
+            ));
+        }
+        let value = value.try_into().map_err(|_| {
+            problem(
+                format!(
+                    "a value of {} bytes has no place for a program",
+                    value.len()
+                ),
+                "expected a map whose values have 8 (`struct bpf_devmap_val`)",
+            )
+        })?;
+        Ok(MapValue::Target {
+            value,
+            program: name,
         })
     }
 

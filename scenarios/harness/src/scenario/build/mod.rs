@@ -115,6 +115,8 @@ impl Scenario {
                 node.maps = datapath::writes(source, file, state, node, &objects)?;
             }
             node.maps.extend(maps.writes(&file.maps, node)?);
+            let held = node.attachments_of_entries();
+            node.attachments.extend(held);
             let state = states.get(&node.name).and_then(Option::as_ref);
             datapath::settings(source, file, &objects, &network, state, node)?;
             node.clock = datapath::clock(&objects, &mut node.objects);

@@ -30,6 +30,9 @@ const IPV4_HEADER: u32 = 20;
 /// `ETH_DATA_LEN`
 const ETHERNET_MTU: u32 = 1500;
 
+/// Names that no further device can have: that of the loopback device, and those under which the settings of all devices stand
+/// (`sysctl_dev_name_is_allowed`).
+const RESERVED: [&str; 3] = [LOOPBACK, "all", "default"];
 /// Longest name of a device, in bytes: `IFNAMSIZ` of `linux/if.h` less the terminator.
 const NAME_LEN: usize = 15;
 
@@ -192,10 +195,11 @@ fn name(
         Err(Problem::new(message, expected).at(source, name.span()))
     };
     let odd = |c: char| c.is_whitespace() || c == '/' || c == ':';
-    if name.is_empty() || name.len() > NAME_LEN || name.contains(odd) || *name.value() == LOOPBACK {
+    let reserved = RESERVED.contains(&name.as_str());
+    if name.is_empty() || name.len() > NAME_LEN || name.contains(odd) || reserved {
         return wrong(
             format!("`{}` cannot name a device", name.value()),
-            "expected 1 to 15 bytes without blanks, `/` or `:`, and not `lo`",
+            "expected 1 to 15 bytes without blanks, `/` or `:`, and not `lo`, `all` or `default`",
         );
     }
     if others

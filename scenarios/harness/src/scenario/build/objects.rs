@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use twinpath_machine::AttachType;
 use twinpath_machine::object::btf::Btf;
 
 use crate::datapath::is_datapath;
@@ -190,6 +191,15 @@ impl Objects {
         let find = |contents: &Contents, name: &str| contents.programs.get(name).copied();
         let all = |contents: &Contents| contents.programs.keys().cloned().collect();
         let (object, program, kind) = self.find("program", name, span.clone(), find, all)?;
+        if let Some(attach @ (AttachType::XdpDevmap | AttachType::XdpCpumap)) =
+            self.attach_type(&object, &program)
+        {
+            return Err(Problem::new(
+                format!("`{program}` is for entries of maps ({attach})"),
+                format!("expected a program for {hook}; in `[[map]]`, an entry of a map of devices has it as its `program`"),
+            )
+            .at(&self.source, span));
+        }
         if fits(kind, hook) {
             return Ok((object, program));
         }
@@ -246,6 +256,12 @@ impl Objects {
                 Err(Problem::unknown("program", name, known).at(&self.source, name.span()))
             }
         }
+    }
+
+    /// The hook that the name of a program's section gives.
+    pub fn attach_type(&self, object: &ObjectName, program: &str) -> Option<AttachType> {
+        let contents = self.loaded.get(object)?;
+        contents.attach_types.get(program).copied()
     }
 
     /// Finds `map` or `object:map`.
