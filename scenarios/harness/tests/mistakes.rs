@@ -528,6 +528,16 @@ fn mistakes_in_calls_are_shown_in_their_place() {
             "\"accept web\"",
         ),
         ("nothing to send", bind, "\"send web\""),
+        (
+            "a datagram to a group",
+            "\"socket web tcp\", \"bind web 0.0.0.0:80\"",
+            "\"socket web udp\", \"send web hello to 224.0.0.251:5353\"",
+        ),
+        (
+            "a datagram to everybody",
+            "\"socket web tcp\", \"bind web 0.0.0.0:80\"",
+            "\"socket web udp\", \"set web broadcast\", \"send web hello to 255.255.255.255:67\"",
+        ),
         ("an unknown setting", bind, "\"set web reuse\""),
         (
             "a call and a frame",

@@ -1,7 +1,7 @@
 //! Steps that are calls on sockets.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::{FromStr, SplitWhitespace};
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub(super) struct Calls<'a> {
     network: &'a Network,
     /// The sockets that were opened so far, and on which nodes.
     sockets: BTreeMap<SocketName, NodeName>,
+    /// Those of UDP, and whether they may send to everybody.
+    datagrams: BTreeMap<SocketName, bool>,
 }
 
 /// A call, and by name what it should give; none if it should just succeed.
@@ -34,6 +36,7 @@ impl<'a> Calls<'a> {
             source,
             network,
             sockets: BTreeMap::new(),
+            datagrams: BTreeMap::new(),
         }
     }
 
@@ -109,6 +112,7 @@ impl<'a> Calls<'a> {
                 }
             },
         };
+        self.check_target(&name, &call).map_err(at)?;
         let new = match &call {
             SocketCall::Open(..) => Some(&name),
             SocketCall::Accept(new) => Some(new),
@@ -122,6 +126,38 @@ impl<'a> Calls<'a> {
             socket: name,
             call,
         })
+    }
+
+    /// A datagram goes to one host, unless a program leads it elsewhere: copies of it would go several ways.
+    fn check_target(&mut self, name: &SocketName, call: &SocketCall) -> Result<(), Problem> {
+        match call {
+            SocketCall::Open(_, Protocol::Udp) => {
+                self.datagrams.insert(name.clone(), false);
+            }
+            SocketCall::Open(..) => {
+                self.datagrams.remove(name);
+            }
+            SocketCall::Set(SocketSetting::Broadcast) => {
+                if let Some(to_all) = self.datagrams.get_mut(name) {
+                    *to_all = true;
+                }
+            }
+            SocketCall::Send { to: Some(to), .. } if !self.network.has_socket_programs() => {
+                let Some(to_all) = self.datagrams.get(name) else {
+                    return Ok(());
+                };
+                let ip = to.ip().to_canonical();
+                let is_for_all = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() && *to_all);
+                if ip.is_multicast() || is_for_all {
+                    return Err(Problem::new(
+                        format!("{ip} is not one host"),
+                        "expected the address of one: datagrams of sockets to groups and to everybody are not supported",
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Gives a name to a socket. Another one of the same place may have had it.

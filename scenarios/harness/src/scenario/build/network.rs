@@ -307,6 +307,11 @@ impl Network {
         self.socket_programs.extend(wanted);
     }
 
+    /// Whether programs at sockets may lead calls elsewhere.
+    pub fn has_socket_programs(&self) -> bool {
+        !self.socket_programs.is_empty()
+    }
+
     /// Remembers what is to run at the hooks of a device.
     pub fn want(&mut self, port: &Port, hooks: &Hooks) {
         let one = |program: &Option<Located<String>>| {
