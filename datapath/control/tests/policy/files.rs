@@ -1,4 +1,5 @@
-//! Files as people have them: several documents, lists, anchors, line ends of Windows, objects of other kinds.
+//! Files as people have them: several documents, lists, anchors, line ends of Windows, objects of other kinds; and what a cluster
+//! itself would refuse in them.
 
 use std::path::Path;
 
