@@ -36,12 +36,13 @@ impl SocketCalls<'_> {
             socket.phase = Phase::Connecting;
             socket.error = None;
         }
-        let by_v4 = self
-            .net
-            .sockets
-            .get(id)
-            .is_some_and(|socket| socket.tcp.by_v4);
-        if by_v4 && route.destination.is_ipv6() && route.way.is_some() {
+        // Its segments go where it has begun before.
+        let leaves = self.net.sockets.get(id).is_some_and(|socket| {
+            let before = self.address_type(socket.node(), socket.remote.v4.into(), None);
+            let is_there = self.net.has_stack(socket.node());
+            socket.tcp.by_v4 && is_there && (route.way.is_some() || before != AddressType::Local)
+        });
+        if leaves && route.destination.is_ipv6() {
             return Err(SocketError::Unsupported(
                 "a connection over IPv6 of a socket that has begun one over IPv4",
             ));
