@@ -49,6 +49,7 @@ mod links;
 mod namespace;
 mod node;
 mod object;
+mod patience;
 mod probe;
 mod quiet;
 mod readiness;

@@ -12,6 +12,7 @@ use twinpath_machine::{AttachType, Errno};
 use super::cgroup::Cgroup;
 use super::error::Error;
 use super::namespace::Namespace;
+use super::patience::wait_long;
 use super::sys::remover::while_nobody_forks;
 use crate::plan::{SocketName, SocketProgram};
 use crate::socket::{CallResult, Called, Protocol, SocketCall, SocketSetting};
@@ -34,10 +35,12 @@ impl Sockets {
     /// # Errors
     /// When there can be no cgroup.
     pub fn create() -> Result<Self, Error> {
+        let cgroup = Cgroup::create().map_err(Error::system("make a cgroup"))?;
+        wait_long(&cgroup).map_err(Error::system("delay what is sent again"))?;
         Ok(Self {
             open: BTreeMap::new(),
             links: Vec::new(),
-            cgroup: Cgroup::create().map_err(Error::system("make a cgroup"))?,
+            cgroup,
         })
     }
 
