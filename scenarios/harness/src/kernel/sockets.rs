@@ -15,7 +15,7 @@ use super::namespace::Namespace;
 use super::patience::wait_long;
 use super::sys::remover::while_nobody_forks;
 use crate::plan::{SocketName, SocketProgram};
-use crate::socket::{CallResult, Called, Protocol, SocketCall, SocketSetting};
+use crate::socket::{CallResult, Called, Family, Protocol, SocketCall, SocketSetting};
 
 /// How many connections may wait for `accept()`.
 const BACKLOG: i32 = 8;
@@ -23,10 +23,17 @@ const BACKLOG: i32 = 8;
 /// The sockets of a node, which the programs of a cgroup and of the node answer for.
 #[derive(Debug)]
 pub struct Sockets {
-    open: BTreeMap<SocketName, Socket>,
+    open: BTreeMap<SocketName, Opened>,
     /// Hold the programs of the node.
     links: Vec<OwnedFd>,
     cgroup: Cgroup,
+}
+
+#[derive(Debug)]
+struct Opened {
+    socket: Socket,
+    /// Where the kernel lists it. Of connections that takes a while: it looks into each slot of a large table.
+    table: &'static str,
 }
 
 impl Sockets {
@@ -90,7 +97,8 @@ impl Sockets {
                 };
                 let opened = self.cgroup.inside(open).map_err(moved)?;
                 opened.map(|socket| {
-                    self.open.insert(name.clone(), socket);
+                    let table = table(*family, *protocol);
+                    self.open.insert(name.clone(), Opened { socket, table });
                     Called::just(CallResult::Done)
                 })
             }
@@ -111,7 +119,7 @@ impl Sockets {
     /// When its addresses cannot be looked at.
     pub fn connected(&mut self, name: &SocketName, to: SocketAddr) -> Result<Called, Error> {
         const NO_ANSWER: i32 = Errno::EALREADY.get();
-        let Some(socket) = self.open.get(name) else {
+        let Some(Opened { socket, .. }) = self.open.get(name) else {
             return Ok(Called::just(failed(Errno::EBADF.get())));
         };
         let result = match socket.connect(to, false) {
@@ -138,7 +146,7 @@ impl Sockets {
 
     fn make(&mut self, name: &SocketName, call: &SocketCall) -> Result<Called, i32> {
         const EBADF: i32 = Errno::EBADF.get();
-        let socket = self.open.get(name).ok_or(EBADF)?;
+        let Opened { socket, table } = self.open.get(name).ok_or(EBADF)?;
         let done = |()| Called::just(CallResult::Done);
         let returned = |number| {
             Called::just(match number {
@@ -158,8 +166,8 @@ impl Sockets {
             SocketCall::Connect(address) => socket.connect(*address, false).map(returned),
             SocketCall::Disconnect => socket.disconnect().map(done),
             SocketCall::Accept(new) => {
-                let accepted = socket.accept()?;
-                self.open.insert(new.clone(), accepted);
+                let (socket, table) = (socket.accept()?, *table);
+                self.open.insert(new.clone(), Opened { socket, table });
                 Ok(done(()))
             }
             SocketCall::Send { to, bytes } => socket.send(*to, bytes).map(|sent| {
@@ -190,7 +198,7 @@ impl Sockets {
         let put = match self.open.get(name) {
             None => Err(Errno::EBADF.get()),
             Some(_) if key.len() != map.shape().key_size as usize => Err(Errno::EINVAL.get()),
-            Some(socket) => {
+            Some(Opened { socket, .. }) => {
                 // A value of eight bytes has the descriptor as a number, too.
                 let number = u64::from(socket.as_fd().as_raw_fd().cast_unsigned());
                 let value = &number.to_le_bytes()[..map.stored_size()];
@@ -204,18 +212,21 @@ impl Sockets {
 
     /// Both addresses of a socket as the kernel lists them, which no program answers.
     fn listed(&self, name: &SocketName) -> io::Result<Option<Ends>> {
-        let Some(socket) = self.open.get(name) else {
+        let Some(Opened { socket, table }) = self.open.get(name) else {
             return Ok(None);
         };
         let inode = inode(socket)?;
-        for table in ["tcp", "udp", "tcp6", "udp6"] {
-            let text = fs::read_to_string(format!("/proc/thread-self/net/{table}"))?;
-            let found = text.lines().find_map(|line| ends(line, inode));
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+        let text = fs::read_to_string(format!("/proc/thread-self/net/{table}"))?;
+        Ok(text.lines().find_map(|line| ends(line, inode)))
+    }
+}
+
+fn table(family: Family, protocol: Protocol) -> &'static str {
+    match (family, protocol) {
+        (Family::V6, Protocol::Tcp) => "tcp6",
+        (_, Protocol::Tcp) => "tcp",
+        (Family::V6, _) => "udp6",
+        (..) => "udp",
     }
 }
 
