@@ -4,6 +4,7 @@
 //! interface indexes above all, so that keys, values and events compare byte by byte.
 
 mod name;
+mod registration;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +22,7 @@ pub use twinpath_node::{
 };
 
 pub use name::{DeviceName, NodeName, ObjectName, SocketName};
+pub use registration::{DevicePlace, Registered};
 
 use crate::responder::Responder;
 use crate::socket::SocketCall;

@@ -105,7 +105,7 @@ impl Emulation {
     }
 
     fn add_node(&mut self, node: &NodePlan) -> Result<(), EmulatedError> {
-        let id = self.world.build(&config(node))?;
+        let id = self.world.build(&config(&self.plan, node))?;
         self.name_devices(id, node)?;
         let mut objects = Objects::new();
         let mut pinned = Pinned::new();
@@ -286,7 +286,7 @@ fn program_of(
 }
 
 /// The node as the emulator has it described.
-fn config(node: &NodePlan) -> NodeConfig {
+fn config(plan: &Plan, node: &NodePlan) -> NodeConfig {
     let device = |device: &DevicePlan| {
         let addresses = device.addresses.iter();
         DeviceConfig {
@@ -301,9 +301,11 @@ fn config(node: &NodePlan) -> NodeConfig {
             settings: device.settings,
         }
     };
+    let devices = plan.registered(&node.name).into_iter();
+    let devices = devices.map(|place| &node.devices[place]);
     NodeConfig {
         settings: node.settings,
-        devices: node.devices.iter().map(device).collect(),
+        devices: devices.map(device).collect(),
         routes: node.routes.clone(),
         rules: node.rules.clone(),
         neighbours: node.neighbours.clone(),

@@ -16,97 +16,66 @@ use super::error::Error;
 use super::links::{FarEnd, Links};
 use super::namespace::Namespace;
 use super::switch::Switch;
-use crate::plan::{DeviceKind, DevicePlan, IpipConfig, Mac, NodePlan, Plan, VxlanConfig};
+use crate::plan::{
+    DeviceKind, DevicePlace, DevicePlan, IpipConfig, Mac, Plan, Registered, VxlanConfig,
+};
 
-/// Makes the devices of a node, the `number`th of the plan, all down. The thread is in its namespace; `namespaces`
-/// are those of all nodes. Of a wire, the first end's node makes both.
+/// Makes a device of a plan, and the far end of its wire, both down. The thread is in the namespace of the device's node;
+/// `namespaces` are those of all nodes.
 ///
 /// # Errors
 /// When the plan asks for what cannot be, or the kernel refuses.
 pub async fn make(
     plan: &Plan,
-    number: usize,
+    Registered {
+        device: at,
+        far_end,
+    }: Registered,
     links: &Links,
     namespaces: &[&Namespace],
     switches: &mut [Switch],
     edge: &mut Edge,
 ) -> Result<(), Error> {
-    let node = &plan.nodes[number];
-    for (place, device) in node.devices.iter().enumerate() {
-        if let Some(segment) = plan.segment(&node.name, &device.name) {
-            check_index(device)?;
-            let far_end = switches[segment].reserve(device);
-            links
-                .add(veth(device, &far_end), device.name.as_str())
-                .await?;
-            continue;
+    let node = &plan.nodes[at.node];
+    let device = &node.devices[at.device];
+    check_index(device)?;
+    let message = match &device.kind {
+        DeviceKind::Veth => match far_end {
+            Some(end) => veth(device, &end_of_wire(plan, end, namespaces)),
+            None => match plan.segment(&node.name, &device.name) {
+                Some(segment) => veth(device, &switches[segment].reserve(device)),
+                None => veth(device, &edge.reserve(at, device)),
+            },
+        },
+        DeviceKind::Dummy => dummy(device),
+        DeviceKind::Bridge(_) => bridge(device.name.as_str(), device.ifindex.get(), device.mac),
+        DeviceKind::Ipip(config) => {
+            let link = LinkMessageBuilder::<LinkUnspec>::default()
+                .name(device.name.as_str())
+                .index(device.ifindex.get())
+                .mtu(device.mtu);
+            ipip(link.build(), config)
         }
-        match (&device.kind, plan.peer(&node.name, &device.name)) {
-            (DeviceKind::Veth, None) => {
-                check_index(device)?;
-                let far_end = edge.reserve((number, place), device);
-                links
-                    .add(veth(device, &far_end), device.name.as_str())
-                    .await?;
-            }
-            (DeviceKind::Veth, Some(_)) if is_second_end(plan, node, device) => {}
-            (DeviceKind::Veth, Some(peer)) => {
-                check_index(device)?;
-                let unknown = || Error::UnknownNode(peer.node.clone());
-                let other = plan.nodes.iter().position(|node| node.name == peer.node);
-                let other = other.ok_or_else(unknown)?;
-                let end = plan.nodes[other].device(&peer.device);
-                let end = end.ok_or_else(|| Error::UnknownDevice {
-                    node: peer.node.clone(),
-                    device: peer.device.clone(),
-                })?;
-                let far_end = FarEnd {
-                    name: end.name.to_string(),
-                    ifindex: end.ifindex.get(),
-                    mac: end.mac.0,
-                    mtu: end.mtu,
-                    namespace: namespaces[other],
-                };
-                links
-                    .add(veth(device, &far_end), device.name.as_str())
-                    .await?;
-            }
-            (DeviceKind::Dummy, _) => {
-                check_index(device)?;
-                links.add(dummy(device), device.name.as_str()).await?;
-            }
-            (DeviceKind::Bridge(_), _) => {
-                check_index(device)?;
-                let message = bridge(device.name.as_str(), device.ifindex.get(), device.mac);
-                links.add(message, device.name.as_str()).await?;
-            }
-            (DeviceKind::Ipip(config), _) => {
-                check_index(device)?;
-                let link = LinkMessageBuilder::<LinkUnspec>::default()
-                    .name(device.name.as_str())
-                    .index(device.ifindex.get())
-                    .mtu(device.mtu);
-                links
-                    .add(ipip(link.build(), config), device.name.as_str())
-                    .await?;
-            }
-            (DeviceKind::Vxlan(vxlan), _) => {
-                check_index(device)?;
-                links
-                    .add(tunnel(device, vxlan), device.name.as_str())
-                    .await?;
-                for (mac, end) in &vxlan.fdb {
-                    links.add_station(device, *mac, *end).await?;
-                }
-            }
+        DeviceKind::Vxlan(config) => tunnel(device, config),
+    };
+    links.add(message, device.name.as_str()).await?;
+    if let DeviceKind::Vxlan(config) = &device.kind {
+        for (mac, end) in &config.fdb {
+            links.add_station(device, *mac, *end).await?;
         }
     }
     Ok(())
 }
 
-fn is_second_end(plan: &Plan, node: &NodePlan, device: &DevicePlan) -> bool {
-    let mut wires = plan.wires.iter();
-    wires.any(|[_, second]| second.node == node.name && second.device == device.name)
+fn end_of_wire<'a>(plan: &Plan, at: DevicePlace, namespaces: &[&'a Namespace]) -> FarEnd<'a> {
+    let end = &plan.nodes[at.node].devices[at.device];
+    FarEnd {
+        name: end.name.to_string(),
+        ifindex: end.ifindex.get(),
+        mac: end.mac.0,
+        mtu: end.mtu,
+        namespace: namespaces[at.node],
+    }
 }
 
 fn veth(device: &DevicePlan, far_end: &FarEnd<'_>) -> LinkMessage {

@@ -11,7 +11,7 @@ use super::sys::packet::PacketSocket;
 use super::sysctl;
 use super::tap::Observer;
 use super::tap::record::BEHIND_FAR_END;
-use crate::plan::{DevicePlan, Joined, Plan};
+use crate::plan::{DevicePlace, DevicePlan, Joined, Plan};
 
 /// The namespace of the far ends.
 pub struct Edge {
@@ -33,7 +33,7 @@ pub struct Edge {
 #[derive(Debug, Clone)]
 struct Wire {
     /// The places of the node in the plan and of the device on the node.
-    device: (usize, usize),
+    device: DevicePlace,
     name: String,
     ifindex: u32,
 }
@@ -74,8 +74,8 @@ impl Edge {
             .map_err(Error::system("enter the namespace of the far ends"))
     }
 
-    /// Gives a device, named by its places in the plan, a far end that is yet to be made.
-    pub fn reserve(&mut self, device: (usize, usize), plan: &DevicePlan) -> FarEnd<'_> {
+    /// Gives a device a far end that is yet to be made.
+    pub fn reserve(&mut self, device: DevicePlace, plan: &DevicePlan) -> FarEnd<'_> {
         let number = self.ends.len() as u32;
         // The kernel hurries to get a veth pair going only if the ends' indexes differ.
         let mut far = FIRST_IFINDEX + 2 * number;
@@ -107,8 +107,8 @@ impl Edge {
         let behind = observer.watch_received(BEHIND_FAR_END, Some(LOOPBACK))?;
         self.behind = Some(behind);
         for end in &self.ends {
-            let node = &plan.nodes[end.device.0];
-            let device = &node.devices[end.device.1];
+            let node = &plan.nodes[end.device.node];
+            let device = &node.devices[end.device.device];
             if !plan.joins_segments(&node.name, &device.name) {
                 send_plainly(&self.injector, &end.name)?;
             }
@@ -122,19 +122,19 @@ impl Edge {
         Ok(())
     }
 
-    /// The device whose far end has this index, by its places in the plan.
-    pub fn device_at(&self, far_ifindex: u32) -> Option<(usize, usize)> {
+    /// The device whose far end has this index.
+    pub fn device_at(&self, far_ifindex: u32) -> Option<DevicePlace> {
         let end = self.ends.iter().find(|end| end.ifindex == far_ifindex);
         end.map(|end| end.device)
     }
 
-    /// Lets a frame arrive at a device, named by its places in the plan.
+    /// Lets a frame arrive at a device.
     ///
     /// # Errors
     /// The kernel's.
     pub fn send_to(
         &self,
-        device: (usize, usize),
+        device: DevicePlace,
         frame: &[u8],
         joined: Option<&Joined>,
     ) -> io::Result<()> {

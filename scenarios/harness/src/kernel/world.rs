@@ -20,8 +20,8 @@ use super::tap::Observer;
 use super::tap::record::{BEHIND_FAR_END, FAR_END, INTAKE, Record, SWITCH};
 use crate::batch::groups;
 use crate::plan::{
-    Attachment, DeviceName, DevicePlan, Joined, LOOPBACK, NodeName, Plan, Port, SocketName,
-    Stimulus, StimulusKind,
+    Attachment, DeviceName, DevicePlace, DevicePlan, Joined, LOOPBACK, NodeName, Plan, Port,
+    SocketName, Stimulus, StimulusKind,
 };
 use crate::recording::{Event, Journey, Recording, SocketHop, left_by_program};
 use crate::responder::Conversation;
@@ -119,11 +119,12 @@ impl<'a> World<'a> {
 
     async fn make_devices(&mut self) -> Result<(), Error> {
         let namespaces: Vec<&Namespace> = self.nodes.iter().map(Node::namespace).collect();
-        for (number, node) in self.nodes.iter().enumerate() {
+        for registered in self.plan.registration() {
+            let node = &self.nodes[registered.device.node];
             node.enter()?;
             let links = node.links();
             let (switches, edge) = (&mut self.switches, &mut self.edge);
-            devices::make(self.plan, number, links, &namespaces, switches, edge).await?;
+            devices::make(self.plan, registered, links, &namespaces, switches, edge).await?;
         }
         Ok(())
     }
@@ -324,7 +325,7 @@ impl<'a> World<'a> {
         joined: Option<&Joined>,
     ) -> Result<Frame, Error> {
         let place = self.place(node, device)?;
-        let plan = &self.nodes[place.0].plan.devices[place.1];
+        let plan = &self.nodes[place.node].plan.devices[place.device];
         if !self.plan.is_edge(node, plan) {
             return Err(Error::NoEdge(Port {
                 node: node.clone(),
@@ -371,15 +372,17 @@ impl<'a> World<'a> {
         number.ok_or_else(|| Error::UnknownNode(node.clone()))
     }
 
-    fn place(&self, node: &NodeName, device: &DeviceName) -> Result<(usize, usize), Error> {
-        let number = self.node_number(node)?;
-        let devices = &self.nodes[number].plan.devices;
-        let place = devices.iter().position(|known| known.name == *device);
-        let place = place.ok_or_else(|| Error::UnknownDevice {
+    fn place(&self, node: &NodeName, device: &DeviceName) -> Result<DevicePlace, Error> {
+        self.node_number(node)?;
+        let port = Port {
             node: node.clone(),
             device: device.clone(),
-        })?;
-        Ok((number, place))
+        };
+        let place = self.plan.place(&port);
+        place.ok_or(Error::UnknownDevice {
+            node: port.node,
+            device: port.device,
+        })
     }
 
     /// Waits until nothing happens any more, and tells what did.
@@ -466,9 +469,9 @@ impl<'a> World<'a> {
     /// Finds out where a record comes from.
     fn seen(&mut self, record: Record) -> Option<Seen> {
         if matches!(record.tap, FAR_END | BEHIND_FAR_END) {
-            let (node, device) = self.edge.device_at(record.ifindex)?;
-            let plan = self.nodes[node].plan;
-            let device = &plan.devices[device].name;
+            let place = self.edge.device_at(record.ifindex)?;
+            let plan = self.nodes[place.node].plan;
+            let device = &plan.devices[place.device].name;
             return Some(Seen::Arrived(Frame::of(record, &plan.name, device)));
         }
         if let Some(node) = record.tap.checked_sub(INTAKE) {
