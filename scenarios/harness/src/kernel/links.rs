@@ -152,18 +152,33 @@ impl Links {
         &self.handle
     }
 
-    /// Brings a device up, to which sockets give one segment at a time: no program sees several as one packet that is
-    /// longer than the device takes.
+    /// Brings a device up that passes on what it gets: joined segments stay joined.
     ///
     /// # Errors
     /// The kernel's.
     pub async fn up(&self, ifindex: u32) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(ifindex)
-            .up()
-            .append_extra_attribute(LinkAttribute::GsoMaxSegs(1))
-            .build();
-        self.set(message, &format!("bring device {ifindex} up"))
+        self.bring_up(LinkUnspec::new_with_index(ifindex), ifindex)
             .await
+    }
+
+    /// Brings a device up to which sockets give one segment at a time: no program sees several as one packet that is
+    /// longer than the device takes.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn up_for_sockets(&self, ifindex: u32) -> Result<(), Error> {
+        let link = LinkUnspec::new_with_index(ifindex);
+        let link = link.append_extra_attribute(LinkAttribute::GsoMaxSegs(1));
+        self.bring_up(link, ifindex).await
+    }
+
+    async fn bring_up(
+        &self,
+        link: LinkMessageBuilder<LinkUnspec>,
+        ifindex: u32,
+    ) -> Result<(), Error> {
+        let what = format!("bring device {ifindex} up");
+        self.set(link.up().build(), &what).await
     }
 
     /// Gives a device its addresses, and returns when it takes in what is for them. The thread must be in the

@@ -120,10 +120,10 @@ impl<'a> Node<'a> {
         sysctl::set_node(self.plan)?;
         if self.plan.settings.loopback {
             sysctl::allow_ipv6(LOOPBACK)?;
-            self.links.up(links::LOOPBACK).await?;
+            self.links.up_for_sockets(links::LOOPBACK).await?;
         }
         for device in &self.plan.devices {
-            self.links.up(device.ifindex.get()).await?;
+            self.links.up_for_sockets(device.ifindex.get()).await?;
         }
         Ok(())
     }
