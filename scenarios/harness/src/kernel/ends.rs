@@ -28,10 +28,17 @@
 //! What cannot be told from outside: which one arrived, when a program made a copy of a packet, left both alike and
 //! redirected the packet, and one of them is found nowhere. It is taken for the packet.
 
+mod passage;
+#[cfg(test)]
+mod tests;
+mod wire;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use passage::{Meaning, Passage, meaning, passages};
+use wire::Wire;
+
 use super::journey::{Blind, Frame, Observations, Returned, Seen};
-use crate::frame;
 use crate::ip::{IpPacket, Piece, TcpData, asks_for_neighbour};
 use crate::plan::{DeviceKind, DeviceName, Hook, HookKind, LOOPBACK, NodeName, Plan, Port};
 use crate::recording::End;
@@ -69,153 +76,6 @@ pub fn ends(
         ends: left.chain(dropped.into_values()).collect(),
         intakes: intakes.into_values().collect(),
     }
-}
-
-/// What a verdict means for the way of the packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    /// On along the device's path.
-    Pass,
-    /// Back out of the device.
-    Transmit,
-    /// To another device.
-    Redirect,
-    /// Nowhere.
-    Drop,
-    /// The next filter decides; without one, on along the device's path.
-    NextFilter,
-}
-
-/// Reads a return value as the kernel does (`net/core/dev.c`, `net/sched/cls_bpf.c`, `net/core/filter.c`).
-fn meaning(kind: HookKind, code: i32) -> Meaning {
-    match kind {
-        HookKind::Xdp | HookKind::XdpGeneric => match code {
-            2 => Meaning::Pass,
-            3 => Meaning::Transmit,
-            4 => Meaning::Redirect,
-            _ => Meaning::Drop,
-        },
-        // `dev_map_bpf_prog_run` of `kernel/bpf/devmap.c`
-        HookKind::XdpDevmap => match code {
-            2 => Meaning::Transmit,
-            _ => Meaning::Drop,
-        },
-        // `tcx_action_code` of `net/core/dev.c`: behind the last of these comes clsact.
-        HookKind::TcxIngress | HookKind::TcxEgress => match code {
-            0 => Meaning::Pass,
-            2 => Meaning::Drop,
-            7 => Meaning::Redirect,
-            _ => Meaning::NextFilter,
-        },
-        HookKind::TcIngress | HookKind::TcEgress => match code {
-            0 => Meaning::Pass,
-            2 | 4 | 8 => Meaning::Drop,
-            7 => Meaning::Redirect,
-            // cls_bpf takes any other code of a direct action for TC_ACT_UNSPEC.
-            _ => Meaning::NextFilter,
-        },
-    }
-}
-
-/// A packet's way through one hook: the programs that ran, in order, as places in the list of what was seen.
-#[derive(Debug)]
-struct Passage<'a> {
-    /// Program runs that had begun before it.
-    began: u32,
-    last: usize,
-    /// The packet as it came to the first program, as it would be on the wire.
-    found: &'a [u8],
-    /// What the last program made of it.
-    returned: &'a Returned,
-    /// At tc ingress: which of the frames that devices took in it was.
-    about: Option<usize>,
-    /// At tc: a frame that devices took in before this.
-    after: Option<usize>,
-    /// Whether the packet is known to have come from another hook.
-    continues: bool,
-}
-
-/// A frame that is looked for.
-#[derive(Debug, Clone, Copy)]
-struct Wire<'a> {
-    bytes: &'a [u8],
-    /// Without the tag that was beside the packet, as an XDP program sees it.
-    untagged: &'a [u8],
-    /// So many of the first bytes may be others.
-    free: usize,
-    /// Whether checksums may be others: behind tc egress those are filled in that were left to the device.
-    filled: bool,
-}
-
-impl<'a> Wire<'a> {
-    fn exactly(bytes: &'a [u8], untagged: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            untagged,
-            free: 0,
-            filled: false,
-        }
-    }
-
-    /// Between other hardware addresses.
-    fn under_a_new_header(self) -> Self {
-        const ADDRESSES: usize = 12;
-        Self {
-            free: ADDRESSES,
-            ..self
-        }
-    }
-
-    /// What a device has of it whose packets have no link-layer header.
-    fn without_header(self) -> Self {
-        Self {
-            bytes: frame::without_header(self.bytes),
-            free: 0,
-            ..self
-        }
-    }
-
-    /// Whether a frame is this one, at a device of the node, or at any of them.
-    fn is_at(self, frame: &Frame, node: &NodeName, device: Option<&DeviceName>) -> bool {
-        frame.node == *node
-            && device.is_none_or(|device| frame.device == *device)
-            && self.is(&frame.bytes)
-    }
-
-    fn is(self, bytes: &[u8]) -> bool {
-        self.matches(self.bytes, bytes)
-    }
-
-    /// Whether it came to a hook so.
-    fn came_as(self, kind: HookKind, found: &[u8]) -> bool {
-        let own = if kind.is_xdp() {
-            self.untagged
-        } else {
-            self.bytes
-        };
-        self.matches(own, found)
-    }
-
-    fn matches(self, own: &[u8], bytes: &[u8]) -> bool {
-        bytes.len() == own.len()
-            && match self.filled {
-                false => bytes.get(self.free..) == own.get(self.free..),
-                true => differ_in_checksums(bytes, own),
-            }
-    }
-}
-
-/// Whether two frames are the same but for checksums behind the network header: that of the packet, and that of one
-/// inside of it. It is enough to see that no more than two words differ there.
-fn differ_in_checksums(a: &[u8], b: &[u8]) -> bool {
-    const HEADERS: usize = 34;
-    const CHECKSUMS: usize = 2;
-    let words = |bytes: &[u8]| bytes.chunks(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
-    let (a_words, b_words) = (words(a), words(b));
-    let pairs = a_words.iter().zip(&b_words);
-    let places = pairs.enumerate().filter(|(_, (a, b))| a != b);
-    let places: Vec<usize> = places.map(|(place, _)| 2 * place).collect();
-    places.len() <= CHECKSUMS && places.iter().all(|place| *place >= HEADERS)
 }
 
 /// Which observation is explained by which.
@@ -578,49 +438,3 @@ fn unseen(observations: &Observations, stimulus: Option<&Frame>, untapped: &Blin
     })?;
     Some(dropped(node.clone(), hook.clone()))
 }
-
-/// Whether a program comes behind another on the same way through a device.
-fn is_next(before: &Returned, after: &Returned) -> bool {
-    let (from, to) = (&before.hook, &after.hook);
-    from.device == to.device
-        && match (from.kind, to.kind) {
-            (HookKind::TcxIngress, HookKind::TcIngress) => true,
-            (HookKind::TcxEgress, HookKind::TcEgress) => true,
-            (from, to) => from == to && before.filter < after.filter,
-        }
-}
-
-/// Joins what several programs at one tc hook returned for one packet.
-fn passages(seen: &[Seen]) -> Vec<Passage<'_>> {
-    let mut passages: Vec<Passage<'_>> = Vec::new();
-    for (place, seen) in seen.iter().enumerate() {
-        let Seen::Returned(returned) = seen else {
-            continue;
-        };
-        let open = passages.iter_mut().rev().find(|passage| {
-            let before = passage.returned;
-            before.node == returned.node
-                && meaning(before.hook.kind, before.code) == Meaning::NextFilter
-                && is_next(before, returned)
-        });
-        match open {
-            Some(passage) => {
-                passage.last = place;
-                passage.returned = returned;
-            }
-            None => passages.push(Passage {
-                began: returned.runs.start,
-                last: place,
-                found: &returned.found,
-                returned,
-                about: None,
-                after: None,
-                continues: false,
-            }),
-        }
-    }
-    passages
-}
-
-#[cfg(test)]
-mod tests;
