@@ -144,7 +144,7 @@ impl Net {
             self.drop_skb(machine, port, skb, DropReason::NotForwardable);
             return None;
         }
-        skb.cb = [0; 20];
+        skb.enter_bridge();
         match link_local(to) {
             Some(PAUSE) => {
                 self.drop_skb(machine, port, skb, DropReason::NotForwardable);
@@ -200,7 +200,7 @@ impl Net {
         bridge: DeviceId,
         mut skb: Skb,
     ) -> i64 {
-        skb.cb = [0; 20];
+        skb.enter_bridge();
         skb.mac_header = Some(skb.frame.data());
         skb.frame.pull(ETH_HLEN);
         let to = addresses(&skb, machine).map(|addresses| addresses.to);

@@ -91,6 +91,8 @@ impl Net {
         let mut next = 0;
         while let Some(program) = self.filter(site.device, direction, next, false) {
             next += 1;
+            // That of the filter, which has none, comes before what its program says (`cls_bpf_classify`).
+            skb.tc_classid = 0;
             let (returned, result) = self.run_skb(machine, program, skb, site);
             skb = returned;
             let verdict = match result {

@@ -25,6 +25,7 @@ impl Net {
             None => skb,
         };
         // GRO, which such a driver hands it to, has its own there (`struct napi_gro_cb`).
+        skb.tc_classid = 0;
         skb.cb = [0; 20];
         Some(skb)
     }

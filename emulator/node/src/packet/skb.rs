@@ -171,11 +171,20 @@ impl Skb {
         }
     }
 
-    /// An IP layer puts what it needs where programs have the first words of `cb` (`struct inet_skb_parm`,
+    /// An IP layer puts what it needs where programs have the class and the first words of `cb` (`struct inet_skb_parm`,
     /// `struct inet6_skb_parm`). Nothing that anybody could mean is left there; here it is zero.
     pub(crate) fn clear_control_block(&mut self) {
         const PARAMETERS: usize = 16;
+        self.tc_classid = 0;
         self.cb[..PARAMETERS].fill(0);
+    }
+
+    /// A bridge has a pointer there (`struct br_input_skb_cb`), the upper bytes of which are where the class was, and
+    /// zeroes behind it.
+    pub(crate) fn enter_bridge(&mut self) {
+        const UPPER_BYTES: u16 = 0xffff;
+        self.tc_classid = UPPER_BYTES;
+        self.cb = [0; 20];
     }
 
     /// It arrives where it is to be found out whose it is, unless a program has said so (`skb_orphan`).

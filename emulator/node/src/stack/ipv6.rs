@@ -194,7 +194,7 @@ impl Net {
     }
 
     /// `ip6_forward`.
-    fn ipv6_forward(&mut self, machine: &mut Machine, mut skb: Skb, header: &Ipv6, route: Route) {
+    fn ipv6_forward(&mut self, machine: &mut Machine, skb: Skb, header: &Ipv6, route: Route) {
         let node = self.node_of(skb.device);
         let forwards = self
             .stack(node)
@@ -226,14 +226,33 @@ impl Net {
             return;
         }
         machine.memory.raw_mut(skb.frame.data() + 7, 1)[0] -= 1;
-        let mtu = self.path_mtu(&route, header.destination.into());
+        self.ipv6_pass_on(machine, skb, &route, header.destination);
+    }
+
+    /// `ip6_finish_output` for what is not the node's own. Of joined segments that are too long each goes by itself, and is
+    /// told about by itself.
+    fn ipv6_pass_on(
+        &mut self,
+        machine: &mut Machine,
+        mut skb: Skb,
+        route: &Route,
+        destination: Ipv6Addr,
+    ) {
+        let mtu = self.path_mtu(route, destination.into());
+        if skb.gso.size != 0 && skb.exceeds(&machine.memory, mtu) {
+            // `ip6_finish_output_gso_slowpath_drop`
+            for segment in self.cut(machine, skb, true) {
+                self.ipv6_pass_on(machine, segment, route, destination);
+            }
+            return;
+        }
         if self.is_too_big(machine, &skb, mtu) {
             self.refuse(machine, skb, DropReason::TooLong);
             return;
         }
         skb.at_ingress = false;
         skb.routed = true;
-        let next = route.gateway.unwrap_or(IpAddr::V6(header.destination));
+        let next = route.gateway.unwrap_or(IpAddr::V6(destination));
         let from = skb.device;
         self.neighbour_output(machine, skb, route.device, next, from);
     }
