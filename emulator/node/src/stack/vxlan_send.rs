@@ -98,8 +98,6 @@ impl Net {
         };
         let added = (head + UDP_HEADER + VXLAN_HEADER) as u32;
         let room = added + 2 * ETH_HLEN;
-        // What programs left before the packet, and its own link-layer header, are payload now.
-        skb.metadata = 0;
         if skb.reserve_head(&mut machine.memory, room).is_err() {
             self.refuse(machine, skb, DropReason::Memory);
             return;

@@ -524,7 +524,8 @@ fn difference(plan: &Plan) -> Option<String> {
     let emulated = arm.run(plan).unwrap_or_else(|error| panic!("{error}"));
     let diff = diff::compare(&emulated, &kernel, &Decoder::new([]), &Leeway::of(plan));
     let count = diff.packets.len();
-    let maps = diff.maps.first().map(|map| format!("{map:?}"));
+    let maps = diff.maps.first();
+    let maps = maps.map(|map| format!("{map:?}\n{}", twinpath::show::text(plan)));
     let packet = diff.packets.into_iter().next().map(|packet| {
         format!(
             "{count} packets differ, first packet {}: {}\nbefore: {:#?}\n{:#?}\n{}",
