@@ -120,6 +120,13 @@ mod tests {
     use super::*;
     use crate::plan::{DeviceName, DevicePlan, Ifindex, Mac, NodePlan};
 
+    /// Nodes as lists of devices, what is wired to what, and the order of each node.
+    type Case = (
+        &'static [&'static [&'static str]],
+        &'static [[&'static str; 2]],
+        &'static str,
+    );
+
     /// Nodes as lists of devices, and what is wired to what.
     fn order(nodes: &[&[&str]], wires: &[[&str; 2]]) -> String {
         let device = |number: usize, name: &str| {
@@ -159,7 +166,7 @@ mod tests {
 
     #[test]
     fn each_node_keeps_its_order_where_it_can() {
-        let cases: &[(&[&[&str]], &[[&str; 2]], &str)] = &[
+        let cases: &[Case] = &[
             (&[&["a", "b"], &["c", "d"]], &[], "ab cd"),
             (&[&["a", "b"], &["c", "d"]], &[["0a", "1d"]], "ab cd"),
             (&[&["a", "b"], &["c", "d"]], &[["1c", "0b"]], "ab cd"),
