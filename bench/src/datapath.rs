@@ -128,6 +128,7 @@ fn bytes(value: &MapValue) -> &[u8] {
     match value {
         MapValue::Bytes(bytes) => bytes,
         MapValue::Program(name) => panic!("{name} is no value"),
+        MapValue::Target { program, .. } => panic!("{program} is no value"),
     }
 }
 
