@@ -36,3 +36,18 @@ fn objects_as_text() {
     guarded.unwrap().write_listing(&mut text).unwrap();
     insta::assert_snapshot!("guarded_listing", text);
 }
+
+/// What does not fit into guest memory is told with all else that the emulator lacks.
+#[test]
+fn maps_that_do_not_fit_are_listed() {
+    let options = LoadOptions {
+        max_entries: [("counts".to_owned(), 1 << 30)].into(),
+        ..Default::default()
+    };
+    let inspection = inspect(&object("globals"), &options, &Alone).unwrap();
+    let lacks: Vec<_> = inspection.missing.iter().map(|lack| &lack.what).collect();
+    assert!(
+        matches!(&lacks[..], [lack] if lack.starts_with("map counts: allocate ")),
+        "{lacks:?}"
+    );
+}

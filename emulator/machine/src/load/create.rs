@@ -47,6 +47,12 @@ pub(super) fn maps(
                 what: format!("map {name}: {what}"),
                 wanted_by: None,
             }),
+            Err(LoadError::Map(MapError::Memory { name, source })) => missing.push(Missing {
+                by: super::RefusedBy::Emulator,
+                program: String::new(),
+                what: format!("map {name}: {source}"),
+                wanted_by: None,
+            }),
             Err(LoadError::Map(MapError::Invalid {
                 name,
                 reason,

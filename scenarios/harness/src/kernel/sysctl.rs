@@ -62,9 +62,9 @@ pub fn calm_namespace() -> Result<(), Error> {
 }
 
 /// As many answers as there are questions, no flow labels out of a hash, and connections without options that depend on
-/// the time or on the machine's memory, with one window: the largest that has no sign, out of room for far more. Not each
-/// kernel has all of these for each namespace.
-const ANSWERS: [(&str, &str); 17] = [
+/// the time or on the machine's memory, with one window: the largest that has no sign, out of room for far more. Who is
+/// closed and hears nothing more gives up soon. Not each kernel has all of these for each namespace.
+const ANSWERS: [(&str, &str); 18] = [
     ("ipv4/icmp_ratelimit", "0"),
     ("ipv4/icmp_ratemask", "0"),
     ("ipv4/icmp_msgs_per_sec", "1000000"),
@@ -77,6 +77,7 @@ const ANSWERS: [(&str, &str); 17] = [
     ("ipv4/tcp_window_scaling", "0"),
     ("ipv4/tcp_ecn", "0"),
     ("ipv4/tcp_synack_retries", "0"),
+    ("ipv4/tcp_orphan_retries", "1"),
     ("ipv4/tcp_workaround_signed_windows", "1"),
     ("ipv4/tcp_rmem", "4096\t4194304\t6291456"),
     ("ipv4/tcp_moderate_rcvbuf", "0"),
